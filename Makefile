@@ -1,0 +1,68 @@
+# CellStream. `make` builds everything into build/; see CONTRIBUTING.md for the other targets.
+include config.mk
+
+TOOLS   := $(patsubst tools/%.c,%,$(wildcard tools/cs-*.c))
+SCRIPTS := $(notdir $(wildcard scripts/cs-*))
+LIB_SRC := $(wildcard libcommon/*/*.c libcommon/*/*/*.c)
+LIB_OBJ := $(LIB_SRC:%.c=$(BUILD)/%.o) $(BUILD)/gen/onnx.pb-c.o
+LIB     := $(BUILD)/libcellstream.a
+# Kernels for one instruction set are named *_avx512.c, *_avx2.c and chosen at run time.
+ISA_avx512 = -O3 -mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma
+ISA_avx2   = -O3 -mavx2 -mfma
+
+TEST_SUPPORT := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/support/*.c))
+UNIT    := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/unit/test_*.c tests/ops/test_*.c))
+HELPERS := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/helpers/*.c bench/*.c))
+FUZZ    := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/fuzz/fuzz_*.c))
+
+all: $(TOOLS:%=$(BUILD)/bin/%) $(SCRIPTS:%=$(BUILD)/bin/%)
+.PHONY: all check check-san demo bench install clean tests fuzz lint
+
+$(BUILD)/bin/cs-%: $(BUILD)/tools/cs-%.o $(LIB)
+	@mkdir -p $(@D)
+	$(CC) $(LDFLAGS) -o $@ $< $(LIB) $(LDLIBS)
+
+$(BUILD)/bin/cs-%: scripts/cs-%
+	@mkdir -p $(@D)
+	sed 's/@VERSION@/$(VERSION)/' $< > $@ && chmod 755 $@
+
+$(LIB): $(LIB_OBJ)
+	rm -f $@ && $(AR) rcs $@ $^
+
+$(BUILD)/gen/onnx.pb-c.c $(BUILD)/gen/onnx.pb-c.h &: libcommon/model/onnx.proto
+	@mkdir -p $(@D)
+	protoc-c --c_out=$(BUILD)/gen --proto_path=libcommon/model onnx.proto
+
+$(BUILD)/gen/onnx.pb-c.o: $(BUILD)/gen/onnx.pb-c.c
+	$(CC) $(CPPFLAGS) -std=c11 -O2 -g $(SANFLAGS) -c -o $@ $<
+
+$(BUILD)/libcommon/model/%.o: | $(BUILD)/gen/onnx.pb-c.h
+
+$(BUILD)/%_avx512.o: %_avx512.c
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(CFLAGS) $(ISA_avx512) -MMD -MP -c -o $@ $<
+
+$(BUILD)/%_avx2.o: %_avx2.c
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(CFLAGS) $(ISA_avx2) -MMD -MP -c -o $@ $<
+
+$(BUILD)/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
+
+# Tests: one Check program a suite; helpers and benchmarks are plain programs.
+$(UNIT): $(BUILD)/%: $(BUILD)/%.o $(TEST_SUPPORT) $(LIB)
+	$(CC) $(LDFLAGS) -o $@ $< $(TEST_SUPPORT) $(LIB) -lcheck -lsubunit -lrt $(LDLIBS)
+
+$(HELPERS): $(BUILD)/%: $(BUILD)/%.o $(LIB)
+	$(CC) $(LDFLAGS) -o $@ $< $(LIB) $(LDLIBS)
+
+$(BUILD)/tests/%.o: CPPFLAGS += -Itests/support
+
+tests: all $(UNIT) $(HELPERS)
+
+-include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
+.SECONDARY:
+
+clean:
+	rm -rf build build-san build-fuzz build-clang

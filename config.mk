@@ -1,0 +1,21 @@
+# Settings of the build; override on the command line: make CC=clang PREFIX=/usr SANITIZE=1
+VERSION = 0.1.0
+PREFIX  = /usr/local
+CC      = gcc
+# SANITIZE=1: AddressSanitizer and UndefinedBehaviorSanitizer, in a build folder of its own.
+SANITIZE =
+# WERROR=1: warnings are errors (the checks and CI set it).
+WERROR =
+BUILD   = build$(if $(SANITIZE),-san)
+
+WARN    = -Wall -Wextra -Wshadow -Wvla -Wstrict-prototypes -Wmissing-prototypes \
+          $(if $(WERROR),-Werror)
+CPPFLAGS = -D_GNU_SOURCE -Ilibcommon -I$(BUILD)/gen -DCS_VERSION='"$(VERSION)"' \
+          -DCS_MODEL_DIR='"$(PREFIX)/share/cellstream/models"'
+SANFLAGS = $(if $(SANITIZE),-fsanitize=address$(comma)undefined -fno-sanitize-recover=undefined \
+          -fno-omit-frame-pointer)
+OPT     = $(if $(SANITIZE),-O1,-O2)
+CFLAGS  = -std=c11 -g $(OPT) -fopenmp $(WARN) $(SANFLAGS)
+LDFLAGS = -fopenmp $(SANFLAGS)
+LDLIBS  = -ldnnl -ltiff -lpng -ljpeg -lprotobuf-c -lyaml -lexpat -lxxhash -lmd -lz -ldl -lpthread -lm
+comma   := ,

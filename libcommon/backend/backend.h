@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: MIT
+// A backend runs concrete graphs on one kind of device. One table of functions, each a contract;
+// backends.c lists what was compiled in. Calls on different slots may come from different threads;
+// everything else comes from one thread. Every call blocks until its work is done.
+//
+//   open -> device; load -> network (weights up, once); plan -> one input shape (primitives built,
+//   memory known); slot_open -> memory of one concurrent batch; run: any number of times.
+//
+// `run` allocates nothing. A graph runs wholly on one backend: `supports` is asked for every node
+// before anything is loaded, and a refusal names node and reason.
+#ifndef CS_BACKEND_BACKEND_H
+#define CS_BACKEND_BACKEND_H
+
+#include "backend/job.h"
+#include "base/err.h"
+#include "graph/graph.h"
+
+struct cs_device;
+struct cs_network;
+struct cs_plan;
+struct cs_slot;
+
+struct cs_device_options {
+    int threads;          // per slot, for backends that compute on the CPU; 0: all that may be used
+    const char *scenario; // fake: script of faults (backend/fake/fake.h)
+};
+
+// Bytes of memory, for cs-model plan, --memory and the session's budget.
+struct cs_memory_use {
+    size_t weights;   // shared by all slots
+    size_t arena;     // activations, one slot
+    size_t workspace; // libraries' scratch, one slot
+    size_t buffers;   // input and output, one slot
+};
+
+struct cs_backend {
+    const char *name; // "ref", "cpu", "fake", "cuda"
+
+    // A device ready for work. CS_EDEVICE with the reason when it cannot be had.
+    int (*device_open)(const struct cs_device_options *options, struct cs_device **device,
+                       struct cs_err *err);
+    void (*device_close)(struct cs_device *device); // accepts NULL
+    // One line for people: "cpu: AMD EPYC, 4 threads, avx512, oneDNN 2.6.3".
+    const char *(*device_text)(const struct cs_device *device);
+    enum cs_pass_set passes; // that graphs for this backend go through
+
+    // Whether this node of a concrete graph can run; writes the reason when not.
+    bool (*supports)(const struct cs_graph *graph, const struct cs_node *node, char *why,
+                     size_t why_size);
+
+    // Take the constants of the graph over to the device; shared by all plans. The graph's
+    // constants must outlive the network. Constants are recognised by their data pointer.
+    int (*network_open)(struct cs_device *device, struct cs_network **network,
+                        struct cs_err *err);
+    void (*network_close)(struct cs_network *network); // accepts NULL
+
+    // Build everything for one concrete graph, which has gone through the passes and is borrowed
+    // until plan_close. CS_EMODEL names the node, CS_ENOMEM says what was needed.
+    int (*plan_open)(struct cs_network *network, const struct cs_graph *graph,
+                     struct cs_plan **plan, struct cs_err *err);
+    void (*plan_close)(struct cs_plan *plan); // accepts NULL
+    struct cs_memory_use (*plan_memory)(const struct cs_plan *plan);
+
+    // Memory of one concurrent batch, enough for any of the plans given.
+    int (*slot_open)(struct cs_network *network, struct cs_plan *const *plans, int plan_count,
+                     struct cs_slot **slot, struct cs_err *err);
+    void (*slot_close)(struct cs_slot *slot); // accepts NULL
+
+    // One batch of images, decoded pixels to finished maps: n jobs, at most the plan's batch;
+    // missing ones are padded. Graphs with one float32 input N,C,H,W.
+    int (*run)(struct cs_slot *slot, struct cs_plan *plan, struct cs_job *jobs, int n,
+               struct cs_err *err);
+
+    // The network alone on dense row-major tensors as ONNX has them: inputs[i] for graph input i,
+    // outputs[i] for graph output i, sizes as in the graph. For tests and cs-model check.
+    int (*run_tensors)(struct cs_slot *slot, struct cs_plan *plan, const void *const *inputs,
+                       void *const *outputs, struct cs_err *err);
+};
+
+// NULL-terminated, in order of preference for "auto".
+extern const struct cs_backend *const cs_backends[];
+const struct cs_backend *cs_backend_find(const char *name); // NULL: no such backend
+
+// Whether every node is supported; CS_EMODEL with "node NAME (Op): reason" when not.
+int cs_backend_check(const struct cs_backend *backend, const struct cs_graph *graph,
+                     struct cs_err *err);
+
+// Threads this process may use: affinity and the cgroup's CPU quota, not the machine's count.
+int cs_usable_threads(void);
+
+#endif

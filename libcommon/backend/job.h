@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: MIT
+// A job: one image through one place in a batch. What lies between decoded pixels and finished
+// probability map (resize, normalise, network, activation, resize back, quantise) is described
+// here and done by the backend, so that a device need not send intermediate floats back.
+#ifndef CS_BACKEND_JOB_H
+#define CS_BACKEND_JOB_H
+
+#include "image/image.h"
+
+enum { CS_JOB_MAX_CHANNELS = 16 };
+
+enum cs_activation { CS_ACT_NONE, CS_ACT_SIGMOID, CS_ACT_SOFTMAX };
+
+// How image pixels become the network's input plane.
+enum cs_placement {
+    CS_PLACE_COPY,  // same scale: network pixel (x, y) is image pixel (x + x0, y + y0);
+                    // outside the image: mirrored without repeating the edge (numpy "reflect"),
+                    // repeatedly where the pad exceeds the image
+    CS_PLACE_SCALE, // the whole image is stretched to the network's plane: bilinear, with the
+                    // triangle filter widened when shrinking (antialiased), half-pixel centres
+};
+
+struct cs_job {
+    // Input: interleaved samples, borrowed.
+    const void *pixels;
+    uint32_t width, height;
+    uint16_t channels;
+    enum cs_dtype dtype;
+    // Channel c of the network reads image channel from[c], or the mean of all where from[c] is
+    // -1, and becomes clamp(value * scale[c] + shift[c], low, high).
+    int16_t from[CS_JOB_MAX_CHANNELS];
+    float scale[CS_JOB_MAX_CHANNELS], shift[CS_JOB_MAX_CHANNELS];
+    float low, high;
+    enum cs_placement placement;
+    int32_t x0, y0; // CS_PLACE_COPY: may be negative
+
+    // Output: maps of `out_channels` of the network's first output, interleaved, quantised:
+    // CS_U8 round(p * 255), CS_U16 round(p * 65535), CS_F32 as it is.
+    void *out; // borrowed: the whole map, out_width x out_height
+    uint32_t out_width, out_height;
+    uint16_t out_channels;
+    int16_t out_from[CS_JOB_MAX_CHANNELS]; // channel of the network's output
+    enum cs_dtype out_dtype;
+    enum cs_activation activation;
+    // CS_PLACE_COPY: the part of the map to write, in map coordinates (a tile's own part; the
+    // whole map otherwise). Network pixel = map pixel - (x0, y0).
+    // CS_PLACE_SCALE: the network's plane is resized to the map (bilinear, half-pixel centres,
+    // no antialias) after the activation; the part must be the whole map.
+    uint32_t part_x, part_y, part_width, part_height;
+
+    uint64_t nonfinite; // result: values of the network's output in the part that are NaN or inf
+};
+
+#endif

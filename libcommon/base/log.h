@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: MIT
+// Messages of the tools on standard error, one line each, program name first. Standard output
+// is data only. Library code does not log, with one exception: a notice that no return value
+// can carry (which device was taken) goes through cs_log from the tool's side.
+#ifndef CS_BASE_LOG_H
+#define CS_BASE_LOG_H
+
+#include "base/err.h"
+
+enum cs_level { CS_LOG_ERROR, CS_LOG_WARN, CS_LOG_INFO, CS_LOG_DEBUG };
+
+// program: borrowed for the process's lifetime. -q shows CS_LOG_ERROR only; the default shows
+// warnings; -v shows CS_LOG_INFO and -vv CS_LOG_DEBUG.
+void cs_log_init(const char *program);
+void cs_log_verbosity(int quiet, int verbose);
+void cs_log(enum cs_level level, const char *fmt, ...) CS_PRINTF(2, 3);
+
+#endif

@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: MIT
+#include "base/mem.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+static void *or_abort(void *block)
+{
+    if (!block) {
+        static const char text[] = "cellstream: out of memory\n";
+        ssize_t ignored = write(STDERR_FILENO, text, sizeof text - 1);
+        (void)ignored;
+        abort();
+    }
+    return block;
+}
+
+void *cs_xmalloc(size_t bytes)
+{
+    return or_abort(malloc(bytes ? bytes : 1));
+}
+
+void *cs_xcalloc(size_t count, size_t bytes)
+{
+    return or_abort(calloc(count ? count : 1, bytes ? bytes : 1));
+}
+
+void *cs_xrealloc(void *old, size_t count, size_t bytes)
+{
+    return or_abort(reallocarray(old, count ? count : 1, bytes ? bytes : 1));
+}
+
+char *cs_xstrdup(const char *text)
+{
+    return or_abort(strdup(text));
+}
+
+char *cs_xstrndup(const char *text, size_t max)
+{
+    return or_abort(strndup(text, max));
+}
+
+char *cs_xasprintf(const char *fmt, ...)
+{
+    va_list ap;
+    char *text = NULL;
+    va_start(ap, fmt);
+    int n = vasprintf(&text, fmt, ap);
+    va_end(ap);
+    return or_abort(n < 0 ? NULL : text);
+}
+
+bool cs_mul_size(size_t a, size_t b, size_t *product)
+{
+    return !__builtin_mul_overflow(a, b, product);
+}
+
+bool cs_mul4_size(size_t a, size_t b, size_t c, size_t d, size_t *product)
+{
+    return cs_mul_size(a, b, product) && cs_mul_size(*product, c, product) &&
+           cs_mul_size(*product, d, product);
+}
+
+void *cs_alloc(size_t count, size_t bytes, const char *what, struct cs_err *err)
+{
+    size_t total;
+    void *block = NULL;
+    if (!cs_mul_size(count, bytes, &total) || total > SIZE_MAX - 64) {
+        cs_fail(err, CS_ENOMEM, "%s: %zu x %zu bytes is beyond the address space", what, count,
+                bytes);
+        return NULL;
+    }
+    total = (total + 63) & ~(size_t)63;
+    if (posix_memalign(&block, 64, total ? total : 64) != 0) {
+        cs_fail(err, CS_ENOMEM, "%s: no memory for %zu bytes", what, total);
+        return NULL;
+    }
+    memset(block, 0, total);
+    return block;
+}
+
+static int map_scratch(struct cs_big *big, const char *dir, struct cs_err *err)
+{
+    if (!dir)
+        dir = getenv("TMPDIR");
+    if (!dir || !*dir)
+        dir = "/tmp";
+    int fd = open(dir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+    if (fd < 0) {
+        char *path = cs_xasprintf("%s/cellstream.XXXXXX", dir);
+        fd = mkostemp(path, O_CLOEXEC);
+        if (fd >= 0)
+            unlink(path);
+        free(path);
+    }
+    if (fd < 0)
+        return cs_fail_errno(err, CS_EIO, "scratch folder %s", dir);
+    // Reserve the blocks now: a full disk must be an error here, not SIGBUS later.
+    int failure = posix_fallocate(fd, 0, (off_t)big->bytes);
+    if (failure) {
+        close(fd);
+        errno = failure;
+        return cs_fail_errno(err, CS_EIO, "scratch folder %s: %zu bytes", dir, big->bytes);
+    }
+    void *map = mmap(NULL, big->bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    close(fd);
+    if (map == MAP_FAILED)
+        return cs_fail_errno(err, CS_ENOMEM, "mapping %zu bytes of scratch", big->bytes);
+    big->data = map;
+    big->mapped = true;
+    return 0;
+}
+
+int cs_big_init(struct cs_big *big, size_t bytes, size_t spill_bytes, const char *scratch_dir,
+                struct cs_err *err)
+{
+    *big = (struct cs_big){.bytes = bytes};
+    if (spill_bytes && bytes > spill_bytes)
+        return map_scratch(big, scratch_dir, err);
+    big->data = cs_alloc(1, bytes, "large block", err);
+    return big->data ? 0 : -1;
+}
+
+void cs_big_release(struct cs_big *big)
+{
+    if (big->mapped)
+        munmap(big->data, big->bytes);
+    else
+        free(big->data);
+    *big = (struct cs_big){0};
+}

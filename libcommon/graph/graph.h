@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: MIT
+// A network as a graph of ONNX operators: values (tensors) and nodes in topological order. Knows
+// no device and no file format; libcommon/model builds it, the passes rewrite it, a backend runs
+// it. Semantics of operators are those of ONNX at the graph's opset: activations are N, C, H, W.
+//
+// Two states. As built, activations may have unknown dimensions (-1). cs_graph_infer makes a
+// concrete graph for given input shapes: every dimension known, all integer shape arithmetic
+// folded into constants, nodes that became constant removed.
+#ifndef CS_GRAPH_GRAPH_H
+#define CS_GRAPH_GRAPH_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/arena.h"
+#include "base/buf.h"
+#include "base/err.h"
+
+enum { CS_MAX_RANK = 8, CS_MAX_NODE_IO = 64 };
+
+enum cs_type { CS_TYPE_NONE, CS_TYPE_F32, CS_TYPE_I64, CS_TYPE_I32, CS_TYPE_BOOL };
+size_t cs_type_bytes(enum cs_type type);
+
+struct cs_shape {
+    int rank; // -1: unknown
+    int64_t dim[CS_MAX_RANK]; // -1: unknown
+};
+
+// A value: graph input, initialiser, or output of one node.
+struct cs_value {
+    const char *name;
+    enum cs_type type;
+    struct cs_shape shape;
+    const void *data; // constant: dense row-major samples, shared and never changed; else NULL
+    int producer;     // index of the node that makes it, -1 for inputs and constants
+    int uses;         // nodes that read it, plus 1 if it is a graph output
+};
+
+enum cs_attr_kind { CS_ATTR_INT, CS_ATTR_FLOAT, CS_ATTR_STRING, CS_ATTR_INTS, CS_ATTR_FLOATS };
+struct cs_attr {
+    const char *name;
+    enum cs_attr_kind kind;
+    int64_t i;
+    float f;
+    const char *s;
+    const int64_t *ints;
+    const float *floats;
+    int count; // of ints or floats
+};
+
+// Work that a pass moved into a node; a backend that does not support one refuses the node.
+struct cs_fusion {
+    int add;       // value added to the result before the activation; -1 none
+    const char *activation; // "Relu", "Sigmoid", "LeakyRelu"...; NULL none
+    float alpha;   // of the activation
+    float beta;
+};
+
+struct cs_node {
+    const char *op;   // ONNX operator name, "Conv"
+    const char *name; // for messages; never NULL
+    int inputs[CS_MAX_NODE_IO]; // value indices, -1 for an omitted optional input
+    int input_count;
+    int outputs[CS_MAX_NODE_IO];
+    int output_count;
+    const struct cs_attr *attrs;
+    int attr_count;
+    struct cs_fusion fusion;
+};
+
+struct cs_graph {
+    struct cs_arena arena; // owns names, attributes and the arrays below; constants' data too,
+                           // unless they are borrowed from `weights`
+    struct cs_value *values;
+    int value_count, value_capacity;
+    struct cs_node *nodes; // topological order
+    int node_count, node_capacity;
+    int *inputs, *outputs; // value indices; initialisers are no inputs
+    int input_count, output_count;
+    int opset;
+};
+
+// ---- Building ----------------------------------------------------------------------------
+
+void cs_graph_init(struct cs_graph *graph, int opset);
+void cs_graph_release(struct cs_graph *graph); // accepts a zeroed struct
+int cs_graph_add_value(struct cs_graph *graph, const char *name, enum cs_type type,
+                       const struct cs_shape *shape);
+// data is borrowed: it must live as long as every graph made from this one.
+int cs_graph_add_constant(struct cs_graph *graph, const char *name, enum cs_type type,
+                          const struct cs_shape *shape, const void *data);
+// Sets producers and uses of the outputs and inputs.
+struct cs_node *cs_graph_add_node(struct cs_graph *graph, const char *op, const char *name,
+                                  const int *inputs, int input_count, const int *outputs,
+                                  int output_count);
+// Recompute producer and uses, drop nodes whose outputs nobody reads, check topological order and
+// that every input exists. CS_EMODEL names the node.
+int cs_graph_finish(struct cs_graph *graph, struct cs_err *err);
+
+// ---- Asking ------------------------------------------------------------------------------
+
+const struct cs_attr *cs_node_attr(const struct cs_node *node, const char *name); // NULL: absent
+int64_t cs_node_int(const struct cs_node *node, const char *name, int64_t fallback);
+float cs_node_float(const struct cs_node *node, const char *name, float fallback);
+const char *cs_node_string(const struct cs_node *node, const char *name, const char *fallback);
+// Copies an integer list of exactly `count`; fills with `fallback` when absent. CS_EMODEL.
+int cs_node_ints(const struct cs_node *node, const char *name, int count, int64_t fallback,
+                 int64_t *out, struct cs_err *err);
+// The value of input i, NULL when omitted.
+const struct cs_value *cs_node_input(const struct cs_graph *graph, const struct cs_node *node,
+                                     int i);
+const struct cs_value *cs_node_output(const struct cs_graph *graph, const struct cs_node *node,
+                                      int i);
+int64_t cs_shape_elements(const struct cs_shape *shape); // -1: unknown or overflow
+bool cs_shape_equal(const struct cs_shape *a, const struct cs_shape *b);
+// "1x64x256x256" with "?" for unknown.
+void cs_shape_text(const struct cs_shape *shape, char *text, size_t size);
+// One line a node, for golden tests and cs-model.
+void cs_graph_dump(const struct cs_graph *graph, struct cs_buf *out);
+
+// ---- Shapes ------------------------------------------------------------------------------
+
+// `concrete` becomes a copy of `graph` (constants' data shared) for the given input shapes (one a
+// graph input, all dimensions known): every value typed and shaped, integer arithmetic folded.
+// CS_EMODEL names node and reason: unsupported operator, shapes that do not fit, data-dependent
+// shape.
+int cs_graph_infer(const struct cs_graph *graph, const struct cs_shape *input_shapes,
+                   struct cs_graph *concrete, struct cs_err *err);
+
+// What tiling may do to the network, derived from its operators (graph/receptive.c).
+struct cs_reach {
+    bool tile_safe;         // no whole-image statistics
+    const char *unsafe_op;  // the operator that makes it unsafe
+    const char *unsafe_node;
+    int stride;             // total stride: tile origins and sizes are multiples of it
+    int halo;               // input pixels that an output pixel sees to each side, at most
+};
+int cs_graph_reach(const struct cs_graph *graph, struct cs_reach *reach, struct cs_err *err);
+
+// ---- Passes ------------------------------------------------------------------------------
+
+// A rewrite of a concrete graph that keeps its results. The table of passes and the reasons for
+// their order are in graph/passes.c.
+enum cs_pass_set {
+    CS_PASSES_ALGEBRA, // constants, identities, BatchNormalization into Conv: for any backend
+    CS_PASSES_FUSION,  // also node fusions (cs_fusion): for backends that run them
+};
+int cs_graph_run_passes(struct cs_graph *graph, enum cs_pass_set set, struct cs_err *err);
+
+// ---- Memory plan -------------------------------------------------------------------------
+
+// Static offsets of all activations of a concrete graph in one arena: two values that live at the
+// same time never overlap. Alignment 64 bytes.
+struct cs_memory_plan {
+    size_t arena_bytes;
+    size_t *offset; // per value; SIZE_MAX for constants and values without memory
+    size_t *bytes;
+};
+int cs_memory_plan_make(const struct cs_graph *graph,
+                        size_t (*size_of)(const struct cs_graph *, int value, void *context),
+                        void *context, struct cs_memory_plan *plan, struct cs_err *err);
+void cs_memory_plan_release(struct cs_memory_plan *plan);
+
+#endif
