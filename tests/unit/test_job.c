@@ -1,0 +1,447 @@
+// SPDX-License-Identifier: MIT
+// The job kernels against the formulas of job.h in double precision, sample by sample.
+#include <check.h>
+#include <math.h>
+#include <omp.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "backend/job_finish.h"
+#include "backend/job_prepare.h"
+#include "backend/vecmath.h"
+
+enum { MAX_SIDE = 40, CHANNELS = 3 };
+
+static uint64_t seed;
+
+static uint32_t next_random(void)
+{
+    seed = seed * 6364136223846793005u + 1442695040888963407u;
+    return (uint32_t)(seed >> 33);
+}
+
+static int between(int low, int high)
+{
+    return low + (int)(next_random() % (uint32_t)(high - low + 1));
+}
+
+static double uniform(void)
+{
+    return next_random() / 2147483648.0;
+}
+
+static void fill_image(struct cs_image *image, enum cs_dtype dtype, int width, int height,
+                       int channels)
+{
+    struct cs_err err = {0};
+    ck_assert_int_eq(cs_image_init(image, (uint32_t)width, (uint32_t)height, (uint16_t)channels,
+                                   dtype, 0, NULL, &err),
+                     0);
+    size_t count = (size_t)width * (size_t)height * (size_t)channels;
+    for (size_t i = 0; i < count * cs_dtype_bytes(dtype); i++)
+        ((uint8_t *)image->data)[i] = (uint8_t)next_random();
+    for (size_t i = 0; i < count; i++) { // floats: finite values of a like size
+        if (dtype == CS_F32)
+            ((float *)image->data)[i] = (float)(uniform() * 200 - 100);
+        if (dtype == CS_F64)
+            ((double *)image->data)[i] = 1e9 + uniform();
+        if (dtype == CS_F16)
+            ((uint16_t *)image->data)[i] &= 0xbfff; // exponent below 16: |v| < 2
+    }
+}
+
+// Scale and shift that bring the dtype's range to about -1..1.
+static void normalisation(enum cs_dtype dtype, float *scale, float *shift)
+{
+    static const double range[] = {
+        [CS_U8] = 255,
+        [CS_U16] = 65535,
+        [CS_U32] = 4294967295.0,
+        [CS_U64] = 18446744073709551615.0,
+        [CS_I8] = 127,
+        [CS_I16] = 32767,
+        [CS_I32] = 2147483647,
+        [CS_I64] = 9223372036854775807.0,
+        [CS_F16] = 2,
+        [CS_F32] = 100,
+        [CS_F64] = 1,
+    };
+    *scale = (float)(1 / range[dtype]);
+    *shift = dtype == CS_F64 ? -1e9F : -0.25F;
+}
+
+static struct cs_job job_of(const struct cs_image *image)
+{
+    struct cs_job job = {.pixels = image->data,
+                         .width = image->width,
+                         .height = image->height,
+                         .channels = image->channels,
+                         .dtype = image->dtype,
+                         .low = -INFINITY,
+                         .high = INFINITY};
+    for (int c = 0; c < CHANNELS; c++) {
+        job.from[c] = (int16_t)between(-1, image->channels - 1);
+        normalisation(image->dtype, &job.scale[c], &job.shift[c]);
+    }
+    return job;
+}
+
+static double normalised(const struct cs_job *job, const struct cs_image *image, int x, int y,
+                         int c)
+{
+    double value = 0;
+    for (int k = 0; k < image->channels; k++) {
+        double sample = cs_image_sample(image, (uint32_t)x, (uint32_t)y, (uint16_t)k);
+        if (job->from[c] == k)
+            value = sample;
+        else if (job->from[c] < 0)
+            value += sample / image->channels;
+    }
+    return value * (double)job->scale[c] + (double)job->shift[c];
+}
+
+static int mirrored(int i, int size)
+{
+    while (size > 1 && (i < 0 || i >= size))
+        i = i < 0 ? -i : 2 * (size - 1) - i;
+    return size > 1 ? i : 0;
+}
+
+static double triangle(int i, int size, int image_size, int k)
+{
+    double shrink = (double)image_size / size, radius = shrink > 1 ? shrink : 1;
+    double total = 0, own = 0;
+    for (int j = 0; j < image_size; j++) {
+        double w = fmax(0, 1 - fabs(j + 0.5 - (i + 0.5) * shrink) / radius);
+        total += w;
+        own = j == k ? w : own;
+    }
+    return own / total;
+}
+
+static double expected_input(const struct cs_job *job, const struct cs_image *image, int x, int y,
+                             int c, int width, int height)
+{
+    double value = 0;
+    int image_width = (int)image->width, image_height = (int)image->height;
+    if (job->placement == CS_PLACE_COPY) {
+        value = normalised(job, image, mirrored(x + job->x0, image_width),
+                           mirrored(y + job->y0, image_height), c);
+    } else {
+        double weight[MAX_SIDE];
+        for (int i = 0; i < image_width; i++)
+            weight[i] = triangle(x, width, image_width, i);
+        for (int j = 0; j < image_height; j++) {
+            double w = triangle(y, height, image_height, j), row = 0;
+            for (int i = 0; w > 0 && i < image_width; i++)
+                if (weight[i] > 0)
+                    row += weight[i] * normalised(job, image, i, j, c);
+            value += w * row;
+        }
+    }
+    return fmin(fmax(value, (double)job->low), (double)job->high);
+}
+
+// Run the kernel into a padded NHWC plane with guards between and behind the samples, compare.
+static void check_prepare(const struct cs_job *job, const struct cs_image *image, int width,
+                          int height)
+{
+    enum { PAD = 5 };
+    size_t count = (size_t)width * (size_t)height * PAD;
+    float *plane = malloc(count * sizeof *plane);
+    for (size_t i = 0; i < count; i++)
+        plane[i] = 12345;
+    cs_job_prepare(job, plane, width, height, CHANNELS, PAD, (ptrdiff_t)width * PAD, 1);
+    for (int y = 0; y < height; y++) {
+        for (int x = 0; x < width; x++) {
+            const float *pixel = plane + ((size_t)y * (size_t)width + (size_t)x) * PAD;
+            for (int c = 0; c < CHANNELS; c++)
+                ck_assert_double_eq_tol((double)pixel[c],
+                                        expected_input(job, image, x, y, c, width, height), 2e-6);
+            ck_assert(pixel[3] == 12345 && pixel[4] == 12345);
+        }
+    }
+    free(plane);
+}
+
+START_TEST(prepare_core)
+{
+    enum cs_dtype dtype = (enum cs_dtype)_i;
+    seed = 100 + (uint64_t)_i;
+    for (int round = 0; round < 12; round++) {
+        struct cs_image image;
+        fill_image(&image, dtype, between(1, MAX_SIDE), between(1, MAX_SIDE), between(1, 4));
+        struct cs_job job = job_of(&image);
+        if (round % 3 == 0) {
+            job.low = -0.1F;
+            job.high = 0.2F;
+        }
+        job.placement = round % 2 ? CS_PLACE_COPY : CS_PLACE_SCALE;
+        job.x0 = between(-50, 30);
+        job.y0 = between(-50, 30);
+        check_prepare(&job, &image, between(1, MAX_SIDE), between(1, MAX_SIDE));
+        cs_image_release(&image);
+    }
+}
+END_TEST
+
+START_TEST(prepare_limits)
+{
+    // A row far wider than the kernel's block, shrunk to fewer pixels and to one; NaN stays NaN.
+    enum { WIDTH = 10007 };
+    static float row[WIDTH];
+    double mean = 0, total = 0;
+    for (int x = 0; x < WIDTH; x++) {
+        row[x] = (float)x;
+        double w = 1 - fabs(x + 0.5 - WIDTH / 2.0) / WIDTH;
+        mean += w * x;
+        total += w;
+    }
+    struct cs_job job = {.pixels = row,
+                         .width = WIDTH,
+                         .height = 1,
+                         .channels = 1,
+                         .dtype = CS_F32,
+                         .scale = {1},
+                         .low = -1e9F,
+                         .high = 1e9F,
+                         .placement = CS_PLACE_SCALE};
+    float out[WIDTH];
+    cs_job_prepare(&job, out, 1, 1, 1, 1, 1, 1);
+    ck_assert_double_eq_tol((double)out[0], mean / total, 1e-2);
+    cs_job_prepare(&job, out, WIDTH, 1, 1, 1, 1, 1);
+    ck_assert_mem_eq(out, row, sizeof row);
+    row[5] = NAN;
+    row[9] = INFINITY;
+    cs_job_prepare(&job, out, WIDTH, 1, 1, 1, 1, 1);
+    ck_assert(isnan(out[5]) && out[9] == 1e9F && out[4] == 4 && out[8] == 8 && out[10] == 10);
+}
+END_TEST
+
+START_TEST(prepare_threads)
+{
+    struct cs_image image;
+    seed = 7;
+    fill_image(&image, CS_U16, 39, 37, 3);
+    struct cs_job job = job_of(&image);
+    job.placement = CS_PLACE_SCALE;
+    static float one[CHANNELS * 32 * 32], many[CHANNELS * 32 * 32];
+    omp_set_num_threads(1);
+    cs_job_prepare(&job, one, 32, 32, CHANNELS, 1, 32, 32 * 32);
+    omp_set_num_threads(3);
+    cs_job_prepare(&job, many, 32, 32, CHANNELS, 1, 32, 32 * 32);
+    ck_assert_mem_eq(one, many, sizeof one);
+    cs_image_release(&image);
+}
+END_TEST
+
+// ---- Finish ------------------------------------------------------------------------------
+
+enum { NET_CHANNELS = 4 };
+
+struct finish_case {
+    struct cs_job job;
+    int width, height; // of the network's plane
+    float *plane;      // NHWC
+};
+
+static double activated(const struct finish_case *t, int x, int y, int c)
+{
+    const float *pixel = t->plane + ((size_t)y * (size_t)t->width + (size_t)x) * NET_CHANNELS;
+    double value = (double)pixel[c], total = 0;
+    if (t->job.activation == CS_ACT_NONE)
+        return value;
+    if (t->job.activation == CS_ACT_SIGMOID)
+        return 1 / (1 + exp(-value));
+    for (int k = 0; k < NET_CHANNELS; k++)
+        total += exp((double)pixel[k] - value);
+    return 1 / total;
+}
+
+static double resized(const struct finish_case *t, int x, int y, int c)
+{
+    double u = (x + 0.5) * t->width / t->job.out_width - 0.5;
+    double v = (y + 0.5) * t->height / t->job.out_height - 0.5;
+    u = fmin(fmax(u, 0), t->width - 1);
+    v = fmin(fmax(v, 0), t->height - 1);
+    double sum = 0;
+    for (int j = 0; j < t->height; j++) {
+        for (int i = 0; i < t->width; i++) {
+            double w = fmax(0, 1 - fabs(u - i)) * fmax(0, 1 - fabs(v - j));
+            if (w > 0)
+                sum += w * activated(t, i, j, c);
+        }
+    }
+    return sum;
+}
+
+static double sample_out(const struct cs_job *job, size_t i)
+{
+    if (job->out_dtype == CS_U8)
+        return ((const uint8_t *)job->out)[i];
+    if (job->out_dtype == CS_U16)
+        return ((const uint16_t *)job->out)[i];
+    return (double)((const float *)job->out)[i];
+}
+
+static bool in_part(const struct cs_job *job, int x, int y)
+{
+    return x >= (int)job->part_x && x < (int)(job->part_x + job->part_width) &&
+           y >= (int)job->part_y && y < (int)(job->part_y + job->part_height);
+}
+
+static void check_finish(struct finish_case *t)
+{
+    struct cs_job *job = &t->job;
+    size_t count = (size_t)job->out_width * job->out_height * job->out_channels;
+    size_t bytes = count * cs_dtype_bytes(job->out_dtype);
+    uint8_t *out = malloc(bytes + 64), *guard = malloc(bytes + 64);
+    memset(out, 0xa5, bytes + 64);
+    memset(guard, 0xa5, bytes + 64);
+    job->out = out;
+    cs_job_finish(job, t->plane, t->width, t->height, NET_CHANNELS, NET_CHANNELS,
+                  (ptrdiff_t)t->width * NET_CHANNELS, 1);
+    ck_assert_uint_eq(job->nonfinite, 0);
+    double step = job->out_dtype == CS_U8 ? 255 : job->out_dtype == CS_U16 ? 65535 : 0;
+    size_t width = cs_dtype_bytes(job->out_dtype);
+    for (int y = 0; y < (int)job->out_height; y++) {
+        for (int x = 0; x < (int)job->out_width; x++) {
+            for (int c = 0; c < job->out_channels; c++) {
+                size_t i = ((size_t)y * job->out_width + (size_t)x) * job->out_channels + (size_t)c;
+                if (!in_part(job, x, y)) {
+                    ck_assert_mem_eq(out + i * width, guard + i * width, width);
+                    continue;
+                }
+                double p = job->placement == CS_PLACE_COPY
+                               ? activated(t, x - job->x0, y - job->y0, job->out_from[c])
+                               : resized(t, x, y, job->out_from[c]);
+                if (step > 0) // within rounding: half a step and the float error
+                    ck_assert_double_eq_tol(sample_out(job, i), fmin(fmax(p, 0), 1) * step,
+                                            0.5 + step * 1e-6);
+                else
+                    ck_assert_double_eq_tol(sample_out(job, i), p, 4e-6);
+            }
+        }
+    }
+    ck_assert_mem_eq(out + bytes, guard, 64);
+    free(out);
+    free(guard);
+}
+
+START_TEST(finish_core)
+{
+    static const enum cs_dtype dtypes[] = {CS_U8, CS_U16, CS_F32};
+    seed = 900 + (uint64_t)_i;
+    for (int round = 0; round < 18; round++) {
+        struct finish_case t = {.width = between(1, MAX_SIDE), .height = between(1, MAX_SIDE)};
+        size_t count = (size_t)t.width * (size_t)t.height * NET_CHANNELS;
+        t.plane = malloc(count * sizeof *t.plane);
+        for (size_t i = 0; i < count; i++)
+            t.plane[i] = (float)(uniform() * 20 - 10);
+        t.job = (struct cs_job){.out_dtype = dtypes[round % 3],
+                                .activation = (enum cs_activation)_i,
+                                .out_channels = (uint16_t)between(1, NET_CHANNELS)};
+        for (int c = 0; c < t.job.out_channels; c++)
+            t.job.out_from[c] = (int16_t)between(0, NET_CHANNELS - 1);
+        if (round % 2) {
+            t.job.placement = CS_PLACE_SCALE;
+            t.job.out_width = t.job.part_width = (uint32_t)between(1, MAX_SIDE);
+            t.job.out_height = t.job.part_height = (uint32_t)between(1, MAX_SIDE);
+        } else { // the plane is a tile at (x0, y0) of a larger map
+            t.job.placement = CS_PLACE_COPY;
+            t.job.x0 = between(0, 9);
+            t.job.y0 = between(0, 9);
+            t.job.part_x = (uint32_t)(t.job.x0 + between(0, t.width - 1));
+            t.job.part_y = (uint32_t)(t.job.y0 + between(0, t.height - 1));
+            t.job.part_width = (uint32_t)between(1, t.job.x0 + t.width - (int)t.job.part_x);
+            t.job.part_height = (uint32_t)between(1, t.job.y0 + t.height - (int)t.job.part_y);
+            t.job.out_width = t.job.part_x + t.job.part_width + 3;
+            t.job.out_height = t.job.part_y + t.job.part_height + 2;
+        }
+        check_finish(&t);
+        free(t.plane);
+    }
+}
+END_TEST
+
+START_TEST(finish_limits)
+{
+    // Not finite: counted where it is read, 0 when quantised, kept as float. Halves round to even.
+    float plane[8] = {NAN, INFINITY, -INFINITY, 0.5F / 255, 1.5F / 255, 2.5F / 255, 7, -7};
+    uint8_t out[8];
+    struct cs_job job = {.out = out,
+                         .out_width = 8,
+                         .out_height = 1,
+                         .out_channels = 1,
+                         .out_dtype = CS_U8,
+                         .part_width = 8,
+                         .part_height = 1};
+    cs_job_finish(&job, plane, 8, 1, 1, 1, 8, 1);
+    ck_assert_uint_eq(job.nonfinite, 3);
+    const uint8_t expected[8] = {0, 255, 0, 0, 2, 2, 255, 0};
+    ck_assert_mem_eq(out, expected, sizeof out);
+
+    float kept[8];
+    job.out = kept;
+    job.out_dtype = CS_F32;
+    job.part_x = 3;
+    job.part_width = 5;
+    cs_job_finish(&job, plane, 8, 1, 1, 1, 8, 1);
+    ck_assert_uint_eq(job.nonfinite, 0);
+    ck_assert_mem_eq(kept + 3, plane + 3, 5 * sizeof *kept);
+
+    // A plane far wider than the kernel's block, reduced to two pixels and enlarged.
+    enum { WIDTH = 5000 };
+    static float wide[WIDTH], maps[2 * WIDTH];
+    for (int i = 0; i < WIDTH; i++)
+        wide[i] = (float)i;
+    job = (struct cs_job){.out = maps,
+                          .out_width = 2,
+                          .out_height = 1,
+                          .out_channels = 1,
+                          .out_dtype = CS_F32,
+                          .placement = CS_PLACE_SCALE,
+                          .part_width = 2,
+                          .part_height = 1};
+    cs_job_finish(&job, wide, WIDTH, 1, 1, 1, WIDTH, 1);
+    ck_assert(maps[0] == 1249.5F && maps[1] == 3749.5F);
+    job.out_width = job.part_width = 2 * WIDTH;
+    cs_job_finish(&job, wide, WIDTH, 1, 1, 1, WIDTH, 1);
+    for (int i = 1; i < 2 * WIDTH - 1; i++)
+        ck_assert_double_eq_tol((double)maps[i], i / 2.0 - 0.25, 1e-3);
+}
+END_TEST
+
+START_TEST(elementary)
+{
+    for (double x = -110; x < 95; x += 0.0137) {
+        double exact = exp((double)(float)x), got = (double)cs_expf((float)x);
+        if (exact > 3.4e38)
+            ck_assert(isinf(got));
+        else // relative, plus the last bit of the smallest numbers
+            ck_assert_double_eq_tol(got, exact, 2e-7 * exact + 1.5e-45);
+    }
+    ck_assert(cs_expf(0) == 1 && cs_expf(-INFINITY) == 0 && isnan(cs_expf(NAN)));
+    ck_assert(isinf(cs_expf(INFINITY)) && cs_sigmoidf(-200) == 0 && cs_sigmoidf(200) == 1);
+    ck_assert(cs_round_even(2.5F) == 2 && cs_round_even(-3.5F) == -4);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("job");
+    TCase *core = tcase_create("core"), *limits = tcase_create("limits");
+    tcase_add_loop_test(core, prepare_core, CS_U8, CS_F64 + 1);
+    tcase_add_loop_test(core, finish_core, CS_ACT_NONE, CS_ACT_SOFTMAX + 1);
+    tcase_add_test(limits, prepare_limits);
+    tcase_add_test(limits, prepare_threads);
+    tcase_add_test(limits, finish_limits);
+    tcase_add_test(limits, elementary);
+    suite_add_tcase(suite, core);
+    suite_add_tcase(suite, limits);
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_ENV);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed != 0;
+}
