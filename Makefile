@@ -16,7 +16,7 @@ HELPERS := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/helpers/*.c bench/*.c))
 FUZZ    := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/fuzz/fuzz_*.c))
 
 all: $(TOOLS:%=$(BUILD)/bin/%) $(SCRIPTS:%=$(BUILD)/bin/%)
-.PHONY: all check check-san demo bench install clean tests fuzz lint
+.PHONY: all check check-san demo bench install clean tests fuzz lint format
 
 $(BUILD)/bin/cs-%: $(BUILD)/tools/cs-%.o $(LIB)
 	@mkdir -p $(@D)
@@ -59,7 +59,45 @@ $(HELPERS): $(BUILD)/%: $(BUILD)/%.o $(LIB)
 
 $(BUILD)/tests/%.o: CPPFLAGS += -Itests/support
 
-tests: all $(UNIT) $(HELPERS)
+# Fuzz targets: with clang's libFuzzer (FUZZER=1), else with a main that replays files.
+$(FUZZ): $(BUILD)/%: $(BUILD)/%.o $(if $(FUZZER),,$(BUILD)/tests/fuzz/standalone.o) $(LIB)
+	$(CC) $(LDFLAGS) $(if $(FUZZER),-fsanitize=fuzzer) -o $@ $(filter %.o,$^) $(LIB) $(LDLIBS)
+
+tests: all $(UNIT) $(HELPERS) $(FUZZ)
+
+check:
+	@tests/check-all
+
+# The suites and shell tests alone, with AddressSanitizer and UndefinedBehaviorSanitizer.
+check-san:
+	@tests/check-all san
+
+lint: all
+	@tests/check-all lint
+
+format:
+	clang-format -i $$(find libcommon tools tests bench -name '*.[ch]')
+
+# Longer than in `make check`: a minute a target.
+fuzz:
+	@tests/run-fuzz -t 60
+
+demo: all
+	@scripts/demo --no-install
+
+bench: tests
+	@bench/run
+
+install: all
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/man/man1 \
+	    $(DESTDIR)$(PREFIX)/share/man/man5 $(DESTDIR)$(PREFIX)/share/man/man7
+	install -m 755 $(BUILD)/bin/cs-* $(DESTDIR)$(PREFIX)/bin
+	for page in man/*.[157]; do \
+	    install -m 644 $$page $(DESTDIR)$(PREFIX)/share/man/man$${page##*.} || exit 1; done
+	for package in models/*/rdf.yaml; do dir=$${package%/rdf.yaml}; \
+	    install -d $(DESTDIR)$(PREFIX)/share/cellstream/$$dir && \
+	    install -m 644 $$dir/rdf.yaml $$dir/*.onnx \
+	        $(DESTDIR)$(PREFIX)/share/cellstream/$$dir || exit 1; done
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
 .SECONDARY:

@@ -6,6 +6,8 @@ CC      = gcc
 SANITIZE =
 # WERROR=1: warnings are errors (the checks and CI set it).
 WERROR =
+# FUZZER=1 with CC=clang: fuzz targets are linked with libFuzzer and AddressSanitizer.
+FUZZER =
 BUILD   = build$(if $(SANITIZE),-san)
 
 WARN    = -Wall -Wextra -Wshadow -Wvla -Wstrict-prototypes -Wmissing-prototypes \
@@ -13,7 +15,7 @@ WARN    = -Wall -Wextra -Wshadow -Wvla -Wstrict-prototypes -Wmissing-prototypes 
 CPPFLAGS = -D_GNU_SOURCE -Ilibcommon -I$(BUILD)/gen -DCS_VERSION='"$(VERSION)"' \
           -DCS_MODEL_DIR='"$(PREFIX)/share/cellstream/models"'
 SANFLAGS = $(if $(SANITIZE),-fsanitize=address$(comma)undefined -fno-sanitize-recover=undefined \
-          -fno-omit-frame-pointer)
+          -fno-omit-frame-pointer) $(if $(FUZZER),-fsanitize=fuzzer-no-link$(comma)address)
 OPT     = $(if $(SANITIZE),-O1,-O2)
 CFLAGS  = -std=c11 -g $(OPT) -fopenmp $(WARN) $(SANFLAGS)
 LDFLAGS = -fopenmp $(SANFLAGS)
