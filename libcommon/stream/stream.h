@@ -4,6 +4,10 @@
 // Two levels. Frames: cs_reader_next and cs_writer_*: one band at a time, no copy where shared
 // memory carries it. Items: cs_item_read and cs_item_write: whole planes, for stages that need a
 // plane as one. Both check the order of frames; what breaks it is CS_ESTREAM.
+//
+// A reader and a writer are each used by one thread at a time; they may be in different threads.
+// Their descriptors are inherited by fork: a child that outlives its parent must close the output,
+// or the next stage waits for the end of the pipe.
 #ifndef CS_STREAM_STREAM_H
 #define CS_STREAM_STREAM_H
 
@@ -33,6 +37,9 @@ const struct cs_meta *cs_reader_head(const struct cs_reader *reader);
 // The next frame after HEAD: 1 with BEGIN, DATA or DONE, 0 with END (once), -1 with CS_ESTREAM
 // for a broken or truncated stream. Skippable unknown kinds are skipped.
 int cs_reader_next(struct cs_reader *reader, struct cs_frame *frame, struct cs_err *err);
+// After 0 was returned: the exit status that the stream asks for. END's own, else 1 when items
+// failed, 3 when there were none, 0.
+int cs_reader_status(const struct cs_reader *reader);
 // "shm" or "pipe": how the payloads arrive.
 const char *cs_reader_transport(const struct cs_reader *reader);
 void cs_reader_close(struct cs_reader *reader); // accepts NULL
@@ -54,8 +61,8 @@ int cs_writer_data(struct cs_writer *writer, enum cs_plane plane, const struct c
                    uint32_t first_row, uint32_t rows, const void *samples, struct cs_err *err);
 // done must hold CS_KEY_STATUS.
 int cs_writer_done(struct cs_writer *writer, const struct cs_meta *done, struct cs_err *err);
-// END with the counts; status and reason of an early end (0 and NULL for none). Then waits for
-// nothing: the writer may be closed.
+// END with the counts; status and reason of an early end (0 and NULL for none). An item still open
+// is closed as failed first. Then waits for nothing: the writer may be closed.
 int cs_writer_end(struct cs_writer *writer, int status, const char *reason, struct cs_err *err);
 // True when the reader of the output is gone (EPIPE): the tool ends quietly with SIGPIPE's status.
 bool cs_writer_closed(const struct cs_writer *writer);
@@ -76,6 +83,7 @@ struct cs_item_limits {
     size_t spill_bytes; // planes above this live in the scratch folder; 0: never
     const char *scratch_dir;
     size_t max_bytes; // a plane above this fails the item with CS_ENOMEM; 0: no limit
+    const char *stage; // who fails such items; NULL: the name that the program was called by
 };
 
 // The next item with its planes in memory: 1, or 0 at END (see cs_reader_end), -1 CS_ESTREAM.
@@ -116,8 +124,14 @@ struct cs_filter {
 
 // Run the whole loop from input to standard output; messages for failed items go to the log as
 // "source: reason". Returns the exit status of the tool: 0, 1 some items failed, 3 no items,
-// upstream's status, or that of a fatal error (logged).
+// upstream's status, that of a fatal error (logged), or 141, quietly, when the reader of the
+// output went away. Installs the signals as cs_drain_install does; only a stage that reads a file
+// drains by itself, the others go on until upstream's END.
 int cs_filter_run(const struct cs_filter *filter);
+
+// Add a stage to a HEAD: sets CS_KEY_TOOL, and the version and parameters (or NULL) under
+// CS_KEY_PROV + tool.
+void cs_prov_add(struct cs_meta *head, const char *tool, const char *parameters);
 
 // Parse "image,probability,labels" into a bit mask. CS_EUSAGE.
 int cs_planes_parse(const char *list, unsigned *mask, struct cs_err *err);
