@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: MIT
+// NumPy's NPY format, version 1.0: magic, header of Python literal syntax padded to 64 bytes,
+// samples in C order.
+#include <string.h>
+
+#include "base/buf.h"
+#include "base/io.h"
+#include "image/write.h"
+
+static void build_header(struct cs_buf *out, const struct cs_image *image)
+{
+    enum { PREFIX = 10, ALIGN = 64 };
+    char kind = image->dtype >= CS_F16 ? 'f' : image->dtype >= CS_I8 ? 'i' : 'u';
+    size_t bytes = cs_dtype_bytes(image->dtype);
+    struct cs_buf text = {0};
+    cs_buf_addf(&text, "{'descr': '%c%c%zu', 'fortran_order': False, 'shape': (%u, %u",
+                bytes == 1 ? '|' : '<', kind, bytes, image->height, image->width);
+    if (image->channels != 1)
+        cs_buf_addf(&text, ", %u", image->channels);
+    cs_buf_adds(&text, "), }");
+    while ((PREFIX + text.len + 1) % ALIGN != 0)
+        cs_buf_addc(&text, ' ');
+    cs_buf_addc(&text, '\n');
+    cs_buf_add(out, "\x93NUMPY\x01\x00", 8);
+    cs_buf_addc(out, (char)(text.len & 255));
+    cs_buf_addc(out, (char)(text.len >> 8));
+    cs_buf_add(out, text.data, text.len);
+    cs_buf_release(&text);
+}
+
+int cs_npy_write(const char *path, const struct cs_image *image, struct cs_err *err)
+{
+    struct cs_outfile out;
+    struct cs_buf header = {0};
+    if (cs_outfile_open(&out, path, err) != 0)
+        return -1;
+    build_header(&header, image);
+    size_t bytes = cs_image_bytes(image);
+    bool written = fwrite(header.data, 1, header.len, out.file) == header.len &&
+                   fwrite(image->data, 1, bytes, out.file) == bytes;
+    cs_buf_release(&header);
+    if (written)
+        return cs_outfile_commit(&out, 0, err);
+    cs_fail_errno(err, CS_EIO, "%s", path);
+    cs_outfile_abort(&out);
+    return -1;
+}

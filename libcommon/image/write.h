@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: MIT
+// Image files, written: TIFF, PNG and NPY. Each file appears under its name only when it is
+// complete, and its bytes depend on the samples and the options alone (no dates, no names).
+#ifndef CS_IMAGE_WRITE_H
+#define CS_IMAGE_WRITE_H
+
+#include "base/err.h"
+#include "image/image.h"
+
+enum cs_compression { CS_COMPRESS_DEFLATE, CS_COMPRESS_ZSTD, CS_COMPRESS_NONE };
+
+struct cs_write_options {
+    enum cs_compression compression; // PNG: deflate unless none; NPY: never compressed
+    double pixel_um, pixel_um_y;     // micrometres a pixel; 0: unknown (y: as x)
+};
+
+// All fail with CS_EIO (the file cannot be written) or CS_EINPUT (the format cannot hold such
+// samples: a message says what can).
+
+// Any dtype and number of channels; strips of about 256 KiB, horizontal differencing where it
+// applies, BigTIFF above 4 GB. The pixel size is written in ImageJ's way, which Fiji, QuPath and
+// cs-load read.
+int cs_tiff_write(const char *path, const struct cs_image *image,
+                  const struct cs_write_options *options, struct cs_err *err);
+// u8 and u16, 1 to 4 channels.
+int cs_png_write(const char *path, const struct cs_image *image,
+                 const struct cs_write_options *options, struct cs_err *err);
+// Any dtype: shape (height, width), or (height, width, channels) where there are several.
+int cs_npy_write(const char *path, const struct cs_image *image, struct cs_err *err);
+
+#endif
