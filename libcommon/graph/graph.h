@@ -21,6 +21,7 @@ enum { CS_MAX_RANK = 8, CS_MAX_NODE_IO = 64 };
 
 enum cs_type { CS_TYPE_NONE, CS_TYPE_F32, CS_TYPE_I64, CS_TYPE_I32, CS_TYPE_BOOL };
 size_t cs_type_bytes(enum cs_type type);
+const char *cs_type_name(enum cs_type type); // "float32"
 
 struct cs_shape {
     int rank; // -1: unknown
@@ -90,10 +91,22 @@ int cs_graph_add_value(struct cs_graph *graph, const char *name, enum cs_type ty
 // data is borrowed: it must live as long as every graph made from this one.
 int cs_graph_add_constant(struct cs_graph *graph, const char *name, enum cs_type type,
                           const struct cs_shape *shape, const void *data);
-// Sets producers and uses of the outputs and inputs.
+void cs_graph_add_input(struct cs_graph *graph, int value);
+void cs_graph_add_output(struct cs_graph *graph, int value);
+// Sets producers and uses of the outputs and inputs. The node may move with the next one added.
 struct cs_node *cs_graph_add_node(struct cs_graph *graph, const char *op, const char *name,
                                   const int *inputs, int input_count, const int *outputs,
                                   int output_count);
+// Attributes of the node last added; texts and lists are copied.
+void cs_node_add_int(struct cs_graph *graph, struct cs_node *node, const char *name, int64_t value);
+void cs_node_add_float(struct cs_graph *graph, struct cs_node *node, const char *name, float value);
+void cs_node_add_string(struct cs_graph *graph, struct cs_node *node, const char *name,
+                        const char *value);
+void cs_node_add_ints(struct cs_graph *graph, struct cs_node *node, const char *name,
+                      const int64_t *values, int count);
+void cs_node_add_floats(struct cs_graph *graph, struct cs_node *node, const char *name,
+                        const float *values, int count);
+void cs_node_copy_attrs(struct cs_graph *graph, struct cs_node *node, const struct cs_node *from);
 // Recompute producer and uses, drop nodes whose outputs nobody reads, check topological order and
 // that every input exists. CS_EMODEL names the node.
 int cs_graph_finish(struct cs_graph *graph, struct cs_err *err);
@@ -107,6 +120,9 @@ const char *cs_node_string(const struct cs_node *node, const char *name, const c
 // Copies an integer list of exactly `count`; fills with `fallback` when absent. CS_EMODEL.
 int cs_node_ints(const struct cs_node *node, const char *name, int count, int64_t fallback,
                  int64_t *out, struct cs_err *err);
+// CS_EMODEL "node NAME (Op): reason"; returns -1.
+int cs_node_fail(const struct cs_node *node, struct cs_err *err, const char *fmt, ...)
+    CS_PRINTF(3, 4);
 // The value of input i, NULL when omitted.
 const struct cs_value *cs_node_input(const struct cs_graph *graph, const struct cs_node *node,
                                      int i);
