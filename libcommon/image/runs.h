@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: MIT
+// Runs: the maximal horizontal stretches of one value in a plane, and the connected components
+// that they form. Labelling, hole filling, contours and measurements all work on runs, so that
+// their cost is that of one scan plus the number of runs.
+#ifndef CS_IMAGE_RUNS_H
+#define CS_IMAGE_RUNS_H
+
+#include "image/image.h"
+
+struct cs_run {
+    uint32_t row, first, end; // pixels [first, end) of the row
+    uint32_t value;           // sample; 0 for runs of background
+    uint32_t component;       // 0, 1, 2... in raster order of each component's first pixel
+};
+
+enum cs_runs_of { CS_RUNS_OBJECTS, CS_RUNS_BACKGROUND };
+
+// Zero-initialise; release with cs_runs_release.
+struct cs_runs {
+    struct cs_run *items; // in raster order
+    size_t count;
+    uint32_t components;
+    struct cs_big block;
+};
+
+// The runs of non-zero values (CS_RUNS_OBJECTS) or of zeros of a plane of one channel and of type
+// u8, u16 or u32. Runs are in one component when they touch and have one value; `connectivity` is
+// 4 or 8. Memory above spill_bytes lives in scratch_dir (see mem.h).
+// Fails with CS_EINPUT (other type, more than 2^32 - 2 runs), CS_ENOMEM, CS_EIO.
+int cs_runs_find(struct cs_runs *runs, const struct cs_image *plane, enum cs_runs_of what,
+                 int connectivity, size_t spill_bytes, const char *scratch_dir, struct cs_err *err);
+// Accepts a zeroed struct; leaves a zeroed struct.
+void cs_runs_release(struct cs_runs *runs);
+
+// The runs of each group together: group g has the runs order[start[g]] to order[start[g + 1] - 1],
+// in raster order. Zero-initialise; release with cs_run_groups_release.
+struct cs_run_groups {
+    uint32_t *order;
+    size_t *start;
+    uint32_t count;
+    struct cs_big order_block, start_block;
+};
+
+// group_of[component] < count; NULL: each component is a group of its own (count is not read).
+int cs_run_groups_init(struct cs_run_groups *groups, const struct cs_runs *runs,
+                       const uint32_t *group_of, uint32_t count, size_t spill_bytes,
+                       const char *scratch_dir, struct cs_err *err);
+void cs_run_groups_release(struct cs_run_groups *groups);
+
+// One sample of a plane of type u8, u16 or u32.
+static inline uint32_t cs_plane_at(const struct cs_image *plane, size_t index)
+{
+    switch (plane->dtype) {
+    case CS_U8:
+        return ((const uint8_t *)plane->data)[index];
+    case CS_U16:
+        return ((const uint16_t *)plane->data)[index];
+    default:
+        return ((const uint32_t *)plane->data)[index];
+    }
+}
+
+#endif

@@ -1,0 +1,222 @@
+// SPDX-License-Identifier: MIT
+// Splitting touching objects: a watershed by flooding in which basins merge by their dynamics.
+// The flood runs downhill on the relief, so that basins are its peaks; a peak that rises less than
+// `depth` above the pass to a higher one never becomes an object.
+// Dynamics: M. Grimaud, "A new measure of contrast: the dynamics", Proc. SPIE 1769 (1992). The
+// union-find formulation is that of the component tree: L. Najman, M. Couprie, "Building the
+// component tree in quasi-linear time", IEEE Transactions on Image Processing 15 (2006).
+//
+// Each connected component of the mask is flooded on its own, over a list of its pixels: the cost
+// is linear, whatever the shapes, and the memory that of the largest component. While a component
+// is flooded, the plane of labels holds the place of each of its pixels in that list, plus one.
+#include "segment/objects.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "image/runs.h"
+
+#define NOT_TAKEN UINT32_MAX
+
+// The component being flooded. The arrays have one entry a pixel, in raster order, but `order`.
+struct flood {
+    struct cs_big block;
+    uint32_t *x, *y;
+    uint32_t *parent; // union-find; the root of a basin is its peak
+    uint32_t *order;  // by decreasing relief; afterwards names of the roots
+    uint32_t *swap;
+    uint16_t *relief;
+    uint32_t count;
+    uint32_t *labels; // the plane
+    uint32_t width, height;
+    int connectivity;
+    uint32_t depth, least_peak;
+};
+
+// Neighbours in raster order, 4-connected ones in the first four places.
+static const int step_x[8] = {0, -1, 1, 0, -1, 1, -1, 1};
+static const int step_y[8] = {-1, 0, 0, 1, -1, -1, 1, 1};
+
+static int flood_init(struct flood *f, size_t pixels, const struct cs_scratch *scratch,
+                      struct cs_err *err)
+{
+    size_t bytes;
+    if (!cs_mul_size(pixels + 1, 5 * sizeof(uint32_t) + sizeof(uint16_t), &bytes) ||
+        pixels >= NOT_TAKEN)
+        return cs_fail(err, CS_ENOMEM, "an object of %zu pixels is too large to split", pixels);
+    if (cs_big_init(&f->block, bytes, scratch->spill_bytes, scratch->dir, err) != 0)
+        return cs_err_context(err, "splitting an object of %zu pixels", pixels);
+    f->x = f->block.data;
+    f->y = f->x + pixels;
+    f->parent = f->y + pixels;
+    f->order = f->parent + pixels;
+    f->swap = f->order + pixels;
+    f->relief = (uint16_t *)(f->swap + pixels);
+    return 0;
+}
+
+static void add_run(struct flood *f, const struct cs_run *run, const struct cs_image *relief)
+{
+    size_t row = (size_t)run->row * f->width;
+    for (uint32_t x = run->first; x < run->end; x++) {
+        uint32_t i = f->count++;
+        f->x[i] = x;
+        f->y[i] = run->row;
+        f->parent[i] = NOT_TAKEN;
+        f->relief[i] = ((const uint16_t *)relief->data)[row + x];
+        f->labels[row + x] = i + 1;
+    }
+}
+
+// One stable pass of a counting sort by 8 bits of the relief, highest first.
+static void sort_pass(uint32_t *to, const uint32_t *from, const uint16_t *relief, uint32_t count,
+                      int shift)
+{
+    uint32_t place[257] = {0};
+    for (uint32_t k = 0; k < count; k++)
+        place[(255 - (relief[from[k]] >> shift & 255)) + 1]++;
+    for (int b = 0; b < 256; b++)
+        place[b + 1] += place[b];
+    for (uint32_t k = 0; k < count; k++)
+        to[place[255 - (relief[from[k]] >> shift & 255)]++] = from[k];
+}
+
+static void sort_by_relief(struct flood *f)
+{
+    for (uint32_t i = 0; i < f->count; i++)
+        f->order[i] = i;
+    sort_pass(f->swap, f->order, f->relief, f->count, 0);
+    sort_pass(f->order, f->swap, f->relief, f->count, 8);
+}
+
+static uint32_t find_root(uint32_t *parent, uint32_t i)
+{
+    while (parent[i] != i)
+        i = parent[i] = parent[parent[i]];
+    return i;
+}
+
+// Higher relief, or the same and earlier in raster order.
+static bool above(const struct flood *f, uint32_t i, uint32_t j)
+{
+    return f->relief[i] > f->relief[j] || (f->relief[i] == f->relief[j] && i < j);
+}
+
+// The neighbours of pixel i that are taken; returns their number.
+static int taken_neighbours(const struct flood *f, uint32_t i, uint32_t neighbours[8])
+{
+    int n = 0;
+    for (int d = 0; d < f->connectivity; d++) {
+        int64_t x = (int64_t)f->x[i] + step_x[d], y = (int64_t)f->y[i] + step_y[d];
+        if (x < 0 || y < 0 || x >= f->width || y >= f->height)
+            continue;
+        uint32_t place = f->labels[(size_t)y * f->width + (size_t)x];
+        if (place && f->parent[place - 1] != NOT_TAKEN)
+            neighbours[n++] = place - 1;
+    }
+    return n;
+}
+
+static void take(struct flood *f, uint32_t i)
+{
+    uint32_t neighbours[8], roots[8];
+    int n = taken_neighbours(f, i, neighbours);
+    if (!n) {
+        f->parent[i] = i;
+        return;
+    }
+    uint32_t best = neighbours[0], high = find_root(f->parent, best);
+    for (int k = 0; k < n; k++) {
+        roots[k] = find_root(f->parent, neighbours[k]);
+        if (above(f, neighbours[k], best))
+            best = neighbours[k];
+        if (above(f, roots[k], high))
+            high = roots[k];
+    }
+    for (int k = 0; k < n; k++) {
+        uint32_t r = roots[k];
+        if (r != high &&
+            (f->relief[r] - f->relief[i] < (int64_t)f->depth || f->relief[r] < f->least_peak))
+            f->parent[r] = high;
+    }
+    f->parent[i] = find_root(f->parent, best);
+}
+
+// Names of the basins into the plane, in raster order; returns the last label used.
+static uint32_t write_labels(struct flood *f, uint32_t last)
+{
+    memset(f->order, 0, f->count * sizeof *f->order);
+    for (uint32_t i = 0; i < f->count; i++) {
+        uint32_t r = find_root(f->parent, i);
+        if (!f->order[r])
+            f->order[r] = ++last;
+        f->labels[(size_t)f->y[i] * f->width + f->x[i]] = f->order[r];
+    }
+    return last;
+}
+
+static size_t pixels_of(const struct cs_runs *runs, const struct cs_run_groups *groups, uint32_t g)
+{
+    size_t pixels = 0;
+    for (size_t k = groups->start[g]; k < groups->start[g + 1]; k++) {
+        const struct cs_run *run = &runs->items[groups->order[k]];
+        pixels += run->end - run->first;
+    }
+    return pixels;
+}
+
+static int split_components(struct cs_image *labels, uint32_t *count, const struct cs_runs *runs,
+                            const struct cs_run_groups *groups, const struct cs_image *relief,
+                            struct flood *f, const struct cs_scratch *scratch, struct cs_err *err)
+{
+    size_t largest = 0;
+    for (uint32_t g = 0; g < groups->count; g++) {
+        size_t pixels = pixels_of(runs, groups, g);
+        if (pixels > largest)
+            largest = pixels;
+    }
+    if (flood_init(f, largest, scratch, err) != 0)
+        return -1;
+    f->labels = labels->data;
+    *count = 0;
+    for (uint32_t g = 0; g < groups->count; g++) {
+        f->count = 0;
+        for (size_t k = groups->start[g]; k < groups->start[g + 1]; k++)
+            add_run(f, &runs->items[groups->order[k]], relief);
+        sort_by_relief(f);
+        for (uint32_t k = 0; k < f->count; k++)
+            take(f, f->order[k]);
+        *count = write_labels(f, *count);
+    }
+    cs_big_release(&f->block);
+    // The basins of one component are named before those of the next: bring raster order.
+    return cs_objects_filter(labels, count, &(struct cs_object_filter){0}, err);
+}
+
+int cs_objects_split(struct cs_image *labels, uint32_t *count, const struct cs_image *mask,
+                     const struct cs_image *relief, uint32_t depth, uint32_t least_peak,
+                     int connectivity, const struct cs_scratch *scratch, struct cs_err *err)
+{
+    struct cs_runs runs = {0};
+    struct cs_run_groups groups = {0};
+    struct flood flood = {.width = mask->width,
+                          .height = mask->height,
+                          .connectivity = connectivity,
+                          .depth = depth,
+                          .least_peak = least_peak};
+    int status = cs_runs_find(&runs, mask, CS_RUNS_OBJECTS, connectivity, scratch->spill_bytes,
+                              scratch->dir, err);
+    if (status == 0)
+        status =
+            cs_run_groups_init(&groups, &runs, NULL, 0, scratch->spill_bytes, scratch->dir, err);
+    if (status == 0)
+        status = cs_image_init(labels, mask->width, mask->height, 1, CS_U32, scratch->spill_bytes,
+                               scratch->dir, err);
+    if (status == 0)
+        status = split_components(labels, count, &runs, &groups, relief, &flood, scratch, err);
+    cs_big_release(&flood.block);
+    cs_run_groups_release(&groups);
+    cs_runs_release(&runs);
+    return status;
+}
