@@ -14,6 +14,7 @@
 #include "base/mem.h"
 #include "stream/order.h"
 #include "stream/reader.h"
+#include "stream/shm.h"
 #include "stream/stream.h"
 
 enum {
@@ -26,9 +27,10 @@ struct cs_reader {
     char *name;
     struct cs_order order;
     struct cs_meta head, end, meta;
-    struct cs_buf text;   // metadata of the current frame as it came
-    void *buffer;         // payload of the current frame where it came through the pipe
-    size_t buffer_bytes;  // allocated
+    struct cs_buf text;  // metadata of the current frame as it came
+    void *buffer;        // payload of the current frame where it came through the pipe
+    size_t buffer_bytes; // allocated
+    struct cs_attach shm;
     struct cs_err broken; // after the first error every call returns it again
 };
 
@@ -118,6 +120,31 @@ static int drop_inline(struct cs_reader *r, const struct cs_frame_header *header
     return header->flags & CS_FRAME_CRC ? check_crc(header, (uint32_t)crc, err) : 0;
 }
 
+// A payload of no interest, wherever it lies.
+static int drop_payload(struct cs_reader *r, const struct cs_frame_header *header,
+                        struct cs_err *err)
+{
+    if (!(header->flags & CS_FRAME_SHM))
+        return drop_inline(r, header, err);
+    return cs_attach_hold(&r->shm, header->shm_offset, header->payload_bytes, err) ? 0 : -1;
+}
+
+static int read_shared(struct cs_reader *r, struct cs_frame *frame, void *wanted,
+                       struct cs_err *err)
+{
+    const struct cs_frame_header *header = &frame->header;
+    size_t bytes = (size_t)header->payload_bytes;
+    const void *payload = cs_attach_hold(&r->shm, header->shm_offset, bytes, err);
+    if (!payload)
+        return -1;
+    frame->payload = payload;
+    if (wanted)
+        frame->payload = memcpy(wanted, payload, bytes);
+    if (header->flags & CS_FRAME_CRC)
+        return check_crc(header, (uint32_t)crc32_z(0, payload, bytes), err);
+    return 0;
+}
+
 static int read_inline(struct cs_reader *r, const struct cs_frame_header *header, void *place,
                        struct cs_err *err)
 {
@@ -136,7 +163,9 @@ static int read_payload(struct cs_reader *r, struct cs_frame *frame, cs_place_fn
     const struct cs_frame_header *header = &frame->header;
     void *wanted = place ? place(context, header) : NULL;
     if (place && !wanted)
-        return drop_inline(r, header, err);
+        return drop_payload(r, header, err);
+    if (header->flags & CS_FRAME_SHM)
+        return read_shared(r, frame, wanted, err);
     if (!wanted) {
         if (buffer_reserve(r, (size_t)header->payload_bytes, err) != 0)
             return -1;
@@ -167,11 +196,12 @@ static int next_frame(struct cs_reader *r, struct cs_frame *frame, cs_place_fn *
 {
     struct cs_frame_header *header = &frame->header;
     for (;;) {
+        cs_attach_give_back(&r->shm);
         if (read_header(r, header, err) != 0 || read_meta(r, header, err) != 0)
             return -1;
         if (!(header->kind & CS_FRAME_SKIPPABLE))
             break;
-        if (drop_inline(r, header, err) != 0)
+        if (drop_payload(r, header, err) != 0)
             return -1;
     }
     if (cs_order_next(&r->order, header, &r->meta, err) != 0)
@@ -214,11 +244,15 @@ int cs_reader_open(struct cs_reader **reader, int fd, const char *name, enum cs_
 {
     struct cs_reader *r = cs_xcalloc(1, sizeof *r);
     struct cs_frame frame;
-    (void)transport;
     *reader = NULL;
     r->fd = fd;
     r->name = cs_xstrdup(name);
-    if (cs_reader_next(r, &frame, err) < 0) {
+    struct cs_err why;
+    int result = cs_reader_next(r, &frame, err);
+    if (result > 0 && transport != CS_TRANSPORT_PIPE &&
+        cs_attach_init(&r->shm, fd, &frame.meta, &why) != 0 && transport == CS_TRANSPORT_SHM)
+        result = cs_fail(err, CS_EUSAGE, "%s: --transport shm: %s", name, why.text);
+    if (result < 0) {
         cs_reader_close(r);
         return -1;
     }
@@ -251,14 +285,15 @@ int cs_reader_status(const struct cs_reader *reader)
 
 const char *cs_reader_transport(const struct cs_reader *reader)
 {
-    (void)reader;
-    return "pipe";
+    return reader->shm.map ? "shm" : "pipe";
 }
 
 void cs_reader_close(struct cs_reader *reader)
 {
     if (!reader)
         return;
+    cs_attach_give_back(&reader->shm);
+    cs_attach_release(&reader->shm);
     cs_meta_release(&reader->head);
     cs_meta_release(&reader->end);
     cs_meta_release(&reader->meta);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Writing a stream frame by frame. Header, metadata and payload of a frame go out in one writev.
+// Writing a stream frame by frame. Header, metadata and payload of a frame go out in one writev;
+// where a reader has attached to the shared memory, the payload is copied there first.
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -7,15 +8,22 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
+#include <time.h>
 #include <unistd.h>
 #include <zlib.h>
 
 #include "base/buf.h"
 #include "base/mem.h"
 #include "stream/order.h"
+#include "stream/shm.h"
 #include "stream/stream.h"
 
-enum { PIPE_BYTES = 1 << 20 };
+enum {
+    PIPE_BYTES = 1 << 20,
+    ATTACH_MS = 100,       // how long the first payload waits for a reader to attach
+    ATTACH_SHM_MS = 10000, // and with --transport shm
+    RING_BYTES = 64 << 20,
+};
 
 struct cs_writer {
     int fd;
@@ -25,7 +33,16 @@ struct cs_writer {
     bool closed, failed; // the reader is gone; an output error came
     struct cs_order order;
     struct cs_buf text; // metadata of the current frame
+    struct cs_ring ring;
+    int64_t attach_until; // milliseconds of the monotonic clock
 };
+
+static int64_t now_ms(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
 
 int cs_writer_open(struct cs_writer **writer, int fd, enum cs_transport transport,
                    uint64_t ring_bytes, struct cs_err *err)
@@ -37,10 +54,12 @@ int cs_writer_open(struct cs_writer **writer, int fd, enum cs_transport transpor
                        "standard output is a terminal: a stream goes to a file or another tool");
     if (fstat(fd, &st) != 0)
         return cs_fail_errno(err, CS_EIO, "standard output");
+    if (transport == CS_TRANSPORT_SHM && !S_ISFIFO(st.st_mode))
+        return cs_fail(err, CS_EUSAGE, "--transport shm: standard output is not a pipe");
     struct cs_writer *w = cs_xcalloc(1, sizeof *w);
     w->fd = fd;
     w->transport = transport;
-    w->ring_bytes = ring_bytes ? ring_bytes : (uint64_t)64 << 20;
+    w->ring_bytes = ring_bytes ? ring_bytes : RING_BYTES;
     w->fifo = S_ISFIFO(st.st_mode);
     w->regular = S_ISREG(st.st_mode);
     if (w->fifo)
@@ -114,12 +133,28 @@ static int write_frame(struct cs_writer *w, struct cs_frame_header *header,
     return write_vector(w, parts, 3, err);
 }
 
+// Shared memory that cannot be had is no error, unless it was asked for.
+static int offer_ring(struct cs_writer *w, struct cs_meta *head, struct cs_err *err)
+{
+    if (!w->fifo || w->transport == CS_TRANSPORT_PIPE)
+        return 0;
+    if (cs_ring_init(&w->ring, w->ring_bytes, err) != 0)
+        return w->transport == CS_TRANSPORT_SHM ? cs_err_context(err, "--transport shm") : 0;
+    return cs_ring_offer(&w->ring, w->fd, head, err);
+}
+
 int cs_writer_head(struct cs_writer *writer, const struct cs_meta *head, struct cs_err *err)
 {
     struct cs_frame_header header = {.kind = CS_FRAME_HEAD};
     struct cs_meta meta = {0};
     cs_meta_copy(&meta, head);
-    int result = write_frame(writer, &header, &meta, NULL, err);
+    cs_meta_remove(&meta, CS_KEY_SHM); // an upstream offer is not ours to pass on
+    cs_meta_remove(&meta, CS_KEY_PIPE);
+    int result = offer_ring(writer, &meta, err);
+    if (result == 0)
+        result = write_frame(writer, &header, &meta, NULL, err);
+    writer->attach_until =
+        now_ms() + (writer->transport == CS_TRANSPORT_SHM ? ATTACH_SHM_MS : ATTACH_MS);
     cs_meta_release(&meta);
     return result;
 }
@@ -134,6 +169,70 @@ int cs_writer_begin(struct cs_writer *writer, const struct cs_meta *begin, struc
 static uint64_t open_item(const struct cs_writer *w)
 {
     return w->order.items ? w->order.items - 1 : 0;
+}
+
+// Take in credits, after waiting for one at most timeout_ms (-1: as long as it takes).
+static int await_credit(struct cs_writer *w, int timeout_ms, struct cs_err *err)
+{
+    if (cs_ring_wait(&w->ring, w->fd, timeout_ms) < 0) {
+        w->failed = w->closed = true;
+        errno = EPIPE;
+        return cs_fail_errno(err, CS_EIO, "standard output");
+    }
+    if (cs_ring_credits(&w->ring, err) != 0) {
+        w->failed = true;
+        return -1;
+    }
+    return 0;
+}
+
+// Has the reader attached? The first payloads wait for it a while.
+static int await_attached(struct cs_writer *w, struct cs_err *err)
+{
+    for (int64_t left = 0; !w->ring.attached && left >= 0;) {
+        left = w->attach_until - now_ms();
+        if (await_credit(w, left > 0 ? (int)left : 0, err) != 0)
+            return -1;
+    }
+    if (!w->ring.attached && w->transport == CS_TRANSPORT_SHM)
+        return cs_fail(err, CS_EIO, "--transport shm: no reader attached within %d s",
+                       ATTACH_SHM_MS / 1000);
+    return 0;
+}
+
+// Copy a payload into the shared memory: *offset says where, or 0 when it goes inline.
+static int place_shared(struct cs_writer *w, const void *payload, size_t bytes, uint64_t *offset,
+                        struct cs_err *err)
+{
+    *offset = 0;
+    if (bytes > cs_ring_most(&w->ring))
+        return 0;
+    if (await_attached(w, err) != 0 || cs_ring_credits(&w->ring, err) != 0)
+        return -1;
+    if (!w->ring.attached)
+        return 0;
+    while (!(*offset = cs_ring_take(&w->ring, bytes)))
+        if (await_credit(w, -1, err) != 0)
+            return -1;
+    memcpy(w->ring.map + *offset, payload, bytes);
+    return 0;
+}
+
+static int write_band(struct cs_writer *w, struct cs_frame_header *header, const void *samples,
+                      struct cs_err *err)
+{
+    size_t bytes = (size_t)header->payload_bytes;
+    if (w->regular) {
+        header->flags |= CS_FRAME_CRC;
+        header->payload_crc = (uint32_t)crc32_z(0, samples, bytes);
+    }
+    if (place_shared(w, samples, bytes, &header->shm_offset, err) != 0)
+        return -1;
+    if (header->shm_offset) {
+        header->flags |= CS_FRAME_SHM;
+        samples = NULL;
+    }
+    return write_frame(w, header, NULL, samples, err);
 }
 
 int cs_writer_data(struct cs_writer *writer, enum cs_plane plane, const struct cs_image *shape,
@@ -159,11 +258,7 @@ int cs_writer_data(struct cs_writer *writer, enum cs_plane plane, const struct c
             .dtype = (uint8_t)shape->dtype,
             .plane = (uint8_t)plane,
         };
-        if (writer->regular) {
-            header.flags |= CS_FRAME_CRC;
-            header.payload_crc = (uint32_t)crc32_z(0, (const void *)from, step * row_bytes);
-        }
-        if (write_frame(writer, &header, NULL, from, err) != 0)
+        if (write_band(writer, &header, from, err) != 0)
             return -1;
         done += step;
     }
@@ -214,6 +309,7 @@ void cs_writer_close(struct cs_writer *writer)
 {
     if (!writer)
         return;
+    cs_ring_release(&writer->ring);
     cs_buf_release(&writer->text);
     free(writer);
 }
