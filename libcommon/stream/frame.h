@@ -83,7 +83,7 @@ const char *cs_plane_name(enum cs_plane plane); // "image", "probability", "labe
 #define CS_KEY_OBJECTS     "objects" // number of labels
 #define CS_KEY_MS          "ms."     // + load, infer, post, polygons: milliseconds
 #define CS_KEY_TRIES       "tries"
-#define CS_KEY_WROTE       "wrote."  // + number: "KIND PATH" of a file that a stage wrote
+#define CS_KEY_WROTE       "wrote."  // + number: "KIND PATH" of a file that a stage wrote, as it opened it
 // END:
 #define CS_KEY_FAILED "failed" // number of failed items
 #define CS_KEY_EXIT   "exit"   // exit status of the stage that ended the stream early

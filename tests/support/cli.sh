@@ -16,24 +16,24 @@ skip()
 }
 
 # expect STATUS COMMAND...: the command must end with this status. Its output goes to the files
-# `out` and `err`, for a look afterwards.
+# `stdout` and `stderr`, for a look afterwards.
 expect()
 {
     local wanted=$1 status=0
     shift
-    "$@" >out 2>err || status=$?
+    "$@" >stdout 2>stderr || status=$?
     if [ "$status" != "$wanted" ]; then
-        tail -n 5 out err >&2
+        tail -n 5 stdout stderr >&2
         echo "line ${BASH_LINENO[0]}: status $status instead of $wanted: $*" >&2
         exit 1
     fi
 }
 
-# says TEXT: `err` of the last expect must hold this.
+# says TEXT: `stderr` of the last expect must hold this.
 says()
 {
-    grep -q -F -- "$1" err || {
-        cat err >&2
+    grep -q -F -- "$1" stderr || {
+        cat stderr >&2
         echo "line ${BASH_LINENO[0]}: no message with: $1" >&2
         exit 1
     }
