@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: MIT
+#include "infer/fit.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+#include "base/mem.h"
+
+enum { MAX_TILES_A_SIDE = 4096 };
+
+static uint32_t round_up(uint32_t value, uint32_t unit)
+{
+    uint64_t rounded = ((uint64_t)value + unit - 1) / unit * unit;
+    return rounded > UINT32_MAX ? UINT32_MAX / unit * unit : (uint32_t)rounded;
+}
+
+static uint32_t padded(uint32_t side, uint32_t min, uint32_t stride)
+{
+    return round_up(side > min ? side : min, stride);
+}
+
+int cs_fit_plane(const struct cs_fit_rule *rule, uint32_t width, uint32_t height,
+                 uint32_t *plane_width, uint32_t *plane_height, struct cs_err *err)
+{
+    if (rule->kind == CS_FIT_KIND_RESIZE) {
+        *plane_width = rule->width;
+        *plane_height = rule->height;
+        return 0;
+    }
+    *plane_width = padded(width, rule->min_width, rule->stride);
+    *plane_height = padded(height, rule->min_height, rule->stride);
+    if (rule->kind == CS_FIT_KIND_NATIVE && (*plane_width != width || *plane_height != height))
+        return cs_fail(err, CS_EINPUT,
+                       "%u x %u pixels, the network takes multiples of %u from %u x %u on: --fit "
+                       "pad would do",
+                       width, height, rule->stride, round_up(rule->min_width, rule->stride),
+                       round_up(rule->min_height, rule->stride));
+    return 0;
+}
+
+void cs_fit_job(const struct cs_fit_rule *rule, struct cs_job *job)
+{
+    job->placement = rule->kind == CS_FIT_KIND_RESIZE ? CS_PLACE_SCALE : CS_PLACE_COPY;
+    job->x0 = job->y0 = 0;
+    job->part_x = job->part_y = 0;
+    job->part_width = job->out_width;
+    job->part_height = job->out_height;
+}
+
+uint32_t cs_tile_side(uint32_t plane, uint32_t wanted, uint32_t halo, uint32_t stride)
+{
+    uint64_t least = 2 * (uint64_t)round_up(halo, stride) + stride;
+    uint64_t side = wanted / stride * stride;
+    if (side < least)
+        side = least;
+    return side > plane ? plane : (uint32_t)side;
+}
+
+// One side: origins of the tiles and where their own parts start and end on the map.
+struct split {
+    uint32_t origin, begin, end;
+};
+
+static int split_side(uint32_t plane, uint32_t map, uint32_t tile, uint32_t halo, uint32_t stride,
+                      struct split splits[MAX_TILES_A_SIDE], struct cs_err *err)
+{
+    uint32_t margin = round_up(halo, stride);
+    int count = 0;
+    assert(plane % stride == 0 && tile % stride == 0 && tile <= plane && map <= plane);
+    if (tile == plane) {
+        splits[0] = (struct split){0, 0, map};
+        return 1;
+    }
+    assert(tile > 2 * margin);
+    uint32_t step = tile - 2 * margin, origin = 0, done = 0;
+    while (done < map) {
+        if (count == MAX_TILES_A_SIDE)
+            return cs_fail(err, CS_ENOMEM, "more than %d tiles of %u pixels along a side",
+                           MAX_TILES_A_SIDE, tile);
+        // At the plane's end the tile sees the same edge as the whole plane: no margin there.
+        bool last = (uint64_t)origin + tile >= plane;
+        if (last)
+            origin = plane - tile;
+        uint32_t end = last ? plane : origin + tile - margin;
+        splits[count++] = (struct split){origin, done, end < map ? end : map};
+        done = end;
+        origin += step;
+    }
+    return count;
+}
+
+int cs_tiles_make(uint32_t plane_width, uint32_t plane_height, uint32_t map_width,
+                  uint32_t map_height, uint32_t tile_width, uint32_t tile_height, uint32_t halo,
+                  uint32_t stride, struct cs_tile **tiles, int *count, struct cs_err *err)
+{
+    struct split *across = cs_xcalloc(2 * MAX_TILES_A_SIDE, sizeof *across);
+    struct split *down = across + MAX_TILES_A_SIDE;
+    int result = -1;
+    int nx = split_side(plane_width, map_width, tile_width, halo, stride, across, err);
+    int ny = nx < 0 ? -1 : split_side(plane_height, map_height, tile_height, halo, stride, down, err);
+    if (ny >= 0) {
+        *tiles = cs_xcalloc((size_t)nx * (size_t)ny, sizeof **tiles);
+        *count = 0;
+        for (int y = 0; y < ny; y++)
+            for (int x = 0; x < nx; x++)
+                (*tiles)[(*count)++] = (struct cs_tile){
+                    across[x].origin, down[y].origin, across[x].begin, down[y].begin,
+                    across[x].end - across[x].begin, down[y].end - down[y].begin};
+        result = 0;
+    }
+    free(across);
+    return result;
+}

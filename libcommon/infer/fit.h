@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: MIT
+// How an image meets the network's plane, and how a plane is cut into tiles.
+//
+//   native  the plane is the image; a size that the network cannot take fails the image
+//   pad     the image lies at the plane's top left; to the right and below it is mirrored up to
+//           a size that the network can take
+//   resize  the image is stretched to the plane, the map back to the image
+//   tile    as pad, and the plane is run in overlapping parts
+//
+// Tiles have one size, origins on multiples of the network's stride, and overlap by twice the
+// halo, the distance from which an output pixel may depend on the input. Each writes its own part
+// of the map; the parts cover the map exactly once. For a network without whole-image statistics
+// the result is that of the whole plane.
+#ifndef CS_INFER_FIT_H
+#define CS_INFER_FIT_H
+
+#include "backend/job.h"
+
+struct cs_fit_rule {
+    enum cs_fit_kind { CS_FIT_KIND_NATIVE, CS_FIT_KIND_PAD, CS_FIT_KIND_RESIZE } kind;
+    uint32_t height, width;         // resize: the plane
+    uint32_t min_height, min_width; // sizes that the network can take: at least these, and
+    uint32_t stride;                // multiples of this
+};
+
+// The plane of an image. CS_EINPUT where native does not fit.
+int cs_fit_plane(const struct cs_fit_rule *rule, uint32_t width, uint32_t height,
+                 uint32_t *plane_width, uint32_t *plane_height, struct cs_err *err);
+
+// Fill placement, origin and part of a job that runs the whole plane.
+void cs_fit_job(const struct cs_fit_rule *rule, struct cs_job *job);
+
+struct cs_tile {
+    uint32_t x, y;                                     // origin on the plane
+    uint32_t part_x, part_y, part_width, part_height; // of the map, inside the tile
+};
+
+// Side of a tile along a plane side: `wanted` rounded down to the stride, but at least 2 * halo +
+// stride, and at most the plane.
+uint32_t cs_tile_side(uint32_t plane, uint32_t wanted, uint32_t halo, uint32_t stride);
+
+// Cut a plane whose top left map_width x map_height pixels are the map. Sides of plane and tiles
+// are multiples of the stride. Caller frees *tiles with free(). CS_ENOMEM for too many tiles.
+int cs_tiles_make(uint32_t plane_width, uint32_t plane_height, uint32_t map_width,
+                  uint32_t map_height, uint32_t tile_width, uint32_t tile_height, uint32_t halo,
+                  uint32_t stride, struct cs_tile **tiles, int *count, struct cs_err *err);
+
+#endif
