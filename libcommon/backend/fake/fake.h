@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: MIT
+// A backend that fails by script, for tests of everything that survives failures. It computes with
+// `ref`; the script says what goes wrong and when:
+//
+//   SCRIPT := FAULT[,FAULT...]
+//   FAULT  := KIND@WHERE[:once=FILE]
+//   KIND   := crash (segmentation fault) | hang (never returns) | error (the device fails) |
+//             oom (no memory) | nan (a value that is not finite) | slow (200 ms more)
+//   WHERE  := N         the N-th job of this process, from 1
+//           | pixel=V   a job whose image's first sample is V
+//
+// once=FILE: only while FILE does not exist; it is created then. An empty script never fails.
+#ifndef CS_BACKEND_FAKE_FAKE_H
+#define CS_BACKEND_FAKE_FAKE_H
+
+#include "backend/backend.h"
+
+extern const struct cs_backend cs_backend_fake;
+
+#endif
