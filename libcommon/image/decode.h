@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: MIT
+// The rows of one item of a plan: pages read in bands, converted, cropped, projected along z, and
+// their channels put together. Memory follows the band, not the height, except where a page has to
+// be decoded whole (see codec.h).
+#ifndef CS_IMAGE_DECODE_H
+#define CS_IMAGE_DECODE_H
+
+#include "image/pick.h"
+
+struct cs_decode {
+    const struct cs_plan *plan;
+    struct cs_plan_item item;
+    uint32_t next_row;    // of the area that is given out
+    uint32_t page;        // the codec's current page; CS_NO_PAGE none yet
+    void *stored, *plain; // one band of a page, before and after the conversion
+    double *sums;         // of a mean
+    size_t stored_bytes, plain_bytes, sums_bytes;
+};
+
+// Item n of the plan (borrowed until the release). The result has the plan's width, height and
+// channel_count, and its conversion's dtype.
+void cs_decode_init(struct cs_decode *decode, const struct cs_plan *plan, uint32_t n);
+// A good number of rows for a band of about `bytes` bytes: whole strips or tiles.
+uint32_t cs_decode_band_rows(const struct cs_decode *decode, size_t bytes);
+// The next rows into out. CS_EINPUT: broken samples, or pages that differ from each other.
+int cs_decode_rows(struct cs_decode *decode, uint32_t rows, void *out, struct cs_err *err);
+void cs_decode_release(struct cs_decode *decode); // accepts a zeroed struct
+
+#endif

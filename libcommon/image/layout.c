@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: MIT
+#include "image/layout.h"
+
+#include <stdlib.h>
+
+#include "base/mem.h"
+
+int cs_series_init(struct cs_series *series, uint64_t t, uint64_t z, uint64_t c, struct cs_err *err)
+{
+    *series = (struct cs_series){0};
+    if (!t || !z || !c || t > CS_MAX_PLANES || z > CS_MAX_PLANES || c > CS_MAX_CHANNELS ||
+        t * z > CS_MAX_PLANES || t * z * c > CS_MAX_PLANES)
+        return cs_fail(err, CS_EINPUT, "axes of %llu times, %llu z and %llu channels",
+                       (unsigned long long)t, (unsigned long long)z, (unsigned long long)c);
+    series->t = (uint32_t)t;
+    series->z = (uint32_t)z;
+    series->c = (uint32_t)c;
+    size_t count = (size_t)(t * z * c);
+    series->pages = cs_xcalloc(count, sizeof *series->pages);
+    for (size_t i = 0; i < count; i++)
+        series->pages[i] = CS_NO_PAGE;
+    return 0;
+}
+
+void cs_series_release(struct cs_series *series)
+{
+    for (uint32_t i = 0; series->names && i < series->c; i++)
+        free(series->names[i]);
+    free(series->names);
+    free(series->pages);
+    *series = (struct cs_series){0};
+}
+
+uint32_t *cs_series_page(const struct cs_series *series, uint32_t t, uint32_t z, uint32_t c)
+{
+    return &series->pages[((size_t)t * series->z + z) * series->c + c];
+}
+
+void cs_series_name(struct cs_series *series, uint32_t c, const char *name)
+{
+    if (!series->names)
+        series->names = cs_xcalloc(series->c, sizeof *series->names);
+    free(series->names[c]);
+    series->names[c] = cs_xstrdup(name);
+}
+
+int cs_layout_add(struct cs_layout *layout, struct cs_series *series, struct cs_err *err)
+{
+    if (layout->count == CS_MAX_SERIES)
+        return cs_fail(err, CS_EINPUT, "more than %d series", CS_MAX_SERIES);
+    uint64_t planes = (uint64_t)series->t * series->z * series->c;
+    for (uint32_t i = 0; i < layout->count; i++)
+        planes += (uint64_t)layout->series[i].t * layout->series[i].z * layout->series[i].c;
+    if (planes > CS_MAX_PLANES)
+        return cs_fail(err, CS_EINPUT, "more than %d planes", CS_MAX_PLANES);
+    layout->series = cs_xrealloc(layout->series, (size_t)layout->count + 1, sizeof *layout->series);
+    layout->series[layout->count++] = *series;
+    *series = (struct cs_series){0};
+    return 0;
+}
+
+void cs_layout_release(struct cs_layout *layout)
+{
+    for (uint32_t i = 0; i < layout->count; i++)
+        cs_series_release(&layout->series[i]);
+    free(layout->series);
+    *layout = (struct cs_layout){0};
+}

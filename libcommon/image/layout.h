@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: MIT
+// What the pages of a file mean: series of planes along time, z and channel, with the channels'
+// names and the pixel size. Made from a file's description; where a file says nothing there is no
+// series, and nobody guesses.
+#ifndef CS_IMAGE_LAYOUT_H
+#define CS_IMAGE_LAYOUT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+
+enum {
+    CS_MAX_SERIES = 4096,
+    CS_MAX_PLANES = 1 << 22, // of all series together
+    CS_MAX_CHANNELS = 1024,
+};
+#define CS_NO_PAGE UINT32_MAX // the plane is not in this file
+
+struct cs_series {
+    uint32_t t, z, c;       // sizes, at least 1; c counts planes, each of which may be RGB
+    uint32_t *pages;        // [t][z][c], owned
+    char **names;           // c names, each may be NULL; NULL when none is known
+    double pixel_um[2];     // x, y; 0 unknown
+    uint32_t width, height; // as described; 0 not said
+};
+
+struct cs_layout {
+    struct cs_series *series;
+    uint32_t count;     // 0: the file says nothing of axes
+    bool pixel_in_tags; // the pixel size is in the tags of the first page, in unit_um
+    double unit_um;     // their unit in micrometres; 0: what the tag says; -1: no length
+    uint32_t planes;    // so many planes although the file has one page (ImageJ); 0: as pages
+};
+
+// Zeroed series of these sizes with every page CS_NO_PAGE. CS_EINPUT: too many planes.
+int cs_series_init(struct cs_series *series, uint64_t t, uint64_t z, uint64_t c,
+                   struct cs_err *err);
+void cs_series_release(struct cs_series *series); // accepts a zeroed struct
+uint32_t *cs_series_page(const struct cs_series *series, uint32_t t, uint32_t z, uint32_t c);
+void cs_series_name(struct cs_series *series, uint32_t c, const char *name); // copies
+// Add a series to the layout (takes over its memory). CS_EINPUT: too many.
+int cs_layout_add(struct cs_layout *layout, struct cs_series *series, struct cs_err *err);
+void cs_layout_release(struct cs_layout *layout); // accepts a zeroed struct
+
+#endif

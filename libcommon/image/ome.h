@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: MIT
+// OME-XML (schemas 2003 to 2016) as the description of an OME-TIFF holds it: a series an Image,
+// with the sizes of its axes, the map from planes to pages, channel names and pixel size.
+// Planes that lie in other files of a set stay CS_NO_PAGE. Hostile text: document types and
+// entities are refused, sizes are bounded (layout.h), and expat bounds the rest.
+#ifndef CS_IMAGE_OME_H
+#define CS_IMAGE_OME_H
+
+#include "image/layout.h"
+
+bool cs_ome_sniff(const char *text);
+// file_name: base name of the file, to tell its own planes from those of other files.
+// pages: how many it has. CS_EINPUT: no valid XML, or contradictions.
+int cs_ome_parse(struct cs_layout *layout, const char *text, size_t len, const char *file_name,
+                 uint32_t pages, struct cs_err *err);
+
+#endif

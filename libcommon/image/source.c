@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: MIT
+#include "image/source.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/io.h"
+#include "image/imagej.h"
+#include "image/ome.h"
+
+// An unlinked file in the scratch folder, -1 with CS_EIO.
+static int scratch_file(struct cs_err *err)
+{
+    const char *dir = getenv("TMPDIR");
+    if (!dir || !*dir)
+        dir = "/tmp";
+    int fd = open(dir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+    if (fd < 0) {
+        char *path = cs_xasprintf("%s/cellstream.XXXXXX", dir);
+        fd = mkostemp(path, O_CLOEXEC);
+        if (fd >= 0)
+            unlink(path);
+        free(path);
+    }
+    if (fd < 0)
+        cs_fail_errno(err, CS_EIO, "scratch folder %s", dir);
+    return fd;
+}
+
+// Copy what a pipe holds and put the copy in its place.
+static int spool(struct cs_source *source, struct cs_err *err)
+{
+    enum { CHUNK = 1 << 18 };
+    int copy = scratch_file(err), status = -1;
+    char *block = cs_xmalloc(CHUNK);
+    ssize_t n = 0;
+    while (copy >= 0 && (n = cs_read_full(source->fd, block, CHUNK, err)) > 0)
+        if (cs_write_full(copy, block, (size_t)n, err) != 0) {
+            cs_err_context(err, "scratch folder");
+            break;
+        }
+    if (copy >= 0 && n == 0)
+        status = 0;
+    free(block);
+    if (source->fd > STDIN_FILENO)
+        close(source->fd);
+    source->fd = copy;
+    return status;
+}
+
+static int open_file(struct cs_source *source, const char *path, struct cs_err *err)
+{
+    struct stat st;
+    bool standard = strcmp(path, "-") == 0;
+    source->fd = standard ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (source->fd < 0 || fstat(source->fd, &st) != 0)
+        return cs_fail_errno(err, CS_EIO, "cannot be read");
+    if (S_ISDIR(st.st_mode))
+        return cs_fail(err, CS_EIO, "is a folder");
+    if (!S_ISREG(st.st_mode)) {
+        // O_NONBLOCK kept open(2) from waiting for a writer; reads are to wait.
+        int flags = fcntl(source->fd, F_GETFL);
+        if (!standard && flags >= 0)
+            fcntl(source->fd, F_SETFL, flags & ~O_NONBLOCK);
+        if (spool(source, err) != 0 || fstat(source->fd, &st) != 0)
+            return err && err->code ? -1 : cs_fail_errno(err, CS_EIO, "cannot be read");
+    } else {
+        source->mtime_ns = (int64_t)st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec;
+    }
+    source->bytes = (uint64_t)st.st_size;
+    return 0;
+}
+
+static int find_codec(struct cs_source *source, struct cs_err *err)
+{
+    uint8_t head[CS_CODEC_SNIFF_BYTES];
+    size_t bytes = source->bytes < sizeof head ? (size_t)source->bytes : sizeof head;
+    if (bytes == 0)
+        return cs_fail(err, CS_EINPUT, "the file is empty");
+    if (cs_codec_pread(source->fd, head, bytes, 0, err) != 0)
+        return -1;
+    source->codec = cs_codec_find(head, bytes);
+    return source->codec ? 0
+                         : cs_fail(err, CS_EINPUT, "no known image format (%s)", cs_codec_names());
+}
+
+// The axes that the description tells of, if any.
+static void read_layout(struct cs_source *source, const char *path)
+{
+    const char *text = source->codec->description(source->file);
+    const char *slash = strrchr(path, '/');
+    struct cs_err *err = &source->layout_err;
+    if (!text)
+        return;
+    if (cs_ome_sniff(text)) {
+        source->intensities = true;
+        if (cs_ome_parse(&source->layout, text, strlen(text), slash ? slash + 1 : path,
+                         source->pages, err) != 0)
+            cs_layout_release(&source->layout);
+    } else if (cs_imagej_sniff(text)) {
+        source->intensities = true;
+        if (cs_imagej_parse(&source->layout, text, source->pages, err) != 0)
+            cs_layout_release(&source->layout);
+    }
+    uint32_t planes = source->layout.planes;
+    if (planes > source->pages && source->codec->extend &&
+        source->codec->extend(source->file, planes, err) != 0)
+        cs_layout_release(&source->layout);
+}
+
+int cs_source_open(struct cs_source *source, const char *path, struct cs_err *err)
+{
+    *source = (struct cs_source){.fd = -1};
+    struct cs_err local = {0};
+    err = err ? err : &local;
+    err->code = CS_OK;
+    if (open_file(source, path, err) != 0 || find_codec(source, err) != 0 ||
+        source->codec->open(&source->file, source->fd, source->bytes, err) != 0)
+        return -1;
+    source->pages = source->codec->pages(source->file);
+    read_layout(source, path);
+    return 0;
+}
+
+void cs_source_close(struct cs_source *source)
+{
+    if (source->codec && source->file)
+        source->codec->close(source->file);
+    if (source->fd > STDIN_FILENO)
+        close(source->fd);
+    cs_layout_release(&source->layout);
+    *source = (struct cs_source){.fd = -1};
+}

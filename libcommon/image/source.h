@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: MIT
+// An image file that is open: its codec, its pages, and what its description says they mean.
+#ifndef CS_IMAGE_SOURCE_H
+#define CS_IMAGE_SOURCE_H
+
+#include "image/codec.h"
+#include "image/layout.h"
+
+struct cs_source {
+    const struct cs_codec *codec;
+    void *file; // of the codec
+    int fd;
+    uint64_t bytes;
+    int64_t mtime_ns;
+    uint32_t pages;
+    struct cs_layout layout;
+    // CS_OK, or why the description's axes are of no use; the pages can be read all the same.
+    struct cs_err layout_err;
+    bool intensities; // the samples are measured values whatever the palette says
+};
+
+// Open a file; "-" is standard input. What cannot be sought in (a pipe) is copied to an unlinked
+// file in $TMPDIR first. CS_EIO: cannot be read; CS_EINPUT: no image of a known format.
+// Messages do not name the file. Close also after a failure.
+int cs_source_open(struct cs_source *source, const char *path, struct cs_err *err);
+void cs_source_close(struct cs_source *source); // accepts a zeroed struct
+
+#endif

@@ -1,0 +1,421 @@
+// SPDX-License-Identifier: MIT
+// TIFF and BigTIFF by libtiff. The chain of directories is walked here, not by libtiff: it costs
+// two small reads a page, finds loops, and lets any page be selected by its offset at once. Pages
+// in SubIFDs are not listed (pyramids keep their smaller levels there).
+// libtiff reads through our own procedures (no mapping, so that a file cut while it is read gives
+// an error and not SIGBUS), prints nothing, and may allocate at most CS_MAX_CHUNK_BYTES at once.
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "image/tiff_file.h"
+
+static bool tiff_sniff(const uint8_t *head, size_t bytes)
+{
+    static const uint8_t magic[4][4] = {
+        {'I', 'I', 42, 0}, {'M', 'M', 0, 42}, {'I', 'I', 43, 0}, {'M', 'M', 0, 43}};
+    for (int i = 0; i < 4; i++)
+        if (bytes >= 4 && memcmp(head, magic[i], 4) == 0)
+            return true;
+    return false;
+}
+
+// ---- libtiff's procedures ------------------------------------------------------------------
+
+static tmsize_t read_proc(thandle_t handle, void *data, tmsize_t bytes)
+{
+    struct tiff_file *file = handle;
+    tmsize_t done = 0;
+    while (done < bytes && file->position < file->file_bytes) {
+        ssize_t n =
+            pread(file->fd, (char *)data + done, (size_t)(bytes - done), (off_t)file->position);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            break;
+        done += n;
+        file->position += (uint64_t)n;
+    }
+    return done;
+}
+
+static tmsize_t write_proc(thandle_t handle, void *data, tmsize_t bytes)
+{
+    (void)handle, (void)data, (void)bytes;
+    return 0;
+}
+
+static toff_t seek_proc(thandle_t handle, toff_t offset, int whence)
+{
+    struct tiff_file *file = handle;
+    uint64_t base = whence == SEEK_CUR ? file->position : whence == SEEK_END ? file->file_bytes : 0;
+    file->position = base + offset;
+    if (file->position > INT64_MAX)
+        file->position = INT64_MAX;
+    return file->position;
+}
+
+static int close_proc(thandle_t handle)
+{
+    (void)handle;
+    return 0;
+}
+
+static toff_t size_proc(thandle_t handle)
+{
+    return ((struct tiff_file *)handle)->file_bytes;
+}
+
+static int on_error(TIFF *tif, void *context, const char *module, const char *fmt, va_list ap)
+{
+    struct tiff_file *file = context;
+    (void)tif, (void)module;
+    if (!file->message[0])
+        vsnprintf(file->message, sizeof file->message, fmt, ap);
+    return 1;
+}
+
+// Warnings are dropped, but for those of libjpeg that say that samples are made up.
+static int on_warning(TIFF *tif, void *context, const char *module, const char *fmt, va_list ap)
+{
+    char text[200];
+    struct tiff_file *file = context;
+    (void)tif;
+    if (!module || strncmp(module, "JPEG", 4) != 0)
+        return 1;
+    vsnprintf(text, sizeof text, fmt, ap);
+    if (!file->message[0] && (strstr(text, "remature end") || strstr(text, "bad Huffman")))
+        snprintf(file->message, sizeof file->message, "%s", text);
+    return 1;
+}
+
+int tiff_fail(struct tiff_file *file, const char *otherwise, struct cs_err *err)
+{
+    for (char *c = file->message; *c; c++)
+        if (*c == '\n' || *c == '\r')
+            *c = ' ';
+    cs_fail(err, CS_EINPUT, "%s", file->message[0] ? file->message : otherwise);
+    file->message[0] = '\0';
+    return -1;
+}
+
+static int open_handle(struct tiff_file *file, struct cs_err *err)
+{
+    TIFFOpenOptions *options = TIFFOpenOptionsAlloc();
+    if (!options)
+        return cs_fail(err, CS_ENOMEM, "no memory for libtiff");
+    TIFFOpenOptionsSetMaxSingleMemAlloc(options, CS_MAX_CHUNK_BYTES);
+    TIFFOpenOptionsSetErrorHandlerExtR(options, on_error, file);
+    TIFFOpenOptionsSetWarningHandlerExtR(options, on_warning, file);
+    // r read, m no mapping, h header only: directories are selected by offset.
+    file->tif = TIFFClientOpenExt("image", "rmh", file, read_proc, write_proc, seek_proc,
+                                  close_proc, size_proc, NULL, NULL, options);
+    TIFFOpenOptionsFree(options);
+    return file->tif ? 0 : tiff_fail(file, "not a TIFF file", err);
+}
+
+// ---- The chain of directories --------------------------------------------------------------
+
+struct chain {
+    struct tiff_file *file;
+    bool big_endian, big_tiff;
+};
+
+static uint64_t number(const struct chain *chain, const uint8_t *bytes, int count)
+{
+    uint64_t value = 0;
+    for (int i = 0; i < count; i++)
+        value = value << 8 | bytes[chain->big_endian ? i : count - 1 - i];
+    return value;
+}
+
+// Offset of the directory after the one at `offset`.
+static int next_directory(const struct chain *chain, uint64_t offset, uint64_t *next,
+                          struct cs_err *err)
+{
+    uint8_t bytes[8];
+    int count_bytes = chain->big_tiff ? 8 : 2, entry = chain->big_tiff ? 20 : 12;
+    int offset_bytes = chain->big_tiff ? 8 : 4;
+    if (cs_codec_pread(chain->file->fd, bytes, (size_t)count_bytes, offset, err) != 0)
+        return -1;
+    uint64_t entries = number(chain, bytes, count_bytes);
+    if (entries == 0 || entries > 65535)
+        return cs_fail(err, CS_EINPUT, "a directory of %llu entries", (unsigned long long)entries);
+    uint64_t at = offset + (uint64_t)count_bytes + entries * (uint64_t)entry;
+    if (cs_codec_pread(chain->file->fd, bytes, (size_t)offset_bytes, at, err) != 0)
+        return -1;
+    *next = number(chain, bytes, offset_bytes);
+    return 0;
+}
+
+static int walk_directories(struct tiff_file *file, struct cs_err *err)
+{
+    uint8_t head[16] = {0};
+    size_t capacity = 0;
+    if (cs_codec_pread(file->fd, head, 8, 0, err) != 0)
+        return -1;
+    struct chain chain = {file, head[0] == 'M', head[2] == 43 || head[3] == 43};
+    if (chain.big_tiff && cs_codec_pread(file->fd, head, 16, 0, err) != 0)
+        return -1;
+    uint64_t at = number(&chain, head + (chain.big_tiff ? 8 : 4), chain.big_tiff ? 8 : 4);
+    // Brent's cycle finding: compare with a marker that moves up at each power of two.
+    uint64_t marker = 0;
+    uint32_t power = 1;
+    while (at != 0) {
+        if (at == marker)
+            return cs_fail(err, CS_EINPUT, "the chain of pages has a loop");
+        if (file->directory_count == power) {
+            marker = at;
+            power *= 2;
+        }
+        if (file->directory_count == CS_MAX_PAGES)
+            return cs_fail(err, CS_EINPUT, "more than %d pages", CS_MAX_PAGES);
+        if (file->directory_count == capacity) {
+            capacity = capacity ? 2 * capacity : 4;
+            file->directories = cs_xrealloc(file->directories, capacity, sizeof *file->directories);
+        }
+        file->directories[file->directory_count++] = at;
+        if (next_directory(&chain, at, &at, err) != 0)
+            return cs_err_context(err, "page %u", file->directory_count - 1);
+    }
+    return file->directory_count ? 0 : cs_fail(err, CS_EINPUT, "a TIFF file without an image");
+}
+
+// ---- Open, close ---------------------------------------------------------------------------
+
+static void tiff_close(void *state)
+{
+    struct tiff_file *file = state;
+    if (!file)
+        return;
+    if (file->tif)
+        TIFFClose(file->tif);
+    free(file->directories);
+    free(file->description);
+    free(file->chunk);
+    free(file->unit);
+    free(file);
+}
+
+static int tiff_open(void **out, int fd, uint64_t file_bytes, struct cs_err *err)
+{
+    struct tiff_file *file = cs_xcalloc(1, sizeof *file);
+    const char *text = NULL;
+    file->fd = fd;
+    file->file_bytes = file_bytes;
+    file->chunk_index = UINT32_MAX;
+    if (walk_directories(file, err) != 0 || open_handle(file, err) != 0) {
+        tiff_close(file);
+        return -1;
+    }
+    // A first page that libtiff refuses is reported when it is selected.
+    if (TIFFSetSubDirectory(file->tif, file->directories[0]) &&
+        TIFFGetField(file->tif, TIFFTAG_IMAGEDESCRIPTION, &text) && text)
+        file->description = cs_xstrdup(text);
+    file->message[0] = '\0';
+    *out = file;
+    return 0;
+}
+
+static uint32_t tiff_pages(const void *state)
+{
+    const struct tiff_file *file = state;
+    return file->extended ? file->extended : file->directory_count;
+}
+
+static const char *tiff_description(const void *state)
+{
+    return ((const struct tiff_file *)state)->description;
+}
+
+// ---- The tags of a page --------------------------------------------------------------------
+
+static int sample_type(struct tiff_file *file, struct cs_err *err)
+{
+    uint16_t bits = 1, format = SAMPLEFORMAT_UINT;
+    TIFFGetFieldDefaulted(file->tif, TIFFTAG_BITSPERSAMPLE, &bits);
+    TIFFGetFieldDefaulted(file->tif, TIFFTAG_SAMPLEFORMAT, &format);
+    enum cs_dtype dtype = 0;
+    bool whole = bits == 8 || bits == 16 || bits == 32 || bits == 64;
+    if (format == SAMPLEFORMAT_UINT || format == SAMPLEFORMAT_VOID)
+        dtype = bits == 0    ? 0
+                : bits <= 8  ? CS_U8
+                : bits <= 16 ? CS_U16
+                : bits <= 32 ? CS_U32
+                : bits == 64 ? CS_U64
+                             : 0;
+    else if (format == SAMPLEFORMAT_INT && whole)
+        dtype = bits == 8 ? CS_I8 : bits == 16 ? CS_I16 : bits == 32 ? CS_I32 : CS_I64;
+    else if (format == SAMPLEFORMAT_IEEEFP && whole)
+        dtype = bits == 16 ? CS_F16 : bits == 32 ? CS_F32 : bits == 64 ? CS_F64 : 0;
+    if (!dtype)
+        return cs_fail(err, CS_EINPUT, "%u-bit samples of format %u are not supported", bits,
+                       format);
+    file->bits = bits;
+    file->packed = !whole;
+    file->page.bits = (uint8_t)bits;
+    file->page.dtype = dtype;
+    return 0;
+}
+
+static int palette(struct tiff_file *file, struct cs_err *err)
+{
+    static const char *const name = "palette";
+    uint16_t *red, *green, *blue;
+    if (file->bits > 8 || file->page.samples != 1 ||
+        !TIFFGetField(file->tif, TIFFTAG_COLORMAP, &red, &green, &blue))
+        return cs_fail(err, CS_EINPUT, "a %s image without a usable %s", name, name);
+    // libtiff keeps three arrays of their own; here one.
+    size_t count = (size_t)1 << file->bits;
+    memcpy(file->palette, red, count * sizeof *red);
+    memcpy(file->palette + count, green, count * sizeof *green);
+    memcpy(file->palette + 2 * count, blue, count * sizeof *blue);
+    file->page.palette = file->palette;
+    file->page.colour = CS_PALETTE;
+    return 0;
+}
+
+static void other_colour(struct tiff_file *file, const char *name)
+{
+    file->page.colour = CS_COLOUR_OTHER;
+    file->page.colour_name = name;
+}
+
+static int colour(struct tiff_file *file, uint16_t compression, struct cs_err *err)
+{
+    struct cs_page *page = &file->page;
+    uint16_t photometric = PHOTOMETRIC_MINISBLACK, extras = 0, *extra = NULL;
+    TIFFGetField(file->tif, TIFFTAG_PHOTOMETRIC, &photometric);
+    TIFFGetFieldDefaulted(file->tif, TIFFTAG_EXTRASAMPLES, &extras, &extra);
+    if (photometric == PHOTOMETRIC_YCBCR && compression == COMPRESSION_JPEG && page->samples == 3) {
+        TIFFSetField(file->tif, TIFFTAG_JPEGCOLORMODE, JPEGCOLORMODE_RGB);
+        photometric = PHOTOMETRIC_RGB;
+    }
+    switch (photometric) {
+    case PHOTOMETRIC_MINISBLACK:
+    case PHOTOMETRIC_MINISWHITE:
+        page->colour = photometric == PHOTOMETRIC_MINISBLACK ? CS_GRAY : CS_GRAY_INVERTED;
+        if (extras && page->samples > 1 && extra &&
+            (extra[extras - 1] == EXTRASAMPLE_ASSOCALPHA ||
+             extra[extras - 1] == EXTRASAMPLE_UNASSALPHA))
+            page->alpha = 1;
+        return 0;
+    case PHOTOMETRIC_RGB:
+        if (page->samples < 3)
+            return cs_fail(err, CS_EINPUT, "an RGB image of %u samples", page->samples);
+        page->colour = CS_RGB;
+        page->alpha = page->samples - 3;
+        return 0;
+    case PHOTOMETRIC_PALETTE:
+        return palette(file, err);
+    case PHOTOMETRIC_SEPARATED:
+        other_colour(file, "CMYK");
+        return 0;
+    case PHOTOMETRIC_YCBCR:
+        other_colour(file, "YCbCr");
+        return 0;
+    case PHOTOMETRIC_CIELAB:
+    case PHOTOMETRIC_ICCLAB:
+    case PHOTOMETRIC_ITULAB:
+        other_colour(file, "CIELAB");
+        return 0;
+    default:
+        other_colour(file, "an unusual colour space");
+        return 0;
+    }
+}
+
+static void resolution(struct tiff_file *file)
+{
+    float x = 0, y = 0;
+    uint16_t unit = RESUNIT_INCH;
+    TIFFGetField(file->tif, TIFFTAG_XRESOLUTION, &x);
+    TIFFGetField(file->tif, TIFFTAG_YRESOLUTION, &y);
+    TIFFGetFieldDefaulted(file->tif, TIFFTAG_RESOLUTIONUNIT, &unit);
+    file->page.resolution[0] = x > 0 && x < 1e9f ? x : 0;
+    file->page.resolution[1] = y > 0 && y < 1e9f ? y : 0;
+    file->page.unit_um = unit == RESUNIT_INCH ? 25400 : unit == RESUNIT_CENTIMETER ? 10000 : 0;
+}
+
+static int describe(struct tiff_file *file, struct cs_err *err)
+{
+    TIFF *tif = file->tif;
+    struct cs_page *page = &file->page;
+    uint16_t compression = COMPRESSION_NONE, planar = PLANARCONFIG_CONTIG;
+    uint32_t subfile = 0;
+    *page = (struct cs_page){.orientation = 1};
+    TIFFGetField(tif, TIFFTAG_IMAGEWIDTH, &page->width);
+    TIFFGetField(tif, TIFFTAG_IMAGELENGTH, &page->height);
+    TIFFGetFieldDefaulted(tif, TIFFTAG_SAMPLESPERPIXEL, &page->samples);
+    TIFFGetFieldDefaulted(tif, TIFFTAG_COMPRESSION, &compression);
+    TIFFGetFieldDefaulted(tif, TIFFTAG_PLANARCONFIG, &planar);
+    TIFFGetFieldDefaulted(tif, TIFFTAG_ORIENTATION, &page->orientation);
+    if (TIFFGetField(tif, TIFFTAG_SUBFILETYPE, &subfile))
+        page->reduced = subfile & FILETYPE_REDUCEDIMAGE;
+    if (!TIFFIsCODECConfigured(compression))
+        return cs_fail(err, CS_EINPUT, "compression %u is not supported", compression);
+    file->compression = compression;
+    file->tiled = TIFFIsTiled(tif);
+    file->separate = planar == PLANARCONFIG_SEPARATE && page->samples > 1;
+    resolution(file);
+    return sample_type(file, err) != 0 || colour(file, compression, err) != 0 ? -1 : 0;
+}
+
+static int tiff_select(void *state, uint32_t index, struct cs_page *out, struct cs_err *err)
+{
+    struct tiff_file *file = state;
+    uint32_t directory = file->extended ? 0 : index;
+    file->message[0] = '\0';
+    file->chunk_index = UINT32_MAX;
+    file->plane = file->extended ? index : 0;
+    if (!TIFFSetSubDirectory(file->tif, file->directories[directory]))
+        return tiff_fail(file, "the page cannot be read", err);
+    file->message[0] = '\0';
+    if (describe(file, err) != 0 ||
+        cs_page_check(&file->page, file->file_bytes, &file->row_bytes, err) != 0 ||
+        tiff_rows_start(file, err) != 0)
+        return -1;
+    *out = file->page;
+    return 0;
+}
+
+static int tiff_read(void *state, uint32_t first, uint32_t rows, void *out, struct cs_err *err)
+{
+    return tiff_rows_read(state, first, rows, out, err);
+}
+
+// Planes that follow page 0 without directories: its strips must be uncompressed, in one run, and
+// the file long enough.
+static int tiff_extend(void *state, uint32_t planes, struct cs_err *err)
+{
+    struct tiff_file *file = state;
+    struct cs_page page;
+    if (file->directory_count != 1)
+        return cs_fail(err, CS_EINPUT, "%u pages for %u planes", file->directory_count, planes);
+    if (tiff_select(file, 0, &page, err) != 0)
+        return -1;
+    uint64_t plane_bytes = (uint64_t)file->row_bytes * page.height;
+    if (!tiff_rows_contiguous(file))
+        return cs_fail(err, CS_EINPUT, "%u planes announced, but only one page", planes);
+    if (planes > CS_MAX_PAGES || file->direct_offset > file->file_bytes ||
+        plane_bytes > (file->file_bytes - file->direct_offset) / planes)
+        return cs_fail(err, CS_EINPUT, "truncated: %u planes announced, the file is too short",
+                       planes);
+    file->extended = planes;
+    return 0;
+}
+
+const struct cs_codec cs_codec_tiff = {
+    .name = "TIFF",
+    .sniff = tiff_sniff,
+    .open = tiff_open,
+    .close = tiff_close,
+    .pages = tiff_pages,
+    .description = tiff_description,
+    .extend = tiff_extend,
+    .select = tiff_select,
+    .read = tiff_read,
+};

@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: MIT
+// An open TIFF file, shared by tiff.c (directories and tags) and tiff_rows.c (samples).
+#ifndef CS_IMAGE_TIFF_FILE_H
+#define CS_IMAGE_TIFF_FILE_H
+
+#include <tiffio.h>
+
+#include "image/codec.h"
+
+// How the rows of the current page are had.
+enum tiff_way {
+    TIFF_CHUNKS,    // whole strips or rows of tiles, decoded into `chunk`
+    TIFF_SCANLINES, // one large compressed strip, line after line
+    TIFF_DIRECT,    // uncompressed rows in one run, straight from the file
+    TIFF_RGBA,      // libtiff's conversion to RGBA, for colour spaces that are left to it
+};
+
+struct tiff_file {
+    int fd;
+    uint64_t file_bytes, position; // position: of the read procedure
+    TIFF *tif;
+    char message[300]; // first error of libtiff since it was last cleared
+
+    uint64_t *directories; // offset of each
+    uint32_t directory_count;
+    uint32_t extended; // planes that page 0 stands for; 0: only itself
+    char *description;
+
+    // The current page.
+    struct cs_page page;
+    uint16_t palette[3 * 256];
+    uint16_t bits, compression;
+    bool tiled, separate;
+    bool packed;      // samples are not whole bytes, or three: they have to be spread
+    uint32_t plane;   // of an extended page
+    size_t row_bytes; // as given out
+
+    enum tiff_way way;
+    uint32_t unit_width, unit_rows; // of a strip or tile
+    size_t unit_row_bytes;          // of one plane of it, as libtiff gives it
+    uint64_t direct_offset;         // of row 0
+    uint32_t next_line;             // of TIFF_SCANLINES
+
+    uint8_t *chunk, *unit; // decoded rows as given out; one strip or tile as libtiff gives it
+    size_t chunk_bytes, unit_bytes;
+    uint32_t chunk_index; // what is in `chunk`; UINT32_MAX nothing
+};
+
+// The message of libtiff, or `otherwise`, as CS_EINPUT.
+int tiff_fail(struct tiff_file *file, const char *otherwise, struct cs_err *err);
+
+// Choose how rows are read, once the page is described. CS_EINPUT: beyond the limits.
+int tiff_rows_start(struct tiff_file *file, struct cs_err *err);
+int tiff_rows_read(struct tiff_file *file, uint32_t first, uint32_t rows, void *out,
+                   struct cs_err *err);
+// Are the page's rows one uncompressed run of bytes? Sets direct_offset.
+bool tiff_rows_contiguous(struct tiff_file *file);
+
+#endif

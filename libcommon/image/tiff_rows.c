@@ -1,0 +1,318 @@
+// SPDX-License-Identifier: MIT
+// Samples of a TIFF page. Strips and tiles are decoded whole, as libtiff stores them, and spread
+// into interleaved rows; one strip, or one row of tiles, is kept. A strip that is too large for
+// that is read line by line, or, uncompressed, straight from the file, so that memory stays small
+// where a writer put a whole plane into one strip (ImageJ does).
+#include <stdlib.h>
+#include <string.h>
+
+#include "image/tiff_file.h"
+
+enum { LARGE_STRIP_BYTES = 16 << 20 }; // above this a strip is not decoded whole if avoidable
+
+// ---- Choosing the way ----------------------------------------------------------------------
+
+bool tiff_rows_contiguous(struct tiff_file *file)
+{
+    uint16_t fill = FILLORDER_MSB2LSB;
+    TIFFGetFieldDefaulted(file->tif, TIFFTAG_FILLORDER, &fill);
+    if (file->compression != COMPRESSION_NONE || file->tiled || file->separate || file->packed ||
+        fill != FILLORDER_MSB2LSB)
+        return false;
+    uint32_t strips = TIFFNumberOfStrips(file->tif);
+    uint64_t start = TIFFGetStrileOffset(file->tif, 0), at = start;
+    for (uint32_t i = 0; i < strips; i++) {
+        if (TIFFGetStrileOffset(file->tif, i) != at)
+            return false;
+        at += (uint64_t)file->row_bytes * file->unit_rows;
+    }
+    file->direct_offset = start;
+    return start != 0;
+}
+
+static int reserve(uint8_t **block, size_t *have, size_t need, const char *what, struct cs_err *err)
+{
+    if (*have >= need)
+        return 0;
+    free(*block);
+    *have = 0;
+    *block = cs_alloc(1, need, what, err);
+    if (!*block)
+        return -1;
+    *have = need;
+    return 0;
+}
+
+// libtiff turns subsampled YCbCr and old JPEG into RGBA itself.
+static void use_rgba(struct tiff_file *file)
+{
+    file->way = TIFF_RGBA;
+    file->page.samples = 3;
+    file->page.alpha = 0;
+    file->page.dtype = CS_U8;
+    file->page.bits = 8;
+    file->page.colour = CS_RGB;
+    file->page.done = "ycbcr";
+    file->row_bytes = (size_t)file->page.width * 3;
+}
+
+static int unit_size(struct tiff_file *file, struct cs_err *err)
+{
+    struct cs_page *page = &file->page;
+    uint32_t width = page->width, rows = 0;
+    if (file->tiled) {
+        if (!TIFFGetField(file->tif, TIFFTAG_TILEWIDTH, &width) ||
+            !TIFFGetField(file->tif, TIFFTAG_TILELENGTH, &rows) || !width || !rows)
+            return cs_fail(err, CS_EINPUT, "tiles of no size");
+    } else {
+        TIFFGetFieldDefaulted(file->tif, TIFFTAG_ROWSPERSTRIP, &rows);
+        if (!rows)
+            return cs_fail(err, CS_EINPUT, "strips of no rows");
+        rows = rows < page->height ? rows : page->height;
+    }
+    file->unit_width = width;
+    file->unit_rows = rows;
+    page->chunk_rows = rows;
+    uint64_t bits = (uint64_t)width * (file->separate ? 1 : page->samples) *
+                    (file->way == TIFF_RGBA ? 8 : file->bits); // below 2^49
+    file->unit_row_bytes = (size_t)((bits + 7) / 8);
+    return 0;
+}
+
+int tiff_rows_start(struct tiff_file *file, struct cs_err *err)
+{
+    struct cs_page *page = &file->page;
+    file->way = TIFF_CHUNKS;
+    file->next_line = 0;
+    if (page->colour == CS_COLOUR_OTHER && strcmp(page->colour_name, "YCbCr") == 0 &&
+        file->bits == 8 && page->samples == 3)
+        use_rgba(file);
+    if (unit_size(file, err) != 0)
+        return -1;
+    uint64_t chunk = (uint64_t)file->row_bytes * file->unit_rows; // 2^28 x 2^32
+    if (file->extended) {
+        if (!tiff_rows_contiguous(file))
+            return cs_fail(err, CS_EINPUT, "the planes do not follow one another");
+        file->direct_offset += (uint64_t)file->row_bytes * page->height * file->plane;
+        file->way = TIFF_DIRECT;
+        return 0;
+    }
+    if (file->way == TIFF_CHUNKS && chunk > LARGE_STRIP_BYTES && !file->tiled && !file->separate) {
+        file->way = tiff_rows_contiguous(file) ? TIFF_DIRECT : TIFF_SCANLINES;
+        return reserve(&file->unit, &file->unit_bytes, file->unit_row_bytes, "TIFF row", err);
+    }
+    uint64_t unit = (uint64_t)file->unit_row_bytes * file->unit_rows;
+    if (file->way == TIFF_RGBA)
+        unit = (uint64_t)file->unit_width * file->unit_rows * 4;
+    if (chunk > CS_MAX_CHUNK_BYTES || unit > CS_MAX_CHUNK_BYTES)
+        return cs_fail(err, CS_EINPUT, "%s of %u x %u pixels; at most %d MiB are decoded at once",
+                       file->tiled ? "tiles" : "strips", file->unit_width, file->unit_rows,
+                       CS_MAX_CHUNK_BYTES >> 20);
+    return 0;
+}
+
+// ---- Spreading samples ---------------------------------------------------------------------
+
+static void put(uint8_t *out, size_t bytes, uint32_t value)
+{
+    if (bytes == 1) {
+        *out = (uint8_t)value;
+    } else if (bytes == 2) {
+        uint16_t v = (uint16_t)value;
+        memcpy(out, &v, sizeof v);
+    } else {
+        memcpy(out, &value, sizeof value);
+    }
+}
+
+// Samples of `bits` bits, most significant first, as a row packs them. libtiff has 24-bit samples
+// already in the machine's order.
+static void spread_bits(const uint8_t *in, unsigned bits, size_t count, uint8_t *out,
+                        size_t sample_bytes, size_t step)
+{
+    uint64_t window = 0;
+    unsigned have = 0;
+    if (bits == 24) {
+        for (size_t i = 0; i < count; i++, in += 3, out += step) {
+            const uint16_t one = 1; // the machine's order
+            bool little = *(const uint8_t *)&one == 1;
+            put(out, sample_bytes,
+                little ? (uint32_t)(in[0] | in[1] << 8) | (uint32_t)in[2] << 16
+                       : (uint32_t)(in[2] | in[1] << 8) | (uint32_t)in[0] << 16);
+        }
+        return;
+    }
+    uint64_t mask = ((uint64_t)1 << bits) - 1;
+    for (size_t i = 0; i < count; i++, out += step) {
+        for (; have < bits; have += 8)
+            window = window << 8 | *in++;
+        have -= bits;
+        put(out, sample_bytes, (uint32_t)(window >> have & mask));
+    }
+}
+
+static void spread_whole(const uint8_t *in, size_t count, uint8_t *out, size_t sample_bytes,
+                         size_t step)
+{
+    if (step == sample_bytes) {
+        memcpy(out, in, count * sample_bytes);
+        return;
+    }
+    for (size_t i = 0; i < count; i++)
+        memcpy(out + i * step, in + i * sample_bytes, sample_bytes);
+}
+
+// One row of a unit: `pixels` pixels into a row of the image from column x on; plane: of separate
+// planes.
+static void spread_row(const struct tiff_file *file, const uint8_t *in, uint32_t pixels, uint32_t x,
+                       uint16_t plane, uint8_t *row)
+{
+    const struct cs_page *page = &file->page;
+    size_t sample = cs_dtype_bytes(page->dtype), pixel = sample * page->samples;
+    uint8_t *out = row + x * pixel + plane * sample;
+    size_t count = file->separate ? pixels : (size_t)pixels * page->samples;
+    size_t step = file->separate ? pixel : sample;
+    if (file->packed)
+        spread_bits(in, file->bits, count, out, sample, step);
+    else
+        spread_whole(in, count, out, sample, step);
+}
+
+// ---- Decoding ------------------------------------------------------------------------------
+
+static int unit_failed(struct tiff_file *file, uint32_t unit, struct cs_err *err)
+{
+    tiff_fail(file, "the samples end too early", err);
+    return cs_err_context(err, "%s %u", file->tiled ? "tile" : "strip", unit);
+}
+
+// Decode strip or tile `unit`, of `rows` rows, and spread it.
+static int decode_unit(struct tiff_file *file, uint32_t unit, uint32_t rows, uint32_t x,
+                       uint16_t plane, struct cs_err *err)
+{
+    size_t bytes = file->unit_row_bytes * (file->tiled ? file->unit_rows : rows);
+    tmsize_t got = file->tiled ? TIFFReadEncodedTile(file->tif, unit, file->unit, (tmsize_t)bytes)
+                               : TIFFReadEncodedStrip(file->tif, unit, file->unit, (tmsize_t)bytes);
+    if (got < (tmsize_t)bytes || file->message[0])
+        return unit_failed(file, unit, err);
+    uint32_t pixels = file->page.width - x;
+    pixels = pixels < file->unit_width ? pixels : file->unit_width;
+    for (uint32_t y = 0; y < rows; y++)
+        spread_row(file, file->unit + y * file->unit_row_bytes, pixels, x, plane,
+                   file->chunk + y * file->row_bytes);
+    return 0;
+}
+
+// The same through libtiff's conversion; its rasters begin at the lower left.
+static int decode_rgba(struct tiff_file *file, uint32_t first, uint32_t rows, uint32_t x,
+                       struct cs_err *err)
+{
+    uint32_t *raster = (uint32_t *)(void *)file->unit;
+    int fine = file->tiled ? TIFFReadRGBATileExt(file->tif, x, first, raster, 1)
+                           : TIFFReadRGBAStripExt(file->tif, first, raster, 1);
+    if (!fine || file->message[0])
+        return unit_failed(file, first / file->unit_rows, err);
+    uint32_t pixels = file->page.width - x;
+    pixels = pixels < file->unit_width ? pixels : file->unit_width;
+    uint32_t bottom = (file->tiled ? file->unit_rows : rows) - 1;
+    for (uint32_t y = 0; y < rows; y++) {
+        const uint32_t *in = raster + (size_t)(bottom - y) * file->unit_width;
+        uint8_t *out = file->chunk + y * file->row_bytes + (size_t)x * 3;
+        for (uint32_t i = 0; i < pixels; i++, out += 3) {
+            out[0] = (uint8_t)TIFFGetR(in[i]);
+            out[1] = (uint8_t)TIFFGetG(in[i]);
+            out[2] = (uint8_t)TIFFGetB(in[i]);
+        }
+    }
+    return 0;
+}
+
+static int decode_chunk(struct tiff_file *file, uint32_t index, struct cs_err *err)
+{
+    const struct cs_page *page = &file->page;
+    uint32_t first = index * file->unit_rows, rows = page->height - first;
+    rows = rows < file->unit_rows ? rows : file->unit_rows;
+    size_t unit = file->way == TIFF_RGBA ? (size_t)file->unit_width * 4 : file->unit_row_bytes;
+    if (reserve(&file->unit, &file->unit_bytes, unit * file->unit_rows, "TIFF strip", err) != 0 ||
+        reserve(&file->chunk, &file->chunk_bytes, file->row_bytes * file->unit_rows, "TIFF rows",
+                err) != 0)
+        return -1;
+    file->chunk_index = UINT32_MAX;
+    for (uint32_t x = 0; x < page->width; x += file->unit_width) {
+        if (file->way == TIFF_RGBA) {
+            if (decode_rgba(file, first, rows, x, err) != 0)
+                return -1;
+        } else {
+            for (uint16_t s = 0; s < (file->separate ? page->samples : 1); s++) {
+                uint32_t n = file->tiled ? TIFFComputeTile(file->tif, x, first, 0, s)
+                                         : TIFFComputeStrip(file->tif, first, s);
+                if (decode_unit(file, n, rows, x, s, err) != 0)
+                    return -1;
+            }
+        }
+        if (page->width - x <= file->unit_width)
+            break; // the next x could wrap round
+    }
+    file->chunk_index = index;
+    return 0;
+}
+
+static int read_chunks(struct tiff_file *file, uint32_t first, uint32_t rows, uint8_t *out,
+                       struct cs_err *err)
+{
+    while (rows) {
+        uint32_t index = first / file->unit_rows, skip = first % file->unit_rows;
+        uint32_t n = file->unit_rows - skip < rows ? file->unit_rows - skip : rows;
+        if (file->chunk_index != index && decode_chunk(file, index, err) != 0)
+            return -1;
+        memcpy(out, file->chunk + skip * file->row_bytes, n * file->row_bytes);
+        out += n * file->row_bytes;
+        first += n;
+        rows -= n;
+    }
+    return 0;
+}
+
+static int read_scanlines(struct tiff_file *file, uint32_t first, uint32_t rows, uint8_t *out,
+                          struct cs_err *err)
+{
+    for (; file->next_line < first + rows; file->next_line++) {
+        uint32_t y = file->next_line;
+        if (TIFFReadScanline(file->tif, file->unit, y, 0) != 1 || file->message[0]) {
+            tiff_fail(file, "the samples end too early", err);
+            return cs_err_context(err, "row %u", y);
+        }
+        if (y >= first)
+            spread_row(file, file->unit, file->page.width, 0, 0,
+                       out + (y - first) * file->row_bytes);
+    }
+    return 0;
+}
+
+static int read_direct(struct tiff_file *file, uint32_t first, uint32_t rows, uint8_t *out,
+                       struct cs_err *err)
+{
+    size_t bytes = rows * file->row_bytes, sample = cs_dtype_bytes(file->page.dtype);
+    uint64_t at = file->direct_offset + (uint64_t)first * file->row_bytes;
+    if (cs_codec_pread(file->fd, out, bytes, at, err) != 0)
+        return cs_err_context(err, "row %u", first);
+    if (TIFFIsByteSwapped(file->tif))
+        cs_swap_samples(out, bytes / sample, sample);
+    return 0;
+}
+
+int tiff_rows_read(struct tiff_file *file, uint32_t first, uint32_t rows, void *out,
+                   struct cs_err *err)
+{
+    file->message[0] = '\0';
+    switch (file->way) {
+    case TIFF_SCANLINES:
+        return read_scanlines(file, first, rows, out, err);
+    case TIFF_DIRECT:
+        return read_direct(file, first, rows, out, err);
+    case TIFF_CHUNKS:
+    case TIFF_RGBA:
+        break;
+    }
+    return read_chunks(file, first, rows, out, err);
+}

@@ -1,0 +1,344 @@
+// SPDX-License-Identifier: MIT
+// cs-load: image files in, a stream of planes out.
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+
+#include "base/hash.h"
+#include "base/log.h"
+#include "base/opt.h"
+#include "image/decode.h"
+#include "image/inputs.h"
+#include "stream/stream.h"
+
+static struct cs_opt_list include, exclude;
+static const char *files_from, *shard, *channels, *z, *times, *page, *crop;
+static bool nul, raw, checksum;
+static int64_t sample, series = -1;
+static double pixel_um;
+static int transport;
+static uint64_t ring_bytes;
+
+static const struct cs_opt options[] = {
+    {'F', "files-from", CS_OPT_STRING, &files_from, "FILE", "read names of files from FILE or -",
+     .env = NULL},
+    {'0', "null", CS_OPT_FLAG, &nul, NULL, "names in that list end with NUL, not newline",
+     .env = NULL},
+    {0, "include", CS_OPT_LIST, &include, "GLOB", "take only files that match", .env = NULL},
+    {0, "exclude", CS_OPT_LIST, &exclude, "GLOB", "leave out files and folders that match",
+     .env = NULL},
+    {0, "shard", CS_OPT_STRING, &shard, "I/N", "take the Ith of N parts of the files", .env = NULL},
+    {0, "sample", CS_OPT_INT, &sample, "N", "take N files, evenly spread", .min = 1, .max = 1e9},
+    {'c', "channel", CS_OPT_STRING, &channels, "LIST", "channels by index or name, or all", true,
+     .env = NULL},
+    {'z', "z", CS_OPT_STRING, &z, "N", "z plane N, A-B, all, or the max or mean along z", true,
+     .env = NULL},
+    {0, "time", CS_OPT_STRING, &times, "N", "time point N, A-B or all", true, .env = NULL},
+    {0, "series", CS_OPT_INT, &series, "N", "series (image) of the file", true, .min = 0,
+     .max = 4095},
+    {0, "page", CS_OPT_STRING, &page, "N", "page N, A-B or all, whatever the axes", true,
+     .env = NULL},
+    {'p', "pixel-size", CS_OPT_REAL, &pixel_um, "UM", "micrometres a pixel", true, .min = 1e-6,
+     .max = 1e6},
+    {0, "crop", CS_OPT_STRING, &crop, "X,Y,W,H", "only this part of each plane", true, .env = NULL},
+    {0, "raw", CS_OPT_FLAG, &raw, NULL, "samples as stored, without conversion", true, .env = NULL},
+    {0, "checksum", CS_OPT_FLAG, &checksum, NULL, "record a hash of each file", .env = NULL},
+    {0, "transport", CS_OPT_CHOICE, &transport, "HOW", "how payloads travel",
+     .choices = "auto|pipe|shm", .env = "CELLSTREAM_TRANSPORT"},
+    {0, "ring", CS_OPT_SIZE, &ring_bytes, "SIZE", "size of the shared area", .env = NULL},
+    {.name = NULL},
+};
+static const struct cs_tool tool = {"cs-load", "[OPTION]... FILE|DIR...",
+                                    "Read image files into a stream.", options};
+
+struct load {
+    struct cs_inputs inputs;
+    struct cs_pick pick;
+    struct cs_writer *writer;
+    void *band;
+    size_t band_bytes;
+    uint64_t failed;
+};
+
+// ---- What was asked for --------------------------------------------------------------------
+
+static int parse_pick(struct cs_pick *pick, struct cs_err *err)
+{
+    *pick = (struct cs_pick){
+        .series = series, .channels = channels, .pixel_um = pixel_um, .raw = raw};
+    if (page && (z || times || series >= 0))
+        return cs_fail(err, CS_EUSAGE, "--page goes without -z, --time and --series");
+    if ((z && cs_range_parse(&pick->z, z, "-z", true, err) != 0) ||
+        (times && cs_range_parse(&pick->time, times, "--time", false, err) != 0) ||
+        (page && cs_range_parse(&pick->page, page, "--page", false, err) != 0) ||
+        (crop && cs_crop_parse(pick, crop, err) != 0))
+        return -1;
+    return 0;
+}
+
+static int collect(struct cs_inputs *inputs, char **operands, int count, struct cs_err *err)
+{
+    struct cs_inputs_options filter = {.include = include.items,
+                                       .include_count = include.count,
+                                       .exclude = exclude.items,
+                                       .exclude_count = exclude.count,
+                                       .sample = (uint64_t)sample};
+    int images_on_stdin = 0;
+    if (!count && !files_from)
+        return cs_fail(err, CS_EUSAGE, "no files given (see --help)");
+    if (shard && cs_shard_parse(&filter, shard, err) != 0)
+        return -1;
+    for (int i = 0; i < count; i++)
+        images_on_stdin += strcmp(operands[i], "-") == 0;
+    if (images_on_stdin + (files_from && strcmp(files_from, "-") == 0) > 1)
+        return cs_fail(err, CS_EUSAGE, "standard input can be used once only");
+    for (int i = 0; i < count; i++)
+        if (cs_inputs_add(inputs, operands[i], &filter, err) != 0)
+            return -1;
+    if (files_from && cs_inputs_add_list(inputs, files_from, nul, &filter, err) != 0)
+        return -1;
+    return cs_inputs_finish(inputs, &filter, err);
+}
+
+// ---- Metadata ------------------------------------------------------------------------------
+
+static int write_head(struct load *load, struct cs_err *err)
+{
+    struct cs_meta head = {0};
+    struct cs_buf parameters = {0};
+    cs_opt_canonical(&tool, &parameters);
+    cs_meta_set(&head, CS_KEY_TOOL, tool.name);
+    cs_meta_setf(&head, CS_KEY_INPUTS, "%zu", load->inputs.count);
+    cs_meta_setf(&head, CS_KEY_PROV "cs-load", "%s %s", CS_VERSION, parameters.data);
+    int status = cs_writer_head(load->writer, &head, err);
+    cs_buf_release(&parameters);
+    cs_meta_release(&head);
+    return status;
+}
+
+static void set_channels(struct cs_meta *begin, const struct cs_plan *plan)
+{
+    struct cs_buf text = {0};
+    for (uint16_t i = 0; i < plan->channel_count; i++) {
+        const struct cs_plan_channel *channel = &plan->channels[i];
+        if (i)
+            cs_buf_addc(&text, ',');
+        if (!channel->name)
+            cs_buf_addf(&text, "%u", channel->c + channel->sample);
+        // A comma or backslash of the name itself is escaped by a backslash.
+        for (const char *at = channel->name; at && *at; at++) {
+            if (*at == ',' || *at == '\\')
+                cs_buf_addc(&text, '\\');
+            cs_buf_addc(&text, *at);
+        }
+    }
+    cs_meta_set(begin, CS_KEY_CHANNELS, text.data);
+    cs_buf_release(&text);
+}
+
+static void set_input(struct cs_meta *begin, const struct cs_input *input)
+{
+    struct stat st;
+    uint64_t hash;
+    bool file = strcmp(input->path, "-") != 0 && stat(input->path, &st) == 0 && S_ISREG(st.st_mode);
+    cs_meta_setf(begin, CS_KEY_INPUT "index", "%zu", input->index);
+    if (!file)
+        return;
+    cs_meta_setf(begin, CS_KEY_INPUT "bytes", "%lld", (long long)st.st_size);
+    cs_meta_setf(begin, CS_KEY_INPUT "mtime_ns", "%lld",
+                 (long long)st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec);
+    if (checksum && cs_xxh3_file(input->path, &hash, NULL) == 0)
+        cs_meta_setf(begin, CS_KEY_INPUT "xxh3", "%016llx", (unsigned long long)hash);
+}
+
+static void set_item(struct cs_meta *begin, const struct cs_plan *plan, uint32_t n)
+{
+    struct cs_plan_item item;
+    cs_plan_item(plan, n, &item);
+    cs_meta_setf(begin, CS_KEY_ITEMS, "%u", plan->items);
+    if (plan->series_number >= 0)
+        cs_meta_setf(begin, CS_KEY_SERIES, "%d", plan->series_number);
+    if (plan->paged)
+        cs_meta_setf(begin, CS_KEY_PAGE, "%u", item.t);
+    else if (plan->series->t > 1)
+        cs_meta_setf(begin, CS_KEY_TIME, "%u", item.t);
+    if (plan->projection)
+        cs_meta_set(begin, CS_KEY_Z, plan->projection == CS_RANGE_MAX ? "max" : "mean");
+    else if (plan->series->z > 1)
+        cs_meta_setf(begin, CS_KEY_Z, "%u", item.z);
+}
+
+// What is known once the item's page is described.
+static void set_page(struct cs_meta *begin, const struct cs_plan *plan)
+{
+    if (!plan->channel_count)
+        return;
+    set_channels(begin, plan);
+    if (plan->pixel_um[0] > 0)
+        cs_meta_setf(begin, CS_KEY_PIXEL, "%.9g", plan->pixel_um[0]);
+    if (plan->pixel_um[0] > 0 && plan->pixel_um[1] != plan->pixel_um[0])
+        cs_meta_setf(begin, CS_KEY_PIXEL_Y, "%.9g", plan->pixel_um[1]);
+    if (plan->conversion.note[0])
+        cs_meta_set(begin, CS_KEY_CONVERT, plan->conversion.note);
+    if (plan->rgb)
+        cs_meta_set(begin, CS_KEY_COLOUR, "rgb");
+    if (plan->x || plan->y || plan->width != plan->page.width || plan->height != plan->page.height)
+        cs_meta_setf(begin, CS_KEY_CROP, "%u,%u,%u,%u", plan->x, plan->y, plan->width,
+                     plan->height);
+}
+
+// ---- Items ---------------------------------------------------------------------------------
+
+// -1 with *fatal set when the output failed, -1 when the item did.
+static int write_rows(struct load *load, const struct cs_plan *plan, uint32_t n, bool *fatal,
+                      struct cs_err *err)
+{
+    struct cs_decode decode;
+    struct cs_image shape = {.width = plan->width,
+                             .height = plan->height,
+                             .channels = plan->channel_count,
+                             .dtype = plan->conversion.dtype};
+    cs_decode_init(&decode, plan, n);
+    uint32_t band = cs_decode_band_rows(&decode, CS_BAND_BYTES);
+    size_t row_bytes = cs_image_row_bytes(&shape);
+    int status = 0;
+    if (row_bytes * band > load->band_bytes) {
+        free(load->band);
+        load->band_bytes = 0;
+        load->band = cs_alloc(band, row_bytes, "image rows", err);
+        status = load->band ? 0 : -1;
+        load->band_bytes = load->band ? row_bytes * band : 0;
+    }
+    for (uint32_t y = 0; y < plan->height && status == 0; y += band) {
+        uint32_t rows = plan->height - y < band ? plan->height - y : band;
+        status = cs_decode_rows(&decode, rows, load->band, err);
+        if (status != 0)
+            break;
+        status = cs_writer_data(load->writer, CS_PLANE_IMAGE, &shape, y, rows, load->band, err);
+        *fatal = status != 0;
+    }
+    cs_decode_release(&decode);
+    return status;
+}
+
+// BEGIN, the rows unless there already is an error, DONE. -1: the output failed.
+static int write_item(struct load *load, const struct cs_meta *begin, struct cs_plan *plan,
+                      uint32_t n, const char *path, struct cs_err *why, struct cs_err *err)
+{
+    struct timespec start, end;
+    struct cs_meta done = {0};
+    bool fatal = false;
+    clock_gettime(CLOCK_MONOTONIC, &start);
+    if (cs_writer_begin(load->writer, begin, err) != 0)
+        return -1;
+    if (why->code == CS_OK)
+        write_rows(load, plan, n, &fatal, why);
+    if (fatal) {
+        *err = *why;
+        return -1;
+    }
+    clock_gettime(CLOCK_MONOTONIC, &end);
+    cs_meta_set(&done, CS_KEY_STATUS, why->code == CS_OK ? "ok" : "failed");
+    if (why->code != CS_OK) {
+        // A file that cannot be read is as bad as one that cannot be decoded.
+        enum cs_code code = why->code == CS_EIO ? CS_EINPUT : why->code;
+        cs_meta_set(&done, CS_KEY_ERROR_CODE, cs_err_item_code(code));
+        cs_meta_set(&done, CS_KEY_ERROR_STAGE, tool.name);
+        cs_meta_set(&done, CS_KEY_ERROR_TEXT, why->text);
+        cs_log(CS_LOG_ERROR, "%s: %s", path, why->text);
+        load->failed++;
+    } else {
+        cs_meta_setf(&done, CS_KEY_MS "load", "%lld",
+                     (long long)(end.tv_sec - start.tv_sec) * 1000 +
+                         (end.tv_nsec - start.tv_nsec) / 1000000);
+    }
+    int status = cs_writer_done(load->writer, &done, err);
+    cs_meta_release(&done);
+    return status;
+}
+
+static int load_file(struct load *load, const struct cs_input *input, struct cs_err *err)
+{
+    struct cs_source source;
+    struct cs_plan plan = {0};
+    struct cs_err why = {0};
+    int status = 0;
+    bool fine = cs_source_open(&source, input->path, &why) == 0 &&
+                cs_plan_make(&plan, &load->pick, &source, &why) == 0;
+    if (!fine)
+        plan.items = 1;
+    for (uint32_t n = 0; n < plan.items && status == 0 && !cs_drain_status(); n++) {
+        struct cs_plan_item item = {0};
+        struct cs_meta begin = {0};
+        cs_meta_set(&begin, CS_KEY_SOURCE, input->path);
+        cs_meta_set(&begin, CS_KEY_OUTPUT, input->output);
+        cs_meta_set(&begin, CS_KEY_ITEMS, "1");
+        set_input(&begin, input);
+        if (fine) {
+            why = (struct cs_err){0};
+            cs_plan_item(&plan, n, &item);
+            set_item(&begin, &plan, n);
+            if (cs_plan_start(&plan, n, &why) == 0)
+                set_page(&begin, &plan);
+        }
+        cs_meta_setf(&begin, CS_KEY_OUTPUT, "%s%s", input->output, item.suffix);
+        status = write_item(load, &begin, &plan, n, input->path, &why, err);
+        cs_meta_release(&begin);
+    }
+    cs_plan_release(&plan);
+    cs_source_close(&source);
+    return status;
+}
+
+static int run(struct load *load, struct cs_err *err)
+{
+    if (write_head(load, err) != 0)
+        return -1;
+    for (size_t i = 0; i < load->inputs.count && !cs_drain_status(); i++) {
+        cs_log(CS_LOG_INFO, "%s", load->inputs.list[i].path);
+        if (load_file(load, &load->inputs.list[i], err) != 0)
+            return -1;
+    }
+    int drained = cs_drain_status();
+    return cs_writer_end(load->writer, drained, drained ? "stopped by a signal" : NULL, err);
+}
+
+// No input is told to the stages behind, so that the last of them ends with the same status.
+static int end_empty(struct load *load, const struct cs_err *why)
+{
+    struct cs_err err;
+    cs_log(CS_LOG_ERROR, "%s", why->text);
+    if (write_head(load, &err) != 0 ||
+        cs_writer_end(load->writer, cs_err_status(why->code), why->text, &err) != 0)
+        return cs_opt_die(&tool, &err);
+    return cs_err_status(why->code);
+}
+
+int main(int argc, char **argv)
+{
+    struct load load = {0};
+    struct cs_err err = {0};
+    int first, status = cs_opt_parse(&tool, argc, argv, &first, &err);
+    if (status != 0)
+        return status > 0 ? 0 : cs_opt_die(&tool, &err);
+    cs_drain_install();
+    if (parse_pick(&load.pick, &err) != 0 ||
+        cs_writer_open(&load.writer, STDOUT_FILENO, (enum cs_transport)transport, ring_bytes,
+                       &err) != 0)
+        return cs_opt_die(&tool, &err);
+    if (collect(&load.inputs, argv + first, argc - first, &err) != 0)
+        status = err.code == CS_ENOINPUT ? end_empty(&load, &err) : cs_opt_die(&tool, &err);
+    else if (run(&load, &err) != 0)
+        status = cs_writer_closed(load.writer) ? 128 + SIGPIPE : cs_opt_die(&tool, &err);
+    else
+        status = cs_drain_status() ? cs_drain_status() : load.failed ? 1 : 0;
+    cs_writer_close(load.writer);
+    cs_inputs_release(&load.inputs);
+    cs_opt_list_release(&include);
+    cs_opt_list_release(&exclude);
+    free(load.band);
+    return status;
+}
