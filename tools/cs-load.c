@@ -67,8 +67,8 @@ struct load {
 
 static int parse_pick(struct cs_pick *pick, struct cs_err *err)
 {
-    *pick = (struct cs_pick){
-        .series = series, .channels = channels, .pixel_um = pixel_um, .raw = raw};
+    *pick =
+        (struct cs_pick){.series = series, .channels = channels, .pixel_um = pixel_um, .raw = raw};
     if (page && (z || times || series >= 0))
         return cs_fail(err, CS_EUSAGE, "--page goes without -z, --time and --series");
     if ((z && cs_range_parse(&pick->z, z, "-z", true, err) != 0) ||

@@ -7,7 +7,7 @@
 #include "base/io.h"
 #include "image/write.h"
 
-static void build_header(struct cs_buf *out, const struct cs_image *image)
+void cs_npy_header(const struct cs_image *image, struct cs_buf *out)
 {
     enum { PREFIX = 10, ALIGN = 64 };
     char kind = image->dtype >= CS_F16 ? 'f' : image->dtype >= CS_I8 ? 'i' : 'u';
@@ -34,7 +34,7 @@ int cs_npy_write(const char *path, const struct cs_image *image, struct cs_err *
     struct cs_buf header = {0};
     if (cs_outfile_open(&out, path, err) != 0)
         return -1;
-    build_header(&header, image);
+    cs_npy_header(image, &header);
     size_t bytes = cs_image_bytes(image);
     bool written = fwrite(header.data, 1, header.len, out.file) == header.len &&
                    fwrite(image->data, 1, bytes, out.file) == bytes;

@@ -4,6 +4,7 @@
 #ifndef CS_IMAGE_WRITE_H
 #define CS_IMAGE_WRITE_H
 
+#include "base/buf.h"
 #include "base/err.h"
 #include "image/image.h"
 
@@ -27,5 +28,7 @@ int cs_png_write(const char *path, const struct cs_image *image,
                  const struct cs_write_options *options, struct cs_err *err);
 // Any dtype: shape (height, width), or (height, width, channels) where there are several.
 int cs_npy_write(const char *path, const struct cs_image *image, struct cs_err *err);
+// What stands before the samples in an NPY file, appended to out.
+void cs_npy_header(const struct cs_image *image, struct cs_buf *out);
 
 #endif

@@ -49,34 +49,34 @@ int cs_frame_decode(const uint8_t bytes[CS_FRAME_BYTES], struct cs_frame_header 
 const char *cs_plane_name(enum cs_plane plane); // "image", "probability", "labels"
 
 // Metadata keys. HEAD:
-#define CS_KEY_TOOL      "tool"      // that wrote this stream
-#define CS_KEY_TOTAL     "total"     // number of items, where known before
-#define CS_KEY_INPUTS    "inputs"    // number of files that the items come from
-#define CS_KEY_SHM       "shm"       // offer of shared memory: PID,MEMFD,CREDITFD,BYTES,NONCE
-#define CS_KEY_PIPE      "pipe"      // DEV,INO of the FIFO that the offer stands for
-#define CS_KEY_PROV      "prov."     // + tool: version and canonical parameters, one key a stage
-#define CS_KEY_MODEL     "model"     // name of the model
+#define CS_KEY_TOOL      "tool"   // that wrote this stream
+#define CS_KEY_TOTAL     "total"  // number of items, where known before
+#define CS_KEY_INPUTS    "inputs" // number of files that the items come from
+#define CS_KEY_SHM       "shm"    // offer of shared memory: PID,MEMFD,CREDITFD,BYTES,NONCE
+#define CS_KEY_PIPE      "pipe"   // DEV,INO of the FIFO that the offer stands for
+#define CS_KEY_PROV      "prov."  // + tool: version and canonical parameters, one key a stage
+#define CS_KEY_MODEL     "model"  // name of the model
 #define CS_KEY_MODEL_SHA "model.sha256"
 #define CS_KEY_DEVICE    "device"    // "cpu", "cuda:0 H100"
 #define CS_KEY_PRECISION "precision" // "fp32"
 #define CS_KEY_BATCH     "batch"
-#define CS_KEY_MAPS      "maps" // channels of the probability plane: "foreground,distance"
+#define CS_KEY_MAPS      "maps"  // channels of the probability plane: "foreground,distance"
 #define CS_KEY_POST      "post." // + option of cs-postprocess: default that the model asks for
 // BEGIN:
-#define CS_KEY_SOURCE   "source"   // the input as the user named it
-#define CS_KEY_OUTPUT   "output"   // output name: relative path, no extension, with .tNNN.zNNN
-#define CS_KEY_ITEMS    "items"    // number of items that this input gives
+#define CS_KEY_SOURCE   "source" // the input as the user named it
+#define CS_KEY_OUTPUT   "output" // output name: relative path, no extension, with .tNNN.zNNN
+#define CS_KEY_ITEMS    "items"  // number of items that this input gives
 #define CS_KEY_SERIES   "series"
 #define CS_KEY_PAGE     "page"
 #define CS_KEY_TIME     "t"
-#define CS_KEY_Z        "z"        // index, "max" or "mean"
-#define CS_KEY_CHANNELS "channels" // names, comma separated; escaped by the writer of names
-#define CS_KEY_PIXEL    "pixel_um" // micrometres a pixel, x; absent if unknown
+#define CS_KEY_Z        "z"          // index, "max" or "mean"
+#define CS_KEY_CHANNELS "channels"   // names, comma separated; escaped by the writer of names
+#define CS_KEY_PIXEL    "pixel_um"   // micrometres a pixel, x; absent if unknown
 #define CS_KEY_PIXEL_Y  "pixel_um_y" // only where it differs from x
-#define CS_KEY_CONVERT  "convert"  // what was done to the stored samples: "palette", "invert"...
-#define CS_KEY_COLOUR   "colour"   // "rgb" where three channels are one colour
-#define CS_KEY_CROP     "crop"     // X,Y,W,H of the plane's part that was taken
-#define CS_KEY_INPUT    "input."   // + bytes, mtime_ns, xxh3; index: place in the list of files
+#define CS_KEY_CONVERT  "convert"    // what was done to the stored samples: "palette", "invert"...
+#define CS_KEY_COLOUR   "colour"     // "rgb" where three channels are one colour
+#define CS_KEY_CROP     "crop"       // X,Y,W,H of the part of the plane that was taken
+#define CS_KEY_INPUT    "input."     // + bytes, mtime_ns, xxh3
 // DONE:
 #define CS_KEY_STATUS      "status" // "ok", "empty", "failed"
 #define CS_KEY_ERROR_CODE  "error.code"
@@ -85,7 +85,7 @@ const char *cs_plane_name(enum cs_plane plane); // "image", "probability", "labe
 #define CS_KEY_OBJECTS     "objects" // number of labels
 #define CS_KEY_MS          "ms."     // + load, infer, post, polygons: milliseconds
 #define CS_KEY_TRIES       "tries"
-#define CS_KEY_WROTE       "wrote."  // + number: "KIND PATH" of a file that a stage wrote, as it opened it
+#define CS_KEY_WROTE       "wrote." // + number: "KIND PATH" of a file written, PATH as opened
 // END:
 #define CS_KEY_FAILED "failed" // number of failed items
 #define CS_KEY_EXIT   "exit"   // exit status of the stage that ended the stream early

@@ -30,8 +30,8 @@ struct cs_frame {
 
 // Read HEAD from fd (borrowed) and attach to its shared memory where offered. `name` is for
 // messages ("standard input"). An end of file before HEAD is CS_ESTREAM.
-int cs_reader_open(struct cs_reader **reader, int fd, const char *name,
-                   enum cs_transport transport, struct cs_err *err);
+int cs_reader_open(struct cs_reader **reader, int fd, const char *name, enum cs_transport transport,
+                   struct cs_err *err);
 // Metadata of HEAD, transport keys left out; lives as long as the reader.
 const struct cs_meta *cs_reader_head(const struct cs_reader *reader);
 // The next frame after HEAD: 1 with BEGIN, DATA or DONE, 0 with END (once), -1 with CS_ESTREAM
@@ -82,7 +82,7 @@ struct cs_item {
 struct cs_item_limits {
     size_t spill_bytes; // planes above this live in the scratch folder; 0: never
     const char *scratch_dir;
-    size_t max_bytes; // a plane above this fails the item with CS_ENOMEM; 0: no limit
+    size_t max_bytes;  // a plane above this fails the item with CS_ENOMEM; 0: no limit
     const char *stage; // who fails such items; NULL: the name that the program was called by
 };
 
@@ -108,12 +108,12 @@ void cs_item_release(struct cs_item *item); // accepts a zeroed struct
 typedef int cs_item_fn(struct cs_item *item, void *context, struct cs_err *err);
 
 struct cs_filter {
-    const char *tool;             // "cs-postprocess"
-    const char *parameters;       // canonical parameters, for CS_KEY_PROV
-    const char *input;            // path, or NULL for standard input
+    const char *tool;       // "cs-postprocess"
+    const char *parameters; // canonical parameters, for CS_KEY_PROV
+    const char *input;      // path, or NULL for standard input
     enum cs_transport transport;
     uint64_t ring_bytes;
-    unsigned keep;                // planes written: bit mask
+    unsigned keep; // planes written: bit mask
     struct cs_item_limits limits;
     // Called once after HEAD was read: may read and add to it. May be NULL.
     int (*head)(struct cs_meta *head, void *context, struct cs_err *err);
