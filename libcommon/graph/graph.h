@@ -173,6 +173,7 @@ struct cs_memory_plan {
     size_t *offset; // per value; SIZE_MAX for constants and values without memory
     size_t *bytes;
 };
+// size_of says the bytes of a value (0: no memory); NULL: dense row-major. CS_ENOMEM.
 int cs_memory_plan_make(const struct cs_graph *graph,
                         size_t (*size_of)(const struct cs_graph *, int value, void *context),
                         void *context, struct cs_memory_plan *plan, struct cs_err *err);
