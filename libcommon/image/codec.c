@@ -7,7 +7,8 @@
 #include <unistd.h>
 
 static const struct cs_codec *const codecs[] = {
-    &cs_codec_tiff, &cs_codec_png, &cs_codec_jpeg, &cs_codec_bmp, &cs_codec_npy,
+    &cs_codec_tiff,
+    &cs_codec_png,
 };
 
 const struct cs_codec *cs_codec_find(const uint8_t *head, size_t bytes)

@@ -233,8 +233,8 @@ static int check_outputs(const struct cs_inputs *inputs, struct cs_err *err)
     for (size_t i = 1; i < inputs->count && status == 0; i++)
         if (strcmp(sorted[i - 1]->output, sorted[i]->output) == 0)
             status = cs_fail(err, CS_EUSAGE,
-                             "%s and %s would both be named '%s': choose with --exclude, or "
-                             "give a folder above both",
+                             "%s and %s would both be named '%s'; give their folder instead, or "
+                             "choose with --exclude",
                              sorted[i - 1]->path, sorted[i]->path, sorted[i]->output);
     free(sorted);
     return status;

@@ -191,10 +191,6 @@ static int decode_unit(struct tiff_file *file, uint32_t unit, uint32_t rows, uin
                        uint16_t plane, struct cs_err *err)
 {
     size_t bytes = file->unit_row_bytes * (file->tiled ? file->unit_rows : rows);
-    // libtiff takes uncompressed samples from where they should be, whatever their stated size.
-    uint64_t stated = TIFFGetStrileByteCount(file->tif, unit);
-    if (stated == 0 || (file->compression == COMPRESSION_NONE && stated < bytes))
-        return unit_failed(file, unit, err);
     tmsize_t got = file->tiled ? TIFFReadEncodedTile(file->tif, unit, file->unit, (tmsize_t)bytes)
                                : TIFFReadEncodedStrip(file->tif, unit, file->unit, (tmsize_t)bytes);
     if (got < (tmsize_t)bytes || file->message[0])
