@@ -1,0 +1,481 @@
+// SPDX-License-Identifier: MIT
+// The backend "cpu": oneDNN for convolutions and matrix products, kernels of our own for the rest.
+#include "backend/cpu/cpu.h"
+
+#include <omp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "backend/cpu/backend_cpu.h"
+#include "backend/job_finish.h"
+#include "backend/job_prepare.h"
+#include "base/mem.h"
+
+enum { ALIGNMENT = 64 };
+
+static const struct cs_cpu_op *const tables[] = {
+    cs_cpu_conv_ops, cs_cpu_norm_ops,   cs_cpu_pool_ops,   cs_cpu_element_ops,
+    cs_cpu_move_ops, cs_cpu_reduce_ops, cs_cpu_resize_ops, cs_cpu_matmul_ops,
+};
+
+// ---- Device ------------------------------------------------------------------------------
+
+static void processor_name(char *name, size_t size)
+{
+    snprintf(name, size, "CPU");
+    FILE *file = fopen("/proc/cpuinfo", "r");
+    if (!file)
+        return;
+    char line[256];
+    while (fgets(line, sizeof line, file)) {
+        char *colon = strchr(line, ':');
+        if (strncmp(line, "model name", 10) == 0 && colon && colon[1]) {
+            colon[strcspn(colon, "\n")] = '\0';
+            snprintf(name, size, "%s", colon + 2);
+            break;
+        }
+    }
+    fclose(file);
+}
+
+static int device_open(const struct cs_device_options *options, struct cs_device **device,
+                       struct cs_err *err)
+{
+    struct cs_device *made = cs_xcalloc(1, sizeof *made);
+    if (cs_dnn_open(&made->dnn, err) != 0) {
+        free(made);
+        return -1;
+    }
+    made->kernels = cs_kernels_pick();
+    made->threads = options && options->threads > 0 ? options->threads : cs_usable_threads();
+    char name[128];
+    processor_name(name, sizeof name);
+    snprintf(made->text, sizeof made->text, "cpu: %s, %d thread%s, %s, %s", name, made->threads,
+             made->threads == 1 ? "" : "s", made->kernels->name, cs_dnn_text());
+    *device = made;
+    return 0;
+}
+
+static void device_close(struct cs_device *device)
+{
+    if (!device)
+        return;
+    cs_dnn_close(device->dnn);
+    free(device);
+}
+
+static const char *device_text(const struct cs_device *device)
+{
+    return device->text;
+}
+
+// ---- Network -----------------------------------------------------------------------------
+
+static int network_open(struct cs_device *device, struct cs_network **network, struct cs_err *err)
+{
+    (void)err;
+    *network = cs_xcalloc(1, sizeof **network);
+    (*network)->device = device;
+    return 0;
+}
+
+static void network_close(struct cs_network *network)
+{
+    if (!network)
+        return;
+    for (int i = 0; i < network->packed_count; i++)
+        free(network->packed[i].memory);
+    free(network->packed);
+    free(network);
+}
+
+void *cs_cpu_pack(struct cs_network *network, const void *data, uint64_t key, size_t bytes,
+                  bool *fresh, struct cs_err *err)
+{
+    *fresh = false;
+    for (int i = 0; i < network->packed_count; i++) {
+        const struct cs_cpu_packed *packed = &network->packed[i];
+        if (packed->data == data && packed->key == key && packed->bytes == bytes)
+            return packed->memory;
+    }
+    void *memory = cs_alloc(bytes, 1, "packed weights", err);
+    if (!memory)
+        return NULL;
+    if (network->packed_count == network->packed_capacity) {
+        network->packed_capacity = network->packed_capacity ? 2 * network->packed_capacity : 64;
+        network->packed =
+            cs_xrealloc(network->packed, (size_t)network->packed_capacity, sizeof *network->packed);
+    }
+    network->packed[network->packed_count++] = (struct cs_cpu_packed){data, key, memory, bytes};
+    network->packed_bytes += bytes;
+    *fresh = true;
+    return memory;
+}
+
+const float *cs_cpu_pack_weights(struct cs_network *network, const struct cs_dnn_op *op,
+                                 const float *weights, struct cs_err *err)
+{
+    bool fresh;
+    void *memory = cs_cpu_pack(network, weights, cs_dnn_op_weight_key(op),
+                               cs_dnn_op_weight_bytes(op), &fresh, err);
+    if (memory && fresh && cs_dnn_op_pack(op, weights, memory, err) != 0) {
+        network->packed_bytes -= network->packed[--network->packed_count].bytes;
+        free(memory);
+        return NULL;
+    }
+    return memory;
+}
+
+// ---- Plan --------------------------------------------------------------------------------
+
+static const struct cs_cpu_op *find_op(const char *name)
+{
+    for (size_t t = 0; t < sizeof tables / sizeof *tables; t++)
+        for (const struct cs_cpu_op *op = tables[t]; op->name; op++)
+            if (strcmp(op->name, name) == 0)
+                return op;
+    return NULL;
+}
+
+static bool supports(const struct cs_graph *graph, const struct cs_node *node, char *why,
+                     size_t why_size)
+{
+    const struct cs_cpu_op *op = find_op(node->op);
+    if (!op) {
+        snprintf(why, why_size, "operator not supported");
+        return false;
+    }
+    for (int i = 0; i < node->output_count; i++) {
+        const struct cs_value *value = cs_node_output(graph, node, i);
+        if (value && value->uses > 0 && value->type != CS_TYPE_F32) {
+            snprintf(why, why_size, "only float32 results are supported");
+            return false;
+        }
+    }
+    for (int i = 0; i < node->input_count; i++) {
+        const struct cs_value *value = cs_node_input(graph, node, i);
+        if (value && !value->data && value->type != CS_TYPE_F32) {
+            snprintf(why, why_size, "only float32 tensors are supported");
+            return false;
+        }
+    }
+    struct cs_cpu_activation activation;
+    if (!cs_cpu_activation_of(&node->fusion, &activation)) {
+        snprintf(why, why_size, "activation %s not supported", node->fusion.activation);
+        return false;
+    }
+    return !op->supports || op->supports(graph, node, why, why_size);
+}
+
+struct cs_cpu_place cs_cpu_place_of(const struct cs_plan *plan, int value)
+{
+    const void *data = plan->graph->values[value].data;
+    if (data)
+        return (struct cs_cpu_place){.constant = data};
+    return (struct cs_cpu_place){.offset = plan->memory.offset[value]};
+}
+
+void cs_cpu_strides_of(const struct cs_plan *plan, int value, int64_t stride[CS_MAX_RANK])
+{
+    const struct cs_value *v = &plan->graph->values[value];
+    cs_nd_dense(&v->shape, !v->data, stride);
+}
+
+void *cs_cpu_params(struct cs_plan *plan, size_t bytes)
+{
+    return cs_arena_alloc(&plan->params, 1, bytes);
+}
+
+void cs_cpu_need_scratch(struct cs_plan *plan, size_t bytes)
+{
+    plan->scratch_bytes = bytes > plan->scratch_bytes ? bytes : plan->scratch_bytes;
+}
+
+struct cs_cpu_step *cs_cpu_add_step(struct cs_plan *plan, const struct cs_node *node,
+                                    int (*run)(const struct cs_cpu_step *,
+                                               const struct cs_cpu_run *, struct cs_err *),
+                                    const void *params)
+{
+    if (plan->step_count == plan->step_capacity) {
+        plan->step_capacity = plan->step_capacity ? 2 * plan->step_capacity : 256;
+        plan->steps = cs_xrealloc(plan->steps, (size_t)plan->step_capacity, sizeof *plan->steps);
+    }
+    struct cs_cpu_step *step = &plan->steps[plan->step_count++];
+    *step = (struct cs_cpu_step){.run = run, .params = params, .node = node};
+    return step;
+}
+
+static size_t value_bytes(const struct cs_graph *graph, int value, void *context)
+{
+    (void)context;
+    int64_t count = cs_shape_elements(&graph->values[value].shape);
+    return count < 0 ? 0 : (size_t)count * cs_type_bytes(graph->values[value].type);
+}
+
+static void plan_close(struct cs_plan *plan)
+{
+    if (!plan)
+        return;
+    for (int i = 0; i < plan->step_count; i++)
+        cs_dnn_op_free(plan->steps[i].op);
+    free(plan->steps);
+    free(plan->step_seconds);
+    cs_memory_plan_release(&plan->memory);
+    cs_arena_release(&plan->params);
+    free(plan);
+}
+
+static int build_node(struct cs_plan *plan, const struct cs_node *node, struct cs_err *err)
+{
+    char why[160];
+    if (!supports(plan->graph, node, why, sizeof why))
+        return cs_fail(err, CS_EMODEL, "node %s (%s): %s", node->name, node->op, why);
+    const struct cs_cpu_op *op = find_op(node->op);
+    if (op->build(plan, node, err) != 0 ||
+        (!op->fuses && cs_cpu_build_fusion(plan, node, true, err) != 0))
+        return cs_err_context(err, "node %s (%s)", node->name, node->op);
+    return 0;
+}
+
+static int plan_open(struct cs_network *network, const struct cs_graph *graph,
+                     struct cs_plan **plan, struct cs_err *err)
+{
+    struct cs_plan *made = cs_xcalloc(1, sizeof *made);
+    made->network = network;
+    made->graph = graph;
+    omp_set_num_threads(network->device->threads); // oneDNN shares work out when it plans
+    int result = cs_memory_plan_make(graph, value_bytes, NULL, &made->memory, err);
+    for (int i = 0; result == 0 && i < graph->node_count; i++)
+        result = build_node(made, &graph->nodes[i], err);
+    if (result != 0) {
+        plan_close(made);
+        return -1;
+    }
+    *plan = made;
+    return 0;
+}
+
+static struct cs_memory_use plan_memory(const struct cs_plan *plan)
+{
+    return (struct cs_memory_use){.weights = plan->network->packed_bytes,
+                                  .arena = plan->memory.arena_bytes,
+                                  .workspace = plan->scratch_bytes};
+}
+
+// ---- Slot --------------------------------------------------------------------------------
+
+struct bound_plan {
+    struct cs_plan *plan;
+    struct cs_dnn_binding **bindings; // one a step
+};
+
+struct cs_slot {
+    struct cs_network *network;
+    char *arena, *scratch;
+    struct bound_plan *plans;
+    int plan_count;
+};
+
+static void slot_close(struct cs_slot *slot)
+{
+    if (!slot)
+        return;
+    for (int p = 0; p < slot->plan_count; p++) {
+        for (int i = 0; slot->plans[p].bindings && i < slot->plans[p].plan->step_count; i++)
+            cs_dnn_unbind(slot->plans[p].bindings[i]);
+        free(slot->plans[p].bindings);
+    }
+    free(slot->plans);
+    free(slot->arena);
+    free(slot->scratch);
+    free(slot);
+}
+
+// Zeroed memory with large pages where the system gives them.
+static char *slot_memory(size_t bytes, const char *what, struct cs_err *err)
+{
+    size_t page = (size_t)2 << 20, alignment = bytes >= page ? page : ALIGNMENT;
+    bytes = (bytes + alignment) / alignment * alignment;
+    char *memory = aligned_alloc(alignment, bytes);
+    if (!memory) {
+        cs_fail(err, CS_ENOMEM, "%s: cannot have %zu bytes", what, bytes);
+        return NULL;
+    }
+    if (alignment == page)
+        madvise(memory, bytes, MADV_HUGEPAGE);
+    memset(memory, 0, bytes);
+    return memory;
+}
+
+static int bind_plan(struct cs_slot *slot, struct bound_plan *bound, struct cs_err *err)
+{
+    const struct cs_plan *plan = bound->plan;
+    const struct cs_cpu_run at = {.arena = slot->arena};
+    for (int i = 0; i < plan->step_count; i++) {
+        const struct cs_cpu_step *step = &plan->steps[i];
+        if (!step->op)
+            continue;
+        struct cs_dnn_memory memory = {.src = cs_cpu_at(&at, step->src),
+                                       .weights = cs_cpu_at(&at, step->weights),
+                                       .bias = step->bias.constant,
+                                       .dst = cs_cpu_at(&at, step->dst),
+                                       .scratch = slot->scratch};
+        if (cs_dnn_bind(step->op, &memory, &bound->bindings[i], err) != 0)
+            return -1;
+    }
+    return 0;
+}
+
+static int slot_open(struct cs_network *network, struct cs_plan *const *plans, int plan_count,
+                     struct cs_slot **slot, struct cs_err *err)
+{
+    struct cs_slot *made = cs_xcalloc(1, sizeof *made);
+    made->network = network;
+    made->plan_count = plan_count;
+    made->plans = cs_xcalloc((size_t)plan_count, sizeof *made->plans);
+    size_t arena = 0, scratch = 0;
+    for (int p = 0; p < plan_count; p++) {
+        made->plans[p].plan = plans[p];
+        made->plans[p].bindings =
+            cs_xcalloc((size_t)plans[p]->step_count + 1, sizeof *made->plans[p].bindings);
+        arena = plans[p]->memory.arena_bytes > arena ? plans[p]->memory.arena_bytes : arena;
+        scratch = plans[p]->scratch_bytes > scratch ? plans[p]->scratch_bytes : scratch;
+    }
+    made->arena = slot_memory(arena, "activations", err);
+    made->scratch = made->arena ? slot_memory(scratch, "workspace", err) : NULL;
+    int result = made->scratch ? 0 : -1;
+    for (int p = 0; result == 0 && p < plan_count; p++)
+        result = bind_plan(made, &made->plans[p], err);
+    if (result != 0) {
+        slot_close(made);
+        return -1;
+    }
+    *slot = made;
+    return 0;
+}
+
+// ---- Running -----------------------------------------------------------------------------
+
+static int run_steps(struct cs_slot *slot, struct cs_plan *plan, struct cs_err *err)
+{
+    struct bound_plan *bound = NULL;
+    for (int p = 0; p < slot->plan_count; p++)
+        bound = slot->plans[p].plan == plan ? &slot->plans[p] : bound;
+    if (!bound)
+        return cs_fail(err, CS_EDEVICE, "cpu: the slot was not opened for this plan");
+
+    struct cs_cpu_run run = {slot->arena, slot->scratch, slot->network->device->kernels, NULL};
+    for (int i = 0; i < plan->step_count; i++) {
+        const struct cs_cpu_step *step = &plan->steps[i];
+        double start = plan->step_seconds ? omp_get_wtime() : 0;
+        run.binding = bound->bindings[i];
+        int result = step->op ? cs_dnn_run(run.binding, err) : step->run(step, &run, err);
+        if (result != 0)
+            return cs_err_context(err, "node %s (%s)", step->node->name, step->node->op);
+        if (plan->step_seconds)
+            plan->step_seconds[i] += omp_get_wtime() - start;
+    }
+    return 0;
+}
+
+static int run_jobs(struct cs_slot *slot, struct cs_plan *plan, struct cs_job *jobs, int n,
+                    struct cs_err *err)
+{
+    const struct cs_graph *graph = plan->graph;
+    const struct cs_shape *in = &graph->values[graph->inputs[0]].shape;
+    const struct cs_shape *out = &graph->values[graph->outputs[0]].shape;
+    if (graph->input_count != 1 || in->rank != 4 || out->rank != 4 || n > in->dim[0])
+        return cs_fail(err, CS_EMODEL, "cpu: images need one input and output N, C, H, W");
+
+    omp_set_num_threads(slot->network->device->threads);
+    float *src = (float *)(void *)(slot->arena + plan->memory.offset[graph->inputs[0]]);
+    int64_t count = in->dim[1] * in->dim[2] * in->dim[3];
+    for (int i = 0; i < n; i++)
+        cs_job_prepare(&jobs[i], src + i * count, (int)in->dim[3], (int)in->dim[2], (int)in->dim[1],
+                       in->dim[1], in->dim[3] * in->dim[1], 1);
+    memset(src + n * count, 0, (size_t)((in->dim[0] - n) * count) * sizeof *src);
+    if (run_steps(slot, plan, err) != 0)
+        return -1;
+    const float *dst =
+        (const float *)(void *)(slot->arena + plan->memory.offset[graph->outputs[0]]);
+    count = out->dim[1] * out->dim[2] * out->dim[3];
+    for (int i = 0; i < n; i++)
+        cs_job_finish(&jobs[i], dst + i * count, (int)out->dim[3], (int)out->dim[2],
+                      (int)out->dim[1], out->dim[1], out->dim[3] * out->dim[1], 1);
+    return 0;
+}
+
+// Between a dense row-major tensor and the place of a value.
+static void copy_tensor(const struct cs_slot *slot, const struct cs_plan *plan, int value,
+                        const void *in, void *out)
+{
+    const struct cs_shape *shape = &plan->graph->values[value].shape;
+    int64_t inside[CS_MAX_RANK], outside[CS_MAX_RANK];
+    cs_nd_dense(shape, true, inside);
+    cs_nd_dense(shape, false, outside);
+    const void *data = plan->graph->values[value].data;
+    if (data)
+        cs_nd_dense(shape, false, inside);
+    void *place = data ? (void *)(uintptr_t)data : slot->arena + plan->memory.offset[value];
+    struct cs_nd nd;
+    cs_nd_init(&nd, shape);
+    cs_nd_add(&nd, in ? inside : outside);
+    cs_nd_add(&nd, in ? outside : inside);
+    cs_nd_simplify(&nd);
+    float *base[] = {in ? place : out, in ? (void *)(uintptr_t)in : place};
+    cs_nd_run(&nd, base, cs_nd_copy, NULL);
+}
+
+static int run_tensors(struct cs_slot *slot, struct cs_plan *plan, const void *const *inputs,
+                       void *const *outputs, struct cs_err *err)
+{
+    const struct cs_graph *graph = plan->graph;
+    omp_set_num_threads(slot->network->device->threads);
+    for (int i = 0; i < graph->input_count; i++)
+        copy_tensor(slot, plan, graph->inputs[i], inputs[i], NULL);
+    if (run_steps(slot, plan, err) != 0)
+        return -1;
+    for (int i = 0; i < graph->output_count; i++)
+        copy_tensor(slot, plan, graph->outputs[i], NULL, outputs[i]);
+    return 0;
+}
+
+// ---- Profile -----------------------------------------------------------------------------
+
+void cs_cpu_profile_start(struct cs_plan *plan)
+{
+    free(plan->step_seconds);
+    plan->step_seconds = cs_xcalloc((size_t)plan->step_count + 1, sizeof *plan->step_seconds);
+}
+
+bool cs_cpu_profile_line(const struct cs_plan *plan, int i, struct cs_cpu_profile *line)
+{
+    if (i >= plan->step_count || !plan->step_seconds)
+        return false;
+    const struct cs_cpu_step *step = &plan->steps[i];
+    *line = (struct cs_cpu_profile){.node = step->node,
+                                    .kernel = step->op ? cs_dnn_op_text(step->op) : "own",
+                                    .seconds = plan->step_seconds[i],
+                                    .flops = step->flops};
+    return true;
+}
+
+const struct cs_backend cs_backend_cpu = {
+    .name = "cpu",
+    .device_open = device_open,
+    .device_close = device_close,
+    .device_text = device_text,
+    .passes = CS_PASSES_FUSION,
+    .supports = supports,
+    .network_open = network_open,
+    .network_close = network_close,
+    .plan_open = plan_open,
+    .plan_close = plan_close,
+    .plan_memory = plan_memory,
+    .slot_open = slot_open,
+    .slot_close = slot_close,
+    .run = run_jobs,
+    .run_tensors = run_tensors,
+};

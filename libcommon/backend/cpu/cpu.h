@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: MIT
+// Inside of the backend "cpu". A plan is a list of steps in the graph's order; a step is a function
+// with its parameters, all sizes and addresses decided when the plan is made.
+//
+// Rank 4 activations lie in memory as N, H, W, C, all others row-major. Constants are as ONNX has
+// them, unless a step packed them. Every activation has a fixed place in the slot's arena.
+//
+// Steps use OpenMP threads inside; the slot's thread sets their number before the first step.
+#ifndef CS_BACKEND_CPU_CPU_H
+#define CS_BACKEND_CPU_CPU_H
+
+#include "backend/backend.h"
+#include "backend/cpu/dnn.h"
+#include "backend/cpu/kernels.h"
+#include "backend/cpu/nd.h"
+#include "base/arena.h"
+
+struct cs_device {
+    struct cs_dnn *dnn;
+    const struct cs_kernels *kernels;
+    int threads;
+    char text[256];
+};
+
+// Constants in the order that a step wants: made once, shared by all plans and slots.
+struct cs_cpu_packed {
+    const void *data; // of the graph's constant
+    uint64_t key;     // what was made of it
+    void *memory;
+    size_t bytes;
+};
+
+struct cs_network {
+    struct cs_device *device;
+    struct cs_cpu_packed *packed;
+    int packed_count, packed_capacity;
+    size_t packed_bytes;
+};
+
+// Where a tensor is: a constant's address, or bytes from the start of the arena.
+struct cs_cpu_place {
+    const float *constant;
+    size_t offset;
+};
+
+struct cs_cpu_run { // what a step sees while it runs
+    char *arena, *scratch;
+    const struct cs_kernels *kernels;
+    struct cs_dnn_binding *binding; // of this step's op
+};
+
+struct cs_cpu_step {
+    int (*run)(const struct cs_cpu_step *step, const struct cs_cpu_run *run, struct cs_err *err);
+    const void *params;
+    const struct cs_node *node;
+    struct cs_dnn_op *op; // NULL for steps without oneDNN
+    // For ops: what to bind.
+    struct cs_cpu_place src, weights, bias, dst;
+    double flops; // multiplications and additions, for profiles
+};
+
+struct cs_plan {
+    struct cs_network *network;
+    const struct cs_graph *graph;
+    struct cs_memory_plan memory;
+    struct cs_arena params;
+    struct cs_cpu_step *steps;
+    int step_count, step_capacity;
+    size_t scratch_bytes;
+    double *step_seconds; // NULL while no profile is taken
+};
+
+static inline float *cs_cpu_at(const struct cs_cpu_run *run, struct cs_cpu_place place)
+{
+    // Constants are only ever read.
+    return place.constant ? (float *)(uintptr_t)place.constant
+                          : (float *)(void *)(run->arena + place.offset);
+}
+
+// ---- For the files that make steps (op_*.c) ------------------------------------------------
+
+struct cs_cpu_place cs_cpu_place_of(const struct cs_plan *plan, int value);
+// Strides of the value in logical order, whether constant or activation.
+void cs_cpu_strides_of(const struct cs_plan *plan, int value, int64_t stride[CS_MAX_RANK]);
+// Zeroed, lives as long as the plan.
+void *cs_cpu_params(struct cs_plan *plan, size_t bytes);
+// The step is valid until the next is added.
+struct cs_cpu_step *cs_cpu_add_step(struct cs_plan *plan, const struct cs_node *node,
+                                    int (*run)(const struct cs_cpu_step *,
+                                               const struct cs_cpu_run *, struct cs_err *),
+                                    const void *params);
+void cs_cpu_need_scratch(struct cs_plan *plan, size_t bytes);
+// Memory for what `key` makes of a constant; *fresh tells that the caller has to fill it.
+// NULL with CS_ENOMEM.
+void *cs_cpu_pack(struct cs_network *network, const void *data, uint64_t key, size_t bytes,
+                  bool *fresh, struct cs_err *err);
+
+// The weights of a convolution in the op's order. NULL with an error.
+const float *cs_cpu_pack_weights(struct cs_network *network, const struct cs_dnn_op *op,
+                                 const float *weights, struct cs_err *err);
+
+// An activation by its ONNX name; false when the backend has none such.
+struct cs_cpu_activation {
+    enum cs_unary unary;
+    float alpha, beta;
+};
+bool cs_cpu_activation_of(const struct cs_fusion *fusion, struct cs_cpu_activation *activation);
+// Steps that add and activate the node's output in place, for nodes whose own step does not;
+// with_add false: the addition is already done.
+int cs_cpu_build_fusion(struct cs_plan *plan, const struct cs_node *node, bool with_add,
+                        struct cs_err *err);
+// A step that adds a value, broadcast, to the node's output.
+void cs_cpu_build_add(struct cs_plan *plan, const struct cs_node *node, int value);
+
+// An operator: whether a node of it can run, and its steps.
+struct cs_cpu_op {
+    const char *name;
+    int (*build)(struct cs_plan *plan, const struct cs_node *node, struct cs_err *err);
+    bool (*supports)(const struct cs_graph *graph, const struct cs_node *node, char *why,
+                     size_t why_size); // NULL: whenever the types are right
+    bool fuses;                        // the build looks at node->fusion itself
+};
+// One table a file, ended by a NULL name; cpu.c lists them.
+extern const struct cs_cpu_op cs_cpu_conv_ops[], cs_cpu_norm_ops[], cs_cpu_pool_ops[],
+    cs_cpu_element_ops[], cs_cpu_move_ops[], cs_cpu_reduce_ops[], cs_cpu_resize_ops[],
+    cs_cpu_matmul_ops[];
+
+#endif

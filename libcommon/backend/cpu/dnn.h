@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: MIT
+// The only door to oneDNN: convolutions and matrix products on dense float tensors, activations in
+// N, H, W, C order. dnn.c speaks oneDNN 2; another major version needs another dnn.c.
+//
+// An op is a primitive for fixed sizes, made once a plan. Its scratchpad is the caller's, so that
+// any thread may run it. A binding ties an op to the memory of one slot; running it allocates
+// nothing of ours. Ops may be run from several threads at once through bindings of their own.
+// The number of threads is that of OpenMP at the time of making and of running.
+#ifndef CS_BACKEND_CPU_DNN_H
+#define CS_BACKEND_CPU_DNN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+
+struct cs_dnn;
+struct cs_dnn_op;
+struct cs_dnn_binding;
+
+int cs_dnn_open(struct cs_dnn **dnn, struct cs_err *err);
+void cs_dnn_close(struct cs_dnn *dnn); // accepts NULL
+// "oneDNN 2.6.3, avx512_core". Static storage.
+const char *cs_dnn_text(void);
+
+enum cs_dnn_activation {
+    CS_DNN_NONE,
+    CS_DNN_RELU, // below zero times alpha
+    CS_DNN_SIGMOID,
+    CS_DNN_CLIP, // alpha..beta
+};
+
+// Convolution or its transpose. Pairs are height, width.
+struct cs_dnn_conv {
+    int64_t batch, in_channels, out_channels, groups;
+    int64_t in[2], out[2], kernel[2], stride[2], dilation[2], pad_begin[2], pad_end[2];
+    bool transposed;  // weights are I O/g H W as ONNX has them, else O I/g H W
+    bool input_major; // weights are I O H W though not transposed (a matrix product)
+    bool bias;
+    bool sum; // the output holds values to which the result is added, before the activation
+    enum cs_dnn_activation activation;
+    float alpha, beta;
+};
+
+// Row-major products C[b] = A[b] x B[b], batches of rows x depth and depth x columns; a batch
+// stride of 0 repeats the operand.
+struct cs_dnn_matmul {
+    int64_t batch, rows, depth, columns;
+    bool a_repeats, b_repeats, a_transposed, b_transposed;
+};
+
+// CS_EMODEL with oneDNN's reason. Free with cs_dnn_op_free.
+int cs_dnn_conv_new(struct cs_dnn *dnn, const struct cs_dnn_conv *conv, struct cs_dnn_op **op,
+                    struct cs_err *err);
+int cs_dnn_matmul_new(struct cs_dnn *dnn, const struct cs_dnn_matmul *matmul, struct cs_dnn_op **op,
+                      struct cs_err *err);
+void cs_dnn_op_free(struct cs_dnn_op *op); // accepts NULL
+size_t cs_dnn_op_scratch_bytes(const struct cs_dnn_op *op);
+const char *cs_dnn_op_text(const struct cs_dnn_op *op); // "brgconv:avx512_core", borrowed
+
+// Weights of a convolution in the order that the op wants, shareable by all ops that want the
+// same: cs_dnn_op_weight_key is equal for those.
+uint64_t cs_dnn_op_weight_key(const struct cs_dnn_op *op);
+size_t cs_dnn_op_weight_bytes(const struct cs_dnn_op *op);
+int cs_dnn_op_pack(const struct cs_dnn_op *op, const float *weights, void *packed,
+                   struct cs_err *err);
+
+// Addresses of everything an op touches; weights are packed ones for convolutions, operand B for
+// matrix products. All are borrowed until cs_dnn_unbind.
+struct cs_dnn_memory {
+    const void *src, *weights, *bias;
+    void *dst, *scratch;
+};
+int cs_dnn_bind(const struct cs_dnn_op *op, const struct cs_dnn_memory *memory,
+                struct cs_dnn_binding **binding, struct cs_err *err);
+void cs_dnn_unbind(struct cs_dnn_binding *binding); // accepts NULL
+int cs_dnn_run(struct cs_dnn_binding *binding, struct cs_err *err);
+
+#endif

@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: MIT
+// Vector kernels on contiguous floats: one table an instruction set, chosen once at run time. The
+// bodies are one source (kernels_body.h) compiled three times. A table gives the same bits in every
+// run; tables differ in the order of some additions. Kernels know no threads: callers share the
+// work out.
+#ifndef CS_BACKEND_CPU_KERNELS_H
+#define CS_BACKEND_CPU_KERNELS_H
+
+#include <stdint.h>
+
+enum { CS_KERNEL_MAX_TAPS = 256 };
+
+// Functions of one value. alpha and beta: as the ONNX operator of that name has them; Clip min and
+// max.
+enum cs_unary {
+    CS_UNARY_IDENTITY,
+    CS_UNARY_RELU,
+    CS_UNARY_LEAKY_RELU,
+    CS_UNARY_CLIP,
+    CS_UNARY_HARD_SIGMOID,
+    CS_UNARY_HARD_SWISH,
+    CS_UNARY_SIGMOID,
+    CS_UNARY_SILU,
+    CS_UNARY_TANH,
+    CS_UNARY_ELU,
+    CS_UNARY_SOFTPLUS,
+    CS_UNARY_GELU,
+    CS_UNARY_GELU_TANH,
+    CS_UNARY_ERF,
+    CS_UNARY_MISH,
+    CS_UNARY_EXP,
+    CS_UNARY_LOG,
+    CS_UNARY_SQRT,
+    CS_UNARY_ABS,
+    CS_UNARY_NEG,
+    CS_UNARY_COUNT,
+};
+
+enum cs_binary {
+    CS_BINARY_ADD,
+    CS_BINARY_SUB,
+    CS_BINARY_MUL,
+    CS_BINARY_DIV,
+    CS_BINARY_MAX,
+    CS_BINARY_MIN,
+    CS_BINARY_POW,
+    CS_BINARY_PRELU, // a below zero times b
+    CS_BINARY_COUNT,
+};
+
+struct cs_kernels {
+    const char *name;
+
+    // sum[c] and square[c] (overwritten): sums over pixels of x and x * x, in double.
+    void (*moments)(const float *src, int64_t pixels, int64_t channels, double *sum,
+                    double *square);
+    // dst = x * scale[c] + shift[c] (+ add), below zero times slope (1: no activation).
+    // add may be NULL; dst may be src or add.
+    void (*affine)(float *dst, const float *src, const float *add, int64_t pixels, int64_t channels,
+                   const float *scale, const float *shift, float slope);
+    // dst[i] = maximum / weighted sum over taps of src[tap][i]; NaN wins the maximum.
+    void (*max_of)(float *dst, const float *const *src, int taps, int64_t count);
+    void (*sum_of)(float *dst, const float *const *src, const float *weight, int taps,
+                   int64_t count);
+    // Reductions of one row.
+    float (*row_sum)(const float *src, int64_t count);
+    float (*row_max)(const float *src, int64_t count);
+    // Of `count` values, `step` floats apart. dst may be src.
+    void (*softmax)(float *dst, const float *src, int64_t count, int64_t step);
+    void (*unary[CS_UNARY_COUNT])(float *dst, const float *src, int64_t count, float alpha,
+                                  float beta);
+    // dst[i] = f(a[i * a_step], b[i * b_step]); dst may be a or b.
+    void (*binary[CS_BINARY_COUNT])(float *dst, const float *a, const float *b, int64_t count,
+                                    int64_t a_step, int64_t b_step);
+};
+
+extern const struct cs_kernels cs_kernels_plain, cs_kernels_avx2, cs_kernels_avx512;
+
+// The best for this processor; the environment variable CELLSTREAM_ISA (plain, avx2, avx512) asks
+// for less, for tests.
+const struct cs_kernels *cs_kernels_pick(void);
+
+#endif

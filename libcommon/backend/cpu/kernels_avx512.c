@@ -1,0 +1,6 @@
+// SPDX-License-Identifier: MIT
+// The vector kernels for processors with AVX-512 (F, BW, DQ, VL).
+#define KERNELS      cs_kernels_avx512
+#define WIDTH        16
+#define KERNELS_NAME "avx512"
+#include "backend/cpu/kernels_body.h"

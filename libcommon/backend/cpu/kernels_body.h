@@ -1,0 +1,391 @@
+// SPDX-License-Identifier: MIT
+// The vector kernels, compiled once for each instruction set by the file that defines KERNELS and
+// includes this. Vectors are the compiler's own.
+//
+// Statistics are summed in double: on memory-bound passes that costs nothing, and E[x^2] - mean^2
+// then loses no digit that a float result could show.
+//
+// Fewer channels than lanes are handled by widening: an array of pixels of C channels is also an
+// array of pixels of lcm(C, WIDTH) channels, whose channel j is channel j % C.
+#include <math.h>
+#include <stddef.h>
+#include <string.h>
+
+#include "backend/cpu/kernels.h"
+#include "backend/vecmath.h"
+
+// WIDTH is the number of floats in a register; 16, 8 or 4.
+enum { MAX_WIDE = 15 * WIDTH, DOUBLES = WIDTH / 2 };
+
+typedef float vec __attribute__((vector_size(4 * WIDTH)));
+typedef float vec_at __attribute__((vector_size(4 * WIDTH), aligned(4), may_alias));
+typedef float half_at __attribute__((vector_size(2 * WIDTH), aligned(4), may_alias));
+typedef int32_t mask __attribute__((vector_size(4 * WIDTH)));
+typedef double wide_double __attribute__((vector_size(4 * WIDTH)));
+
+#define LOAD(p)     (*(const vec_at *)(p))
+#define STORE(p, v) (*(vec_at *)(p) = (v))
+// m ? a : b, lane by lane; C has no ?: for vectors.
+#define SELECT(m, a, b) ((vec)(((mask)(a) & (m)) | ((mask)(b) & ~(m))))
+#define ALWAYS_INLINE   static inline __attribute__((always_inline))
+
+// lcm(channels, WIDTH) for channels < WIDTH.
+static int64_t wide_of(int64_t channels)
+{
+    int64_t wide = channels;
+    while (wide % WIDTH)
+        wide += channels;
+    return wide;
+}
+
+// ---- Moments -----------------------------------------------------------------------------
+
+// `blocks` registers of doubles at once, so that their sums stay in registers.
+ALWAYS_INLINE void moments_block(const float *src, int64_t pixels, int64_t stride, int blocks,
+                                 double *sum, double *square)
+{
+    wide_double s[8], q[8];
+    for (int b = 0; b < blocks; b++)
+        s[b] = q[b] = (wide_double){0};
+    for (int64_t i = 0; i < pixels; i++, src += stride) {
+        for (int b = 0; b < blocks; b++) {
+            wide_double x =
+                __builtin_convertvector(*(const half_at *)(src + DOUBLES * b), wide_double);
+            s[b] += x;
+            q[b] += x * x;
+        }
+    }
+    memcpy(sum, s, (size_t)blocks * sizeof *s);
+    memcpy(square, q, (size_t)blocks * sizeof *q);
+}
+
+static void moments_wide(const float *src, int64_t pixels, int64_t channels, double *sum,
+                         double *square)
+{
+    int64_t c = 0;
+#if WIDTH == 16 // 32 registers
+    for (; c + 8 * DOUBLES <= channels; c += 8 * DOUBLES)
+        moments_block(src + c, pixels, channels, 8, sum + c, square + c);
+#endif
+    for (; c + 4 * DOUBLES <= channels; c += 4 * DOUBLES)
+        moments_block(src + c, pixels, channels, 4, sum + c, square + c);
+    for (; c + DOUBLES <= channels; c += DOUBLES)
+        moments_block(src + c, pixels, channels, 1, sum + c, square + c);
+    for (; c < channels; c++) {
+        double s = 0, q = 0;
+        for (int64_t i = 0; i < pixels; i++) {
+            double x = (double)src[i * channels + c];
+            s += x;
+            q += x * x;
+        }
+        sum[c] = s;
+        square[c] = q;
+    }
+}
+
+static void moments(const float *src, int64_t pixels, int64_t channels, double *sum, double *square)
+{
+    if (channels >= WIDTH) {
+        moments_wide(src, pixels, channels, sum, square);
+        return;
+    }
+    double wide_sum[MAX_WIDE], wide_square[MAX_WIDE];
+    int64_t wide = wide_of(channels), whole = pixels * channels / wide;
+    moments_wide(src, whole, wide, wide_sum, wide_square);
+    for (int64_t c = 0; c < channels; c++) {
+        sum[c] = square[c] = 0;
+        for (int64_t j = c; j < wide; j += channels) {
+            sum[c] += wide_sum[j];
+            square[c] += wide_square[j];
+        }
+        for (int64_t i = whole * wide + c; i < pixels * channels; i += channels) {
+            double x = (double)src[i];
+            sum[c] += x;
+            square[c] += x * x;
+        }
+    }
+}
+
+// ---- Affine ------------------------------------------------------------------------------
+
+enum slope { SLOPE_ONE, SLOPE_ZERO, SLOPE_OTHER }; // zero apart: 0 x infinity is not 0
+
+ALWAYS_INLINE void affine_pixels(float *dst, const float *src, const float *add, int64_t pixels,
+                                 int64_t channels, const float *scale, const float *shift,
+                                 float slope, enum slope kind, int adding)
+{
+    for (int64_t i = 0; i < pixels; i++) {
+        int64_t c = 0;
+        for (; c + WIDTH <= channels; c += WIDTH) {
+            vec y = LOAD(src + c) * LOAD(scale + c) + LOAD(shift + c);
+            if (adding)
+                y += LOAD(add + c);
+            if (kind == SLOPE_ZERO)
+                y = SELECT(y < 0, (vec){0}, y);
+            else if (kind == SLOPE_OTHER)
+                y = SELECT(y < 0, y * slope, y);
+            STORE(dst + c, y);
+        }
+        for (; c < channels; c++) {
+            float y = src[c] * scale[c] + shift[c];
+            if (adding)
+                y += add[c];
+            dst[c] = y < 0 && kind != SLOPE_ONE ? (kind == SLOPE_ZERO ? 0 : y * slope) : y;
+        }
+        src += channels;
+        dst += channels;
+        if (adding)
+            add += channels;
+    }
+}
+
+static void affine_wide(float *dst, const float *src, const float *add, int64_t pixels,
+                        int64_t channels, const float *scale, const float *shift, float slope)
+{
+#define AFFINE(kind, adding)                                                                       \
+    affine_pixels(dst, src, add, pixels, channels, scale, shift, slope, kind, adding)
+    if (slope == 1)
+        add ? AFFINE(SLOPE_ONE, 1) : AFFINE(SLOPE_ONE, 0);
+    else if (slope == 0)
+        add ? AFFINE(SLOPE_ZERO, 1) : AFFINE(SLOPE_ZERO, 0);
+    else
+        add ? AFFINE(SLOPE_OTHER, 1) : AFFINE(SLOPE_OTHER, 0);
+#undef AFFINE
+}
+
+static void affine(float *dst, const float *src, const float *add, int64_t pixels, int64_t channels,
+                   const float *scale, const float *shift, float slope)
+{
+    if (channels >= WIDTH) {
+        affine_wide(dst, src, add, pixels, channels, scale, shift, slope);
+        return;
+    }
+    float wide_scale[MAX_WIDE], wide_shift[MAX_WIDE];
+    int64_t wide = wide_of(channels), whole = pixels * channels / wide;
+    for (int64_t j = 0; j < wide; j++) {
+        wide_scale[j] = scale[j % channels];
+        wide_shift[j] = shift[j % channels];
+    }
+    affine_wide(dst, src, add, whole, wide, wide_scale, wide_shift, slope);
+    int64_t done = whole * wide;
+    affine_wide(dst + done, src + done, add ? add + done : NULL, pixels - done / channels, channels,
+                scale, shift, slope);
+}
+
+// ---- Gathers and rows --------------------------------------------------------------------
+
+static void max_of(float *dst, const float *const *src, int taps, int64_t count)
+{
+    int64_t i = 0;
+    for (; i + WIDTH <= count; i += WIDTH) {
+        vec best = LOAD(src[0] + i);
+        for (int t = 1; t < taps; t++) {
+            vec x = LOAD(src[t] + i);
+            best = SELECT((x > best) | (x != x), x, best);
+        }
+        STORE(dst + i, best);
+    }
+    for (; i < count; i++) {
+        float best = src[0][i];
+        for (int t = 1; t < taps; t++)
+            best = src[t][i] > best || src[t][i] != src[t][i] ? src[t][i] : best;
+        dst[i] = best;
+    }
+}
+
+static void sum_of(float *dst, const float *const *src, const float *weight, int taps,
+                   int64_t count)
+{
+    int64_t i = 0;
+    for (; i + WIDTH <= count; i += WIDTH) {
+        vec sum = LOAD(src[0] + i) * weight[0];
+        for (int t = 1; t < taps; t++)
+            sum += LOAD(src[t] + i) * weight[t];
+        STORE(dst + i, sum);
+    }
+    for (; i < count; i++) {
+        float sum = src[0][i] * weight[0];
+        for (int t = 1; t < taps; t++)
+            sum += src[t][i] * weight[t];
+        dst[i] = sum;
+    }
+}
+
+static float row_sum(const float *src, int64_t count)
+{
+    vec lanes = {0};
+    int64_t i = 0;
+    for (; i + WIDTH <= count; i += WIDTH)
+        lanes += LOAD(src + i);
+    float sum = 0;
+    for (int j = 0; j < WIDTH; j++)
+        sum += lanes[j];
+    for (; i < count; i++)
+        sum += src[i];
+    return sum;
+}
+
+static float row_max(const float *src, int64_t count)
+{
+    float best = src[0];
+    int64_t i = 0;
+    if (count >= WIDTH) {
+        vec lanes = LOAD(src);
+        for (i = WIDTH; i + WIDTH <= count; i += WIDTH) {
+            vec x = LOAD(src + i);
+            lanes = SELECT((x > lanes) | (x != x), x, lanes);
+        }
+        for (int j = 0; j < WIDTH; j++)
+            best = lanes[j] > best || lanes[j] != lanes[j] ? lanes[j] : best;
+    }
+    for (; i < count; i++)
+        best = src[i] > best || src[i] != src[i] ? src[i] : best;
+    return best;
+}
+
+static void softmax(float *dst, const float *src, int64_t count, int64_t step)
+{
+    if (step == 1) {
+        float best = row_max(src, count);
+        for (int64_t i = 0; i < count; i++)
+            dst[i] = cs_expf(src[i] - best);
+        float part = 1.0f / row_sum(dst, count);
+        for (int64_t i = 0; i < count; i++)
+            dst[i] *= part;
+        return;
+    }
+    float best = src[0], sum = 0;
+    for (int64_t i = 1; i < count; i++)
+        best = src[i * step] > best ? src[i * step] : best;
+    for (int64_t i = 0; i < count; i++) {
+        dst[i * step] = cs_expf(src[i * step] - best);
+        sum += dst[i * step];
+    }
+    for (int64_t i = 0; i < count; i++)
+        dst[i * step] /= sum;
+}
+
+// ---- Functions of one value --------------------------------------------------------------
+
+#define DEFINE_UNARY(name, expression)                                                             \
+    static void name(float *dst, const float *src, int64_t count, float alpha, float beta)         \
+    {                                                                                              \
+        (void)alpha;                                                                               \
+        (void)beta;                                                                                \
+        for (int64_t i = 0; i < count; i++) {                                                      \
+            float x = src[i];                                                                      \
+            dst[i] = (expression);                                                                 \
+        }                                                                                          \
+    }
+
+ALWAYS_INLINE float clip(float x, float low, float high)
+{
+    x = x < low ? low : x;
+    return x > high ? high : x; // NaN stays
+}
+
+DEFINE_UNARY(unary_identity, x)
+DEFINE_UNARY(unary_relu, x < 0 ? 0 : x)
+DEFINE_UNARY(unary_leaky_relu, x < 0 ? x * alpha : x)
+DEFINE_UNARY(unary_clip, clip(x, alpha, beta))
+DEFINE_UNARY(unary_hard_sigmoid, clip(alpha *x + beta, 0, 1))
+DEFINE_UNARY(unary_hard_swish, x *clip(x *(1.0f / 6) + 0.5f, 0, 1))
+DEFINE_UNARY(unary_sigmoid, cs_sigmoidf(x))
+DEFINE_UNARY(unary_silu, x *cs_sigmoidf(x))
+DEFINE_UNARY(unary_tanh, tanhf(x))
+DEFINE_UNARY(unary_elu, x < 0 ? alpha * expm1f(x) : x)
+DEFINE_UNARY(unary_softplus, x > 20 ? x : log1pf(cs_expf(x)))
+DEFINE_UNARY(unary_gelu, 0.5f * x * (1 + erff(x * 0.707106781f)))
+DEFINE_UNARY(unary_gelu_tanh, 0.5f * x * (1 + tanhf(0.797884561f * (x + 0.044715f * x * x * x))))
+DEFINE_UNARY(unary_erf, erff(x))
+DEFINE_UNARY(unary_mish, x *tanhf(x > 20 ? x : log1pf(cs_expf(x))))
+DEFINE_UNARY(unary_exp, cs_expf(x))
+DEFINE_UNARY(unary_log, logf(x))
+DEFINE_UNARY(unary_sqrt, sqrtf(x))
+DEFINE_UNARY(unary_abs, fabsf(x))
+DEFINE_UNARY(unary_neg, -x)
+
+// ---- Functions of two values -------------------------------------------------------------
+
+#define DEFINE_BINARY(name, expression)                                                            \
+    static void name(float *dst, const float *a, const float *b, int64_t count, int64_t a_step,    \
+                     int64_t b_step)                                                               \
+    {                                                                                              \
+        if (a_step == 1 && b_step == 1) {                                                          \
+            for (int64_t i = 0; i < count; i++) {                                                  \
+                float x = a[i], y = b[i];                                                          \
+                dst[i] = (expression);                                                             \
+            }                                                                                      \
+        } else if (a_step == 1 && b_step == 0) {                                                   \
+            float y = b[0];                                                                        \
+            for (int64_t i = 0; i < count; i++) {                                                  \
+                float x = a[i];                                                                    \
+                dst[i] = (expression);                                                             \
+            }                                                                                      \
+        } else if (a_step == 0 && b_step == 1) {                                                   \
+            float x = a[0];                                                                        \
+            for (int64_t i = 0; i < count; i++) {                                                  \
+                float y = b[i];                                                                    \
+                dst[i] = (expression);                                                             \
+            }                                                                                      \
+        } else {                                                                                   \
+            for (int64_t i = 0; i < count; i++) {                                                  \
+                float x = a[i * a_step], y = b[i * b_step];                                        \
+                dst[i] = (expression);                                                             \
+            }                                                                                      \
+        }                                                                                          \
+    }
+
+DEFINE_BINARY(binary_add, x + y)
+DEFINE_BINARY(binary_sub, x - y)
+DEFINE_BINARY(binary_mul, x *y)
+DEFINE_BINARY(binary_div, x / y)
+DEFINE_BINARY(binary_max, x > y || x != x ? x : y)
+DEFINE_BINARY(binary_min, x < y || x != x ? x : y)
+DEFINE_BINARY(binary_pow, powf(x, y))
+DEFINE_BINARY(binary_prelu, x < 0 ? x * y : x)
+
+const struct cs_kernels KERNELS = {
+    .name = KERNELS_NAME,
+    .moments = moments,
+    .affine = affine,
+    .max_of = max_of,
+    .sum_of = sum_of,
+    .row_sum = row_sum,
+    .row_max = row_max,
+    .softmax = softmax,
+    .unary =
+        {
+            [CS_UNARY_IDENTITY] = unary_identity,
+            [CS_UNARY_RELU] = unary_relu,
+            [CS_UNARY_LEAKY_RELU] = unary_leaky_relu,
+            [CS_UNARY_CLIP] = unary_clip,
+            [CS_UNARY_HARD_SIGMOID] = unary_hard_sigmoid,
+            [CS_UNARY_HARD_SWISH] = unary_hard_swish,
+            [CS_UNARY_SIGMOID] = unary_sigmoid,
+            [CS_UNARY_SILU] = unary_silu,
+            [CS_UNARY_TANH] = unary_tanh,
+            [CS_UNARY_ELU] = unary_elu,
+            [CS_UNARY_SOFTPLUS] = unary_softplus,
+            [CS_UNARY_GELU] = unary_gelu,
+            [CS_UNARY_GELU_TANH] = unary_gelu_tanh,
+            [CS_UNARY_ERF] = unary_erf,
+            [CS_UNARY_MISH] = unary_mish,
+            [CS_UNARY_EXP] = unary_exp,
+            [CS_UNARY_LOG] = unary_log,
+            [CS_UNARY_SQRT] = unary_sqrt,
+            [CS_UNARY_ABS] = unary_abs,
+            [CS_UNARY_NEG] = unary_neg,
+        },
+    .binary =
+        {
+            [CS_BINARY_ADD] = binary_add,
+            [CS_BINARY_SUB] = binary_sub,
+            [CS_BINARY_MUL] = binary_mul,
+            [CS_BINARY_DIV] = binary_div,
+            [CS_BINARY_MAX] = binary_max,
+            [CS_BINARY_MIN] = binary_min,
+            [CS_BINARY_POW] = binary_pow,
+            [CS_BINARY_PRELU] = binary_prelu,
+        },
+};

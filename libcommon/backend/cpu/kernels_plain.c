@@ -1,0 +1,6 @@
+// SPDX-License-Identifier: MIT
+// The vector kernels for any processor.
+#define KERNELS      cs_kernels_plain
+#define WIDTH        4
+#define KERNELS_NAME "plain"
+#include "backend/cpu/kernels_body.h"

@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: MIT
+#include "backend/cpu/nd.h"
+
+#include <string.h>
+
+enum {
+    PIECE = 16384,         // elements of the innermost dimension done at once
+    PARALLEL_FROM = 32768, // elements from which threads are worth waking
+};
+
+void cs_nd_dense(const struct cs_shape *shape, bool nhwc, int64_t stride[CS_MAX_RANK])
+{
+    static const int nhwc_order[] = {1, 3, 2, 0}; // innermost first
+    int64_t next = 1;
+    for (int k = 0; k < shape->rank; k++) {
+        int d = nhwc && shape->rank == 4 ? nhwc_order[k] : shape->rank - 1 - k;
+        stride[d] = next;
+        next *= shape->dim[d];
+    }
+}
+
+void cs_nd_init(struct cs_nd *nd, const struct cs_shape *shape)
+{
+    *nd = (struct cs_nd){.rank = shape->rank};
+    memcpy(nd->dim, shape->dim, sizeof nd->dim);
+}
+
+void cs_nd_add(struct cs_nd *nd, const int64_t *stride)
+{
+    memcpy(nd->stride[nd->operands++], stride, (size_t)nd->rank * sizeof *stride);
+}
+
+void cs_nd_add_broadcast(struct cs_nd *nd, const struct cs_shape *shape, const int64_t *stride)
+{
+    int64_t *out = nd->stride[nd->operands++];
+    int lead = nd->rank - shape->rank;
+    for (int d = 0; d < nd->rank; d++)
+        out[d] = d < lead || shape->dim[d - lead] == 1 ? 0 : stride[d - lead];
+}
+
+static void move_dimension(struct cs_nd *nd, int to, int from)
+{
+    nd->dim[to] = nd->dim[from];
+    for (int k = 0; k < nd->operands; k++)
+        nd->stride[k][to] = nd->stride[k][from];
+}
+
+static void swap_dimensions(struct cs_nd *nd, int a, int b)
+{
+    int64_t dim = nd->dim[a];
+    nd->dim[a] = nd->dim[b];
+    nd->dim[b] = dim;
+    for (int k = 0; k < nd->operands; k++) {
+        int64_t stride = nd->stride[k][a];
+        nd->stride[k][a] = nd->stride[k][b];
+        nd->stride[k][b] = stride;
+    }
+}
+
+static bool mergeable(const struct cs_nd *nd, int outer, int inner)
+{
+    for (int k = 0; k < nd->operands; k++)
+        if (nd->stride[k][outer] != nd->stride[k][inner] * nd->dim[inner])
+            return false;
+    return true;
+}
+
+void cs_nd_simplify(struct cs_nd *nd)
+{
+    int rank = 0;
+    for (int d = 0; d < nd->rank; d++)
+        if (nd->dim[d] != 1)
+            move_dimension(nd, rank++, d);
+    for (int d = 1; d < rank; d++) // insertion sort: outer strides first
+        for (int e = d; e > 0 && nd->stride[0][e] > nd->stride[0][e - 1]; e--)
+            swap_dimensions(nd, e, e - 1);
+    nd->rank = 0;
+    for (int d = 0; d < rank; d++) {
+        move_dimension(nd, nd->rank, d);
+        int last = nd->rank - 1;
+        if (last >= 0 && mergeable(nd, last, nd->rank)) {
+            int64_t outer = nd->dim[last];
+            move_dimension(nd, last, nd->rank);
+            nd->dim[last] *= outer;
+        } else {
+            nd->rank++;
+        }
+    }
+    if (nd->rank == 0) {
+        nd->rank = 1;
+        nd->dim[0] = 1;
+        for (int k = 0; k < nd->operands; k++)
+            nd->stride[k][0] = 1;
+    }
+}
+
+// One piece: the outer dimensions' index and a range of the innermost.
+static void run_piece(const struct cs_nd *nd, float *const *base, cs_nd_fn *fn, const void *context,
+                      int64_t outer, int64_t first, int64_t count)
+{
+    int inner = nd->rank - 1;
+    float *ptr[CS_ND_OPERANDS];
+    int64_t stride[CS_ND_OPERANDS], at[CS_ND_OPERANDS];
+    for (int k = 0; k < nd->operands; k++) {
+        stride[k] = nd->stride[k][inner];
+        at[k] = first * stride[k];
+    }
+    for (int d = inner - 1; d >= 0; d--) {
+        int64_t i = outer % nd->dim[d];
+        outer /= nd->dim[d];
+        for (int k = 0; k < nd->operands; k++)
+            at[k] += i * nd->stride[k][d];
+    }
+    for (int k = 0; k < nd->operands; k++)
+        ptr[k] = base[k] + at[k];
+    fn(ptr, count, stride, context);
+}
+
+void cs_nd_run(const struct cs_nd *nd, float *const *base, cs_nd_fn *fn, const void *context)
+{
+    int64_t inner = nd->dim[nd->rank - 1], outer = 1;
+    for (int d = 0; d < nd->rank - 1; d++)
+        outer *= nd->dim[d];
+    int64_t pieces = (inner + PIECE - 1) / PIECE;
+#pragma omp parallel for schedule(static) if (outer * inner >= PARALLEL_FROM)
+    for (int64_t i = 0; i < outer * pieces; i++) {
+        int64_t first = i % pieces * PIECE;
+        int64_t count = inner - first < PIECE ? inner - first : PIECE;
+        run_piece(nd, base, fn, context, i / pieces, first, count);
+    }
+}
+
+void cs_nd_copy(float *const *ptr, int64_t count, const int64_t *stride, const void *context)
+{
+    (void)context;
+    float *dst = ptr[0];
+    const float *src = ptr[1];
+    if (stride[0] == 1 && stride[1] == 1) {
+        memcpy(dst, src, (size_t)count * sizeof *dst);
+        return;
+    }
+    for (int64_t i = 0; i < count; i++)
+        dst[i * stride[0]] = src[i * stride[1]];
+}

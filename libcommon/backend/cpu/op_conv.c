@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: MIT
+// Conv and ConvTranspose through oneDNN. Bias, ReLU-like activations and an added tensor become
+// part of the primitive: the sum is oneDNN's "sum" (add to what the output holds), because its
+// general binary addition falls back to a slow kernel; the added tensor is copied there first,
+// or is there already when both share memory.
+#include <stdio.h>
+#include <string.h>
+
+#include "backend/cpu/cpu.h"
+#include "graph/params.h"
+
+struct copy {
+    struct cs_cpu_place src, dst;
+    struct cs_nd nd;
+};
+
+static int run_copy(const struct cs_cpu_step *step, const struct cs_cpu_run *run,
+                    struct cs_err *err)
+{
+    (void)err;
+    const struct copy *copy = step->params;
+    float *base[] = {cs_cpu_at(run, copy->dst), cs_cpu_at(run, copy->src)};
+    if (base[0] != base[1])
+        cs_nd_run(&copy->nd, base, cs_nd_copy, NULL);
+    return 0;
+}
+
+// Bring the tensor to be added into the output's place.
+static void build_addend(struct cs_plan *plan, const struct cs_node *node)
+{
+    struct copy *copy = cs_cpu_params(plan, sizeof *copy);
+    const struct cs_value *out = cs_node_output(plan->graph, node, 0);
+    const struct cs_value *add = &plan->graph->values[node->fusion.add];
+    int64_t stride[CS_MAX_RANK];
+    copy->src = cs_cpu_place_of(plan, node->fusion.add);
+    copy->dst = cs_cpu_place_of(plan, node->outputs[0]);
+    cs_nd_init(&copy->nd, &out->shape);
+    cs_cpu_strides_of(plan, node->outputs[0], stride);
+    cs_nd_add(&copy->nd, stride);
+    cs_cpu_strides_of(plan, node->fusion.add, stride);
+    cs_nd_add_broadcast(&copy->nd, &add->shape, stride);
+    cs_nd_simplify(&copy->nd);
+    cs_cpu_add_step(plan, node, run_copy, copy);
+}
+
+// Whether oneDNN's kernels take the activation without falling back.
+static bool set_activation(struct cs_dnn_conv *conv, const struct cs_cpu_activation *activation)
+{
+    switch (activation->unary) {
+    case CS_UNARY_IDENTITY:
+        return true;
+    case CS_UNARY_RELU:
+        conv->activation = CS_DNN_RELU;
+        conv->alpha = 0;
+        return true;
+    case CS_UNARY_LEAKY_RELU:
+        conv->activation = CS_DNN_RELU;
+        conv->alpha = activation->alpha;
+        return true;
+    case CS_UNARY_CLIP:
+        conv->activation = CS_DNN_CLIP;
+        conv->alpha = activation->alpha;
+        conv->beta = activation->beta;
+        return true;
+    default:
+        return false;
+    }
+}
+
+static int describe(const struct cs_graph *graph, const struct cs_node *node,
+                    struct cs_dnn_conv *conv, struct cs_err *err)
+{
+    const struct cs_value *in = cs_node_input(graph, node, 0);
+    const struct cs_value *out = cs_node_output(graph, node, 0);
+    struct cs_window window;
+    if (cs_node_window(graph, node, &window, err) != 0)
+        return -1;
+    *conv = (struct cs_dnn_conv){.batch = in->shape.dim[0],
+                                 .in_channels = in->shape.dim[1],
+                                 .out_channels = out->shape.dim[1],
+                                 .groups = window.group,
+                                 .transposed = strcmp(node->op, "ConvTranspose") == 0,
+                                 .bias = cs_node_input(graph, node, 2) != NULL};
+    for (int i = 0; i < 2; i++) {
+        conv->in[i] = in->shape.dim[2 + i];
+        conv->out[i] = out->shape.dim[2 + i];
+        conv->kernel[i] = window.kernel[i];
+        conv->stride[i] = window.stride[i];
+        conv->dilation[i] = window.dilation[i];
+        conv->pad_begin[i] = window.pad_begin[i];
+        // The end pad that gives exactly the output's size, whatever rounding made it.
+        int64_t reach = (window.kernel[i] - 1) * window.dilation[i] + 1;
+        conv->pad_end[i] =
+            conv->transposed
+                ? (conv->in[i] - 1) * window.stride[i] + reach - conv->out[i] - conv->pad_begin[i]
+                : (conv->out[i] - 1) * window.stride[i] + reach - conv->in[i] - conv->pad_begin[i];
+    }
+    return 0;
+}
+
+static int build_conv(struct cs_plan *plan, const struct cs_node *node, struct cs_err *err)
+{
+    struct cs_cpu_activation activation;
+    struct cs_dnn_conv conv;
+    struct cs_dnn_op *op;
+    if (describe(plan->graph, node, &conv, err) != 0)
+        return -1;
+    cs_cpu_activation_of(&node->fusion, &activation);
+    // oneDNN's deconvolution does post-operations in reference code.
+    bool add = node->fusion.add >= 0 && !conv.transposed;
+    bool activated = (!conv.transposed && set_activation(&conv, &activation)) ||
+                     activation.unary == CS_UNARY_IDENTITY;
+    conv.sum = add;
+    if (cs_dnn_conv_new(plan->network->device->dnn, &conv, &op, err) != 0)
+        return -1;
+    const float *packed =
+        cs_cpu_pack_weights(plan->network, op, cs_node_input(plan->graph, node, 1)->data, err);
+    if (!packed) {
+        cs_dnn_op_free(op);
+        return -1;
+    }
+    if (add)
+        build_addend(plan, node);
+    struct cs_cpu_step *step = cs_cpu_add_step(plan, node, NULL, NULL);
+    step->op = op;
+    step->src = cs_cpu_place_of(plan, node->inputs[0]);
+    step->dst = cs_cpu_place_of(plan, node->outputs[0]);
+    step->weights.constant = packed;
+    if (conv.bias)
+        step->bias = cs_cpu_place_of(plan, node->inputs[2]);
+    int64_t *pixels = conv.transposed ? conv.in : conv.out;
+    step->flops = 2.0 * (double)(conv.batch * pixels[0] * pixels[1]) *
+                  (double)(conv.kernel[0] * conv.kernel[1] * conv.in_channels) *
+                  (double)(conv.out_channels / conv.groups);
+    cs_cpu_need_scratch(plan, cs_dnn_op_scratch_bytes(op));
+    bool left_to_add = node->fusion.add >= 0 && !add;
+    return left_to_add || !activated ? cs_cpu_build_fusion(plan, node, left_to_add, err) : 0;
+}
+
+static bool supports(const struct cs_graph *graph, const struct cs_node *node, char *why,
+                     size_t why_size)
+{
+    const struct cs_value *in = cs_node_input(graph, node, 0);
+    const struct cs_value *weights = cs_node_input(graph, node, 1);
+    const struct cs_value *bias = cs_node_input(graph, node, 2);
+    if (!in || in->shape.rank != 4 || in->data)
+        snprintf(why, why_size, "input is not an N, C, H, W activation");
+    else if (!weights || !weights->data || (bias && !bias->data))
+        snprintf(why, why_size, "weights and bias must be constants");
+    else
+        return true;
+    return false;
+}
+
+const struct cs_cpu_op cs_cpu_conv_ops[] = {
+    {"Conv", build_conv, supports, true},
+    {"ConvTranspose", build_conv, supports, true},
+    {0},
+};

@@ -1,0 +1,343 @@
+// SPDX-License-Identifier: MIT
+// Operators that only move values: each is one or more strided copies.
+//
+// Reshape counts elements in ONNX's order on both sides. Both shapes are cut into their common
+// factors, (4,6) and (8,3) having none: then the copy goes element by element.
+#include <stdio.h>
+#include <string.h>
+
+#include "backend/cpu/cpu.h"
+#include "graph/params.h"
+
+struct move {
+    struct cs_cpu_place src, dst;
+    int64_t src_offset, dst_offset;
+    struct cs_nd nd;
+};
+
+static int run_move(const struct cs_cpu_step *step, const struct cs_cpu_run *run,
+                    struct cs_err *err)
+{
+    (void)err;
+    const struct move *move = step->params;
+    float *base[] = {cs_cpu_at(run, move->dst) + move->dst_offset,
+                     cs_cpu_at(run, move->src) + move->src_offset};
+    cs_nd_run(&move->nd, base, cs_nd_copy, NULL);
+    return 0;
+}
+
+// A copy of a box of `shape`: strides and offsets of both sides given, in the same order.
+static void add_move(struct cs_plan *plan, const struct cs_node *node, int from, int to,
+                     const struct cs_shape *shape, const int64_t *dst_stride, int64_t dst_offset,
+                     const int64_t *src_stride, int64_t src_offset)
+{
+    if (cs_shape_elements(shape) == 0)
+        return;
+    struct move *move = cs_cpu_params(plan, sizeof *move);
+    move->src = cs_cpu_place_of(plan, from);
+    move->dst = cs_cpu_place_of(plan, to);
+    move->src_offset = src_offset;
+    move->dst_offset = dst_offset;
+    cs_nd_init(&move->nd, shape);
+    cs_nd_add(&move->nd, dst_stride);
+    cs_nd_add(&move->nd, src_stride);
+    cs_nd_simplify(&move->nd);
+    cs_cpu_add_step(plan, node, run_move, move);
+}
+
+static const struct cs_shape *shape_of(const struct cs_plan *plan, int value)
+{
+    return &plan->graph->values[value].shape;
+}
+
+static int build_concat(struct cs_plan *plan, const struct cs_node *node, struct cs_err *err)
+{
+    int axis, out = node->outputs[0];
+    int64_t dst[CS_MAX_RANK], src[CS_MAX_RANK], at = 0;
+    if (cs_node_axis(node, 0, shape_of(plan, out)->rank, &axis, err) != 0)
+        return -1;
+    cs_cpu_strides_of(plan, out, dst);
+    for (int i = 0; i < node->input_count; i++) {
+        const struct cs_shape *shape = shape_of(plan, node->inputs[i]);
+        cs_cpu_strides_of(plan, node->inputs[i], src);
+        add_move(plan, node, node->inputs[i], out, shape, dst, at * dst[axis], src, 0);
+        at += shape->dim[axis];
+    }
+    return 0;
+}
+
+static int build_split(struct cs_plan *plan, const struct cs_node *node, struct cs_err *err)
+{
+    int axis, in = node->inputs[0];
+    int64_t dst[CS_MAX_RANK], src[CS_MAX_RANK], at = 0;
+    if (cs_node_axis(node, 0, shape_of(plan, in)->rank, &axis, err) != 0)
+        return -1;
+    cs_cpu_strides_of(plan, in, src);
+    for (int i = 0; i < node->output_count; i++) {
+        const struct cs_shape *shape = shape_of(plan, node->outputs[i]);
+        cs_cpu_strides_of(plan, node->outputs[i], dst);
+        if (plan->graph->values[node->outputs[i]].uses > 0)
+            add_move(plan, node, in, node->outputs[i], shape, dst, 0, src, at * src[axis]);
+        at += shape->dim[axis];
+    }
+    return 0;
+}
+
+static int build_slice(struct cs_plan *plan, const struct cs_node *node, struct cs_err *err)
+{
+    int in = node->inputs[0], out = node->outputs[0];
+    int64_t dst[CS_MAX_RANK], src[CS_MAX_RANK], offset = 0;
+    struct cs_slice slice;
+    if (cs_node_slice(plan->graph, node, &slice, err) != 0)
+        return -1;
+    cs_cpu_strides_of(plan, in, src);
+    cs_cpu_strides_of(plan, out, dst);
+    for (int d = 0; d < shape_of(plan, in)->rank; d++) {
+        offset += slice.start[d] * src[d];
+        src[d] *= slice.step[d];
+    }
+    add_move(plan, node, in, out, shape_of(plan, out), dst, 0, src, offset);
+    return 0;
+}
+
+static int build_transpose(struct cs_plan *plan, const struct cs_node *node, struct cs_err *err)
+{
+    int in = node->inputs[0], out = node->outputs[0], perm[CS_MAX_RANK];
+    int64_t dst[CS_MAX_RANK], src[CS_MAX_RANK], permuted[CS_MAX_RANK];
+    if (cs_node_perm(plan->graph, node, perm, err) != 0)
+        return -1;
+    cs_cpu_strides_of(plan, in, src);
+    cs_cpu_strides_of(plan, out, dst);
+    for (int d = 0; d < shape_of(plan, in)->rank; d++)
+        permuted[d] = src[perm[d]];
+    add_move(plan, node, in, out, shape_of(plan, out), dst, 0, permuted, 0);
+    return 0;
+}
+
+static int build_expand(struct cs_plan *plan, const struct cs_node *node, struct cs_err *err)
+{
+    (void)err;
+    int in = node->inputs[0], out = node->outputs[0];
+    const struct cs_shape *from = shape_of(plan, in), *to = shape_of(plan, out);
+    int64_t dst[CS_MAX_RANK], src[CS_MAX_RANK], wide[CS_MAX_RANK];
+    cs_cpu_strides_of(plan, in, src);
+    cs_cpu_strides_of(plan, out, dst);
+    int lead = to->rank - from->rank;
+    for (int d = 0; d < to->rank; d++)
+        wide[d] = d < lead || from->dim[d - lead] == 1 ? 0 : src[d - lead];
+    add_move(plan, node, in, out, to, dst, 0, wide, 0);
+    return 0;
+}
+
+// ---- Reshape -----------------------------------------------------------------------------
+
+// The common factors of both shapes with each side's strides; false when there are none.
+static bool factor(const struct cs_shape *a, const int64_t *a_stride, const struct cs_shape *b,
+                   const int64_t *b_stride, struct cs_shape *common, int64_t *a_out, int64_t *b_out)
+{
+    int i = a->rank - 1, j = b->rank - 1, n = 0;
+    int64_t a_left = i >= 0 ? a->dim[i] : 1, b_left = j >= 0 ? b->dim[j] : 1;
+    int64_t a_done = 1, b_done = 1; // of the current dimensions
+    int64_t dims[2 * CS_MAX_RANK], a_strides[2 * CS_MAX_RANK], b_strides[2 * CS_MAX_RANK];
+    while (i >= 0 && j >= 0) {
+        int64_t step = a_left < b_left ? a_left : b_left;
+        if (step == 0 || a_left % step || b_left % step)
+            return false;
+        dims[n] = step;
+        a_strides[n] = a_stride[i] * a_done;
+        b_strides[n++] = b_stride[j] * b_done;
+        a_left /= step;
+        b_left /= step;
+        a_done *= step;
+        b_done *= step;
+        if (a_left == 1) {
+            i--;
+            a_left = i >= 0 ? a->dim[i] : 1;
+            a_done = 1;
+        }
+        if (b_left == 1) {
+            j--;
+            b_left = j >= 0 ? b->dim[j] : 1;
+            b_done = 1;
+        }
+    }
+    // What is left on either side are dimensions of 1. Order: outermost first.
+    common->rank = 0;
+    for (int k = n - 1; k >= 0; k--) {
+        if (dims[k] == 1)
+            continue;
+        if (common->rank == CS_MAX_RANK)
+            return false;
+        a_out[common->rank] = a_strides[k];
+        b_out[common->rank] = b_strides[k];
+        common->dim[common->rank++] = dims[k];
+    }
+    return true;
+}
+
+struct reshape {
+    struct cs_cpu_place src, dst;
+    struct cs_shape from, to;
+    int64_t src_stride[CS_MAX_RANK], dst_stride[CS_MAX_RANK], count;
+};
+
+static int64_t position(const struct cs_shape *shape, const int64_t *stride, int64_t index)
+{
+    int64_t at = 0;
+    for (int d = shape->rank - 1; d >= 0; d--) {
+        at += index % shape->dim[d] * stride[d];
+        index /= shape->dim[d];
+    }
+    return at;
+}
+
+static int run_reshape(const struct cs_cpu_step *step, const struct cs_cpu_run *run,
+                       struct cs_err *err)
+{
+    (void)err;
+    const struct reshape *r = step->params;
+    const float *src = cs_cpu_at(run, r->src);
+    float *dst = cs_cpu_at(run, r->dst);
+#pragma omp parallel for schedule(static)
+    for (int64_t i = 0; i < r->count; i++)
+        dst[position(&r->to, r->dst_stride, i)] = src[position(&r->from, r->src_stride, i)];
+    return 0;
+}
+
+static int build_reshape(struct cs_plan *plan, const struct cs_node *node, struct cs_err *err)
+{
+    (void)err;
+    int in = node->inputs[0], out = node->outputs[0];
+    const struct cs_shape *from = shape_of(plan, in), *to = shape_of(plan, out);
+    int64_t src[CS_MAX_RANK], dst[CS_MAX_RANK], a[CS_MAX_RANK], b[CS_MAX_RANK];
+    struct cs_shape common;
+    cs_cpu_strides_of(plan, in, src);
+    cs_cpu_strides_of(plan, out, dst);
+    if (factor(from, src, to, dst, &common, a, b)) {
+        add_move(plan, node, in, out, &common, b, 0, a, 0);
+        return 0;
+    }
+    struct reshape *reshape = cs_cpu_params(plan, sizeof *reshape);
+    *reshape = (struct reshape){.src = cs_cpu_place_of(plan, in),
+                                .dst = cs_cpu_place_of(plan, out),
+                                .from = *from,
+                                .to = *to,
+                                .count = cs_shape_elements(to)};
+    memcpy(reshape->src_stride, src, sizeof src);
+    memcpy(reshape->dst_stride, dst, sizeof dst);
+    cs_cpu_add_step(plan, node, run_reshape, reshape);
+    return 0;
+}
+
+// ---- Depth and space ---------------------------------------------------------------------
+
+// Both directions: the image with blocks is (N, C, H * b, W * b), the other (N, C * b * b, H, W).
+static int build_depth_space(struct cs_plan *plan, const struct cs_node *node, struct cs_err *err)
+{
+    (void)err;
+    bool to_space = strcmp(node->op, "DepthToSpace") == 0;
+    bool crd = strcmp(cs_node_string(node, "mode", "DCR"), "CRD") == 0;
+    int in = node->inputs[0], out = node->outputs[0];
+    int deep = to_space ? in : out, wide = to_space ? out : in;
+    int64_t b = cs_node_int(node, "blocksize", 1), d[CS_MAX_RANK], w[CS_MAX_RANK];
+    const struct cs_shape *shape = shape_of(plan, deep);
+    int64_t channels = shape->dim[1] / (b * b);
+    cs_cpu_strides_of(plan, deep, d);
+    cs_cpu_strides_of(plan, wide, w);
+    const struct cs_shape box = {6, {shape->dim[0], channels, shape->dim[2], b, shape->dim[3], b}};
+    const int64_t wide_stride[] = {w[0], w[1], w[2] * b, w[2], w[3] * b, w[3]};
+    int64_t deep_stride[] = {d[0], d[1], d[2], d[1] * b * channels, d[3], d[1] * channels};
+    if (to_space && crd) {
+        deep_stride[1] = d[1] * b * b;
+        deep_stride[3] = d[1] * b;
+        deep_stride[5] = d[1];
+    }
+    add_move(plan, node, in, out, &box, to_space ? wide_stride : deep_stride, 0,
+             to_space ? deep_stride : wide_stride, 0);
+    return 0;
+}
+
+// ---- Pad ---------------------------------------------------------------------------------
+
+struct pad {
+    struct cs_cpu_place src, dst;
+    struct cs_shape in, out;
+    struct cs_pads pads;
+    int64_t src_stride[CS_MAX_RANK], dst_stride[CS_MAX_RANK], count;
+};
+
+// Index of the input for index i of one axis of the output; -1: the pad value.
+static int64_t pad_source(const struct pad *pad, int axis, int64_t i)
+{
+    int64_t size = pad->in.dim[axis], at = i - pad->pads.begin[axis];
+    if (at >= 0 && at < size)
+        return at;
+    switch (pad->pads.mode) {
+    case CS_PAD_EDGE:
+        return at < 0 ? 0 : size - 1;
+    case CS_PAD_WRAP:
+        return ((at % size) + size) % size;
+    case CS_PAD_REFLECT:
+        if (size == 1)
+            return 0;
+        at = ((at % (2 * size - 2)) + 2 * size - 2) % (2 * size - 2);
+        return at < size ? at : 2 * size - 2 - at;
+    case CS_PAD_CONSTANT:
+        break;
+    }
+    return -1;
+}
+
+static int run_pad(const struct cs_cpu_step *step, const struct cs_cpu_run *run, struct cs_err *err)
+{
+    (void)err;
+    const struct pad *pad = step->params;
+    const float *src = cs_cpu_at(run, pad->src);
+    float *dst = cs_cpu_at(run, pad->dst);
+#pragma omp parallel for schedule(static)
+    for (int64_t i = 0; i < pad->count; i++) {
+        int64_t rest = i, from = 0, to = 0;
+        bool inside = true;
+        for (int d = pad->out.rank - 1; d >= 0; d--) {
+            int64_t index = rest % pad->out.dim[d], source = pad_source(pad, d, index);
+            rest /= pad->out.dim[d];
+            to += index * pad->dst_stride[d];
+            inside = inside && source >= 0;
+            from += source * pad->src_stride[d];
+        }
+        dst[to] = inside ? src[from] : pad->pads.value;
+    }
+    return 0;
+}
+
+static int build_pad(struct cs_plan *plan, const struct cs_node *node, struct cs_err *err)
+{
+    struct pad *pad = cs_cpu_params(plan, sizeof *pad);
+    if (cs_node_pads(plan->graph, node, &pad->pads, err) != 0)
+        return -1;
+    pad->src = cs_cpu_place_of(plan, node->inputs[0]);
+    pad->dst = cs_cpu_place_of(plan, node->outputs[0]);
+    pad->in = *shape_of(plan, node->inputs[0]);
+    pad->out = *shape_of(plan, node->outputs[0]);
+    pad->count = cs_shape_elements(&pad->out);
+    cs_cpu_strides_of(plan, node->inputs[0], pad->src_stride);
+    cs_cpu_strides_of(plan, node->outputs[0], pad->dst_stride);
+    cs_cpu_add_step(plan, node, run_pad, pad);
+    return 0;
+}
+
+const struct cs_cpu_op cs_cpu_move_ops[] = {
+    {"Concat", build_concat, NULL, false},
+    {"Split", build_split, NULL, false},
+    {"Slice", build_slice, NULL, false},
+    {"Transpose", build_transpose, NULL, false},
+    {"Expand", build_expand, NULL, false},
+    {"Reshape", build_reshape, NULL, false},
+    {"Flatten", build_reshape, NULL, false},
+    {"Squeeze", build_reshape, NULL, false},
+    {"Unsqueeze", build_reshape, NULL, false},
+    {"DepthToSpace", build_depth_space, NULL, false},
+    {"SpaceToDepth", build_depth_space, NULL, false},
+    {"Pad", build_pad, NULL, false},
+    {0},
+};

@@ -1,0 +1,309 @@
+// SPDX-License-Identifier: MIT
+// Reductions over any set of axes, global pools and Softmax. Sums are taken in double, in chunks
+// of a fixed size that are added in order: same bits for any number of threads.
+//
+// Three shapes of work: over all pixels of an image (sums of every channel at once), over the
+// innermost dimension (one row a result), and the rest, one result after the other.
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "backend/cpu/cpu.h"
+#include "graph/params.h"
+
+enum { CHUNK_FLOATS = 16384 };
+
+enum reduction { MEAN, SUM, MAX, MIN, L2 };
+
+struct reduce {
+    struct cs_cpu_place src, dst;
+    enum reduction kind;
+    int64_t results; // outer x inner
+    int64_t count;   // values in one result
+    // Over pixels: images x pixels x channels.
+    int64_t images, pixels, channels, chunk, chunks;
+    // General: strides of the kept and the reduced dimensions of the source.
+    struct cs_shape kept, gone;
+    int64_t kept_stride[CS_MAX_RANK], gone_stride[CS_MAX_RANK], dst_stride[CS_MAX_RANK];
+};
+
+static float finish(const struct reduce *r, double sum)
+{
+    return (float)(r->kind == MEAN ? sum / (double)r->count : r->kind == L2 ? sqrt(sum) : sum);
+}
+
+// ---- Over pixels -------------------------------------------------------------------------
+
+static void column_extremes(const float *src, int64_t pixels, int64_t channels, bool max,
+                            float *out)
+{
+    memcpy(out, src, (size_t)channels * sizeof *out);
+    for (int64_t i = 1; i < pixels; i++) {
+        const float *p = src + i * channels;
+        for (int64_t c = 0; c < channels; c++) {
+            bool better = max ? p[c] > out[c] : p[c] < out[c];
+            out[c] = better || p[c] != p[c] ? p[c] : out[c];
+        }
+    }
+}
+
+static void combine_pixels(const struct reduce *r, const char *scratch, float *dst)
+{
+    for (int64_t i = 0; i < r->images * r->channels; i++) {
+        int64_t image = i / r->channels, c = i % r->channels;
+        const double *sums = (const double *)(const void *)scratch +
+                             image * r->chunks * 2 * r->channels + c +
+                             (r->kind == L2 ? r->channels : 0);
+        double sum = 0;
+        for (int64_t k = 0; k < r->chunks; k++)
+            sum += sums[k * 2 * r->channels];
+        dst[i] = finish(r, sum);
+    }
+}
+
+static int run_pixels(const struct cs_cpu_step *step, const struct cs_cpu_run *run,
+                      struct cs_err *err)
+{
+    (void)err;
+    const struct reduce *r = step->params;
+    const float *src = cs_cpu_at(run, r->src);
+    float *dst = cs_cpu_at(run, r->dst);
+    double *sums = (double *)(void *)run->scratch;
+    float *bests = (float *)(void *)run->scratch;
+    bool extreme = r->kind == MAX || r->kind == MIN;
+#pragma omp parallel for schedule(static)
+    for (int64_t i = 0; i < r->images * r->chunks; i++) {
+        int64_t first = i % r->chunks * r->chunk, left = r->pixels - first;
+        int64_t count = left < r->chunk ? left : r->chunk;
+        const float *p = src + (i / r->chunks * r->pixels + first) * r->channels;
+        if (extreme)
+            column_extremes(p, count, r->channels, r->kind == MAX, bests + i * r->channels);
+        else
+            run->kernels->moments(p, count, r->channels, sums + i * 2 * r->channels,
+                                  sums + (i * 2 + 1) * r->channels);
+    }
+    if (!extreme) {
+        combine_pixels(r, run->scratch, dst);
+        return 0;
+    }
+    for (int64_t image = 0; image < r->images; image++)
+        column_extremes(bests + image * r->chunks * r->channels, r->chunks, r->channels,
+                        r->kind == MAX, dst + image * r->channels);
+    return 0;
+}
+
+// ---- Rows and the rest -------------------------------------------------------------------
+
+static int64_t position(const struct cs_shape *shape, const int64_t *stride, int64_t index)
+{
+    int64_t at = 0;
+    for (int d = shape->rank - 1; d >= 0; d--) {
+        at += index % shape->dim[d] * stride[d];
+        index /= shape->dim[d];
+    }
+    return at;
+}
+
+static float reduce_one(const struct reduce *r, const float *src)
+{
+    double sum = 0;
+    float best = src[0];
+    for (int64_t i = 0; i < r->count; i++) {
+        float x = src[position(&r->gone, r->gone_stride, i)];
+        bool better = r->kind == MAX ? x > best : x < best;
+        best = better || x != x ? x : best;
+        sum += r->kind == L2 ? (double)x * (double)x : (double)x;
+    }
+    return r->kind == MAX || r->kind == MIN ? best : finish(r, sum);
+}
+
+static int run_general(const struct cs_cpu_step *step, const struct cs_cpu_run *run,
+                       struct cs_err *err)
+{
+    (void)err;
+    const struct reduce *r = step->params;
+    const float *src = cs_cpu_at(run, r->src);
+    float *dst = cs_cpu_at(run, r->dst);
+    bool row = r->gone.rank == 1 && r->gone_stride[0] == 1;
+#pragma omp parallel for schedule(static)
+    for (int64_t i = 0; i < r->results; i++) {
+        const float *p = src + position(&r->kept, r->kept_stride, i);
+        float *out = dst + position(&r->kept, r->dst_stride, i);
+        if (row && r->kind == MAX)
+            *out = run->kernels->row_max(p, r->count);
+        else if (row && (r->kind == MEAN || r->kind == SUM))
+            *out = finish(r, (double)run->kernels->row_sum(p, r->count));
+        else
+            *out = reduce_one(r, p);
+    }
+    return 0;
+}
+
+// ---- Building ----------------------------------------------------------------------------
+
+static void build_pixels(struct cs_plan *plan, const struct cs_node *node, struct reduce *r)
+{
+    const struct cs_shape *in = &cs_node_input(plan->graph, node, 0)->shape;
+    r->images = in->dim[0];
+    r->channels = in->dim[1];
+    r->pixels = in->dim[2] * in->dim[3];
+    r->chunk = CHUNK_FLOATS / r->channels > 16 ? CHUNK_FLOATS / r->channels : 16;
+    r->chunks = (r->pixels + r->chunk - 1) / r->chunk;
+    cs_cpu_need_scratch(plan, (size_t)(r->images * r->chunks * 2 * r->channels) * sizeof(double));
+    cs_cpu_add_step(plan, node, run_pixels, r);
+}
+
+// Kept and reduced dimensions apart; the output has kept dimensions of its own or of 1.
+static void build_general(struct cs_plan *plan, const struct cs_node *node, struct reduce *r,
+                          const bool axes[CS_MAX_RANK])
+{
+    const struct cs_shape *in = &cs_node_input(plan->graph, node, 0)->shape;
+    const struct cs_shape *out = &cs_node_output(plan->graph, node, 0)->shape;
+    int64_t src[CS_MAX_RANK], dst[CS_MAX_RANK];
+    cs_cpu_strides_of(plan, node->inputs[0], src);
+    cs_cpu_strides_of(plan, node->outputs[0], dst);
+    int at = 0; // dimension of the output
+    for (int d = 0; d < in->rank; d++) {
+        if (axes[d]) {
+            r->gone.dim[r->gone.rank] = in->dim[d];
+            r->gone_stride[r->gone.rank] = src[d];
+            r->gone.rank += in->dim[d] != 1;
+            at += out->rank == in->rank;
+            continue;
+        }
+        r->kept.dim[r->kept.rank] = in->dim[d];
+        r->kept_stride[r->kept.rank] = src[d];
+        r->dst_stride[r->kept.rank++] = dst[at++];
+    }
+    cs_cpu_add_step(plan, node, run_general, r);
+}
+
+static int build(struct cs_plan *plan, const struct cs_node *node, enum reduction kind,
+                 const bool axes[CS_MAX_RANK])
+{
+    const struct cs_value *in = cs_node_input(plan->graph, node, 0);
+    struct reduce *r = cs_cpu_params(plan, sizeof *r);
+    r->src = cs_cpu_place_of(plan, node->inputs[0]);
+    r->dst = cs_cpu_place_of(plan, node->outputs[0]);
+    r->kind = kind;
+    r->count = r->results = 1;
+    for (int d = 0; d < in->shape.rank; d++)
+        *(axes[d] ? &r->count : &r->results) *= in->shape.dim[d];
+    if (in->shape.rank == 4 && !in->data && !axes[0] && !axes[1] && axes[2] && axes[3])
+        build_pixels(plan, node, r);
+    else
+        build_general(plan, node, r, axes);
+    return 0;
+}
+
+static int build_reduce(struct cs_plan *plan, const struct cs_node *node, struct cs_err *err)
+{
+    static const struct {
+        const char *name;
+        enum reduction kind;
+    } kinds[] = {{"ReduceMean", MEAN},
+                 {"ReduceSum", SUM},
+                 {"ReduceMax", MAX},
+                 {"ReduceMin", MIN},
+                 {"ReduceL2", L2}};
+    struct cs_reduce reduce;
+    if (cs_node_reduce(plan->graph, node, &reduce, err) != 0)
+        return -1;
+    enum reduction kind = MEAN;
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
+        if (strcmp(node->op, kinds[i].name) == 0)
+            kind = kinds[i].kind;
+    return build(plan, node, kind, reduce.axes);
+}
+
+static int build_global(struct cs_plan *plan, const struct cs_node *node, struct cs_err *err)
+{
+    (void)err;
+    const bool axes[CS_MAX_RANK] = {false, false, true, true};
+    return build(plan, node, strcmp(node->op, "GlobalMaxPool") == 0 ? MAX : MEAN, axes);
+}
+
+// ---- Softmax -----------------------------------------------------------------------------
+
+struct softmax {
+    struct cs_cpu_place src, dst;
+    struct cs_shape kept;
+    int64_t kept_stride[CS_MAX_RANK], rows, count, step;
+};
+
+static int run_softmax(const struct cs_cpu_step *step, const struct cs_cpu_run *run,
+                       struct cs_err *err)
+{
+    (void)err;
+    const struct softmax *s = step->params;
+    const float *src = cs_cpu_at(run, s->src);
+    float *dst = cs_cpu_at(run, s->dst);
+#pragma omp parallel for schedule(static)
+    for (int64_t i = 0; i < s->rows; i++) {
+        int64_t at = position(&s->kept, s->kept_stride, i);
+        run->kernels->softmax(dst + at, src + at, s->count, s->step);
+    }
+    return 0;
+}
+
+static int build_softmax(struct cs_plan *plan, const struct cs_node *node, struct cs_err *err)
+{
+    struct softmax *s = cs_cpu_params(plan, sizeof *s);
+    const struct cs_shape *shape = &cs_node_input(plan->graph, node, 0)->shape;
+    int first, last;
+    int64_t stride[CS_MAX_RANK];
+    if (cs_node_softmax(plan->graph, node, &first, &last, err) != 0)
+        return -1;
+    cs_cpu_strides_of(plan, node->inputs[0], stride);
+    s->src = cs_cpu_place_of(plan, node->inputs[0]);
+    s->dst = cs_cpu_place_of(plan, node->outputs[0]);
+    s->rows = s->count = s->step = 1;
+    for (int d = 0; d < shape->rank; d++) {
+        if (d >= first && d <= last) {
+            s->count *= shape->dim[d];
+            s->step = d == last ? stride[d] : s->step;
+            continue;
+        }
+        s->rows *= shape->dim[d];
+        s->kept.dim[s->kept.rank] = shape->dim[d];
+        s->kept_stride[s->kept.rank++] = stride[d];
+    }
+    cs_cpu_add_step(plan, node, run_softmax, s);
+    return 0;
+}
+
+static bool softmax_supports(const struct cs_graph *graph, const struct cs_node *node, char *why,
+                             size_t why_size)
+{
+    const struct cs_value *in = cs_node_input(graph, node, 0);
+    int first, last;
+    if (in->data || cs_node_softmax(graph, node, &first, &last, NULL) != 0)
+        snprintf(why, why_size, "input is a constant or the axis is wrong");
+    else if (first != last && in->shape.rank == 4)
+        snprintf(why, why_size, "softmax over several axes of N, C, H, W is not supported");
+    else
+        return true;
+    return false;
+}
+
+static bool global_supports(const struct cs_graph *graph, const struct cs_node *node, char *why,
+                            size_t why_size)
+{
+    const struct cs_value *in = cs_node_input(graph, node, 0);
+    if (in && in->shape.rank == 4)
+        return true;
+    snprintf(why, why_size, "input is not N, C, H, W");
+    return false;
+}
+
+const struct cs_cpu_op cs_cpu_reduce_ops[] = {
+    {"ReduceMean", build_reduce, NULL, false},
+    {"ReduceSum", build_reduce, NULL, false},
+    {"ReduceMax", build_reduce, NULL, false},
+    {"ReduceMin", build_reduce, NULL, false},
+    {"ReduceL2", build_reduce, NULL, false},
+    {"GlobalAveragePool", build_global, global_supports, false},
+    {"GlobalMaxPool", build_global, global_supports, false},
+    {"Softmax", build_softmax, softmax_supports, false},
+    {0},
+};
