@@ -254,10 +254,12 @@ static int view(int fd, int *status, struct cs_err *err)
         return cs_fail(err, CS_EUSAGE, "--stats and --item exclude each other");
     int result = cs_reader_open(&reader, fd, input ? input : "standard input",
                                 (enum cs_transport)transport, err);
-    if (result == 0)
+    if (result == 0) {
+        cs_log(CS_LOG_INFO, "payloads come by %s", cs_reader_transport(reader));
         result = item >= 0 ? show_plane(reader, err)
                  : stats   ? show_stats(reader, err)
                            : show_frames(reader, err);
+    }
     if (result == 0 && item < 0)
         *status = cs_reader_status(reader);
     cs_reader_close(reader);

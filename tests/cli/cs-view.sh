@@ -18,9 +18,9 @@ echo "# status ${PIPESTATUS[1]}"
 
 # PAM is big-endian, the stream little-endian: both ways the same samples.
 expect 0 cs-view --item 0 -i a.cs
-tail -c 70 out | dd conv=swab 2>/dev/null >swapped
+tail -c 70 stdout | dd conv=swab 2>/dev/null >swapped
 expect 0 cs-view --item 0 --as npy -i a.cs
-tail -c 70 out | cmp - swapped || fail "PAM and NPY differ"
+tail -c 70 stdout | cmp - swapped || fail "PAM and NPY differ"
 
 expect 3 cs-view --item 4 -i a.cs
 says "the stream has no item 4"
