@@ -10,13 +10,15 @@
 #include "base/hash.h"
 #include "base/log.h"
 #include "base/opt.h"
+#include "export/resume.h"
 #include "image/decode.h"
 #include "image/inputs.h"
 #include "stream/stream.h"
 
 static struct cs_opt_list include, exclude;
 static const char *files_from, *shard, *channels, *z, *times, *page, *crop;
-static bool nul, raw, checksum;
+static const char *resume_from;
+static bool nul, raw, checksum, list_only, retry_failed;
 static int64_t sample, series = -1;
 static double pixel_um;
 static int transport;
@@ -46,6 +48,12 @@ static const struct cs_opt options[] = {
     {0, "crop", CS_OPT_STRING, &crop, "X,Y,W,H", "only this part of each plane", true, .env = NULL},
     {0, "raw", CS_OPT_FLAG, &raw, NULL, "samples as stored, without conversion", true, .env = NULL},
     {0, "checksum", CS_OPT_FLAG, &checksum, NULL, "record a hash of each file", .env = NULL},
+    {0, "resume", CS_OPT_STRING, &resume_from, "DIR",
+     "leave out files that are done by the manifest in DIR", .env = NULL},
+    {0, "retry-failed", CS_OPT_FLAG, &retry_failed, NULL,
+     "with --resume: files that failed are not done", .env = NULL},
+    {0, "list", CS_OPT_FLAG, &list_only, NULL,
+     "print \"todo\" or \"done\" and the name of each file", .env = NULL},
     {0, "transport", CS_OPT_CHOICE, &transport, "HOW", "how payloads travel",
      .choices = "auto|pipe|shm", .env = "CELLSTREAM_TRANSPORT"},
     {0, "ring", CS_OPT_SIZE, &ring_bytes, "SIZE", "size of the shared area", .env = NULL},
@@ -101,6 +109,35 @@ static int collect(struct cs_inputs *inputs, char **operands, int count, struct 
     if (files_from && cs_inputs_add_list(inputs, files_from, nul, &filter, err) != 0)
         return -1;
     return cs_inputs_finish(inputs, &filter, err);
+}
+
+// --resume: keep what is not done. --list: say which is which, and keep nothing.
+static int leave_out_done(struct cs_inputs *inputs, struct cs_err *err)
+{
+    struct cs_resume_options how = {.checksum = checksum, .retry_failed = retry_failed};
+    struct cs_resume *resume = NULL;
+    size_t kept = 0, total = inputs->count;
+    if (resume_from && cs_resume_open(&resume, resume_from, &how, err) != 0)
+        return -1;
+    for (size_t i = 0; i < total; i++) {
+        struct cs_input *input = &inputs->list[i];
+        bool done = resume && cs_resume_done(resume, input->path);
+        if (list_only)
+            printf("%s\t%s%c", done ? "done" : "todo", input->path, nul ? '\0' : '\n');
+        if (done || list_only) {
+            free(input->path);
+            free(input->output);
+        } else {
+            inputs->list[kept++] = *input;
+        }
+    }
+    inputs->count = kept;
+    cs_resume_close(resume);
+    if (list_only)
+        return fflush(stdout) == 0 ? 0 : cs_fail_errno(err, CS_EIO, "standard output");
+    if (!kept)
+        return cs_fail(err, CS_ENOINPUT, "all %zu inputs are done already", total);
+    return 0;
 }
 
 // ---- Metadata ------------------------------------------------------------------------------
@@ -325,11 +362,18 @@ int main(int argc, char **argv)
     if (status != 0)
         return status > 0 ? 0 : cs_opt_die(&tool, &err);
     cs_drain_install();
+    if (list_only) {
+        bool listed = collect(&load.inputs, argv + first, argc - first, &err) == 0 &&
+                      leave_out_done(&load.inputs, &err) == 0;
+        cs_inputs_release(&load.inputs);
+        return listed ? 0 : cs_opt_die(&tool, &err);
+    }
     if (parse_pick(&load.pick, &err) != 0 ||
         cs_writer_open(&load.writer, STDOUT_FILENO, (enum cs_transport)transport, ring_bytes,
                        &err) != 0)
         return cs_opt_die(&tool, &err);
-    if (collect(&load.inputs, argv + first, argc - first, &err) != 0)
+    if (collect(&load.inputs, argv + first, argc - first, &err) != 0 ||
+        (resume_from && leave_out_done(&load.inputs, &err) != 0))
         status = err.code == CS_ENOINPUT ? end_empty(&load, &err) : cs_opt_die(&tool, &err);
     else if (run(&load, &err) != 0)
         status = cs_writer_closed(load.writer) ? 128 + SIGPIPE : cs_opt_die(&tool, &err);
