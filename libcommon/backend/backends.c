@@ -7,8 +7,10 @@
 #include "backend/backend.h"
 #include "backend/cpu/backend_cpu.h"
 #include "backend/fake/fake.h"
+#include "backend/ref/backend_ref.h"
 
-const struct cs_backend *const cs_backends[] = {&cs_backend_cpu, &cs_backend_fake, NULL};
+const struct cs_backend *const cs_backends[] = {&cs_backend_cpu, &cs_backend_ref, &cs_backend_fake,
+                                                 NULL};
 
 const struct cs_backend *cs_backend_find(const char *name)
 {

@@ -1,0 +1,300 @@
+// SPDX-License-Identifier: MIT
+// Backend "ref": the table of kernels, and the backend's functions around it. Activations lie
+// where the memory plan puts them, dense, in one arena a slot.
+#include "backend/ref/ref.h"
+
+#include <omp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "backend/job_finish.h"
+#include "backend/job_prepare.h"
+#include "backend/ref/backend_ref.h"
+#include "base/mem.h"
+#include "graph/move.h"
+
+static const struct {
+    const char *op;
+    void (*run)(const struct cs_ref_call *);
+} kernels[] = {
+    {"Conv", cs_ref_conv},
+    {"ConvTranspose", cs_ref_conv_transpose},
+    {"MaxPool", cs_ref_max_pool},
+    {"AveragePool", cs_ref_average_pool},
+    {"GlobalMaxPool", cs_ref_global_pool},
+    {"GlobalAveragePool", cs_ref_global_pool},
+    {"BatchNormalization", cs_ref_batch_norm},
+    {"InstanceNormalization", cs_ref_group_norm},
+    {"GroupNormalization", cs_ref_group_norm},
+    {"LayerNormalization", cs_ref_layer_norm},
+    {"Resize", cs_ref_resize},
+    {"Upsample", cs_ref_resize},
+    {"Clip", cs_ref_clip},
+    {"PRelu", cs_ref_prelu},
+    {"Add", cs_ref_binary},
+    {"Sub", cs_ref_binary},
+    {"Mul", cs_ref_binary},
+    {"Div", cs_ref_binary},
+    {"Pow", cs_ref_binary},
+    {"Max", cs_ref_binary},
+    {"Min", cs_ref_binary},
+    {"Mod", cs_ref_binary},
+    {"Softmax", cs_ref_softmax},
+    {"MatMul", cs_ref_matmul},
+    {"Gemm", cs_ref_gemm},
+    {"ReduceMean", cs_ref_reduce},
+    {"ReduceMax", cs_ref_reduce},
+    {"ReduceMin", cs_ref_reduce},
+    {"ReduceSum", cs_ref_reduce},
+    {"ReduceProd", cs_ref_reduce},
+    {"ReduceL2", cs_ref_reduce},
+};
+
+struct cs_device {
+    int threads;
+    char text[80];
+};
+
+struct cs_network {
+    const struct cs_device *device;
+};
+
+struct cs_plan {
+    struct cs_network *network;
+    const struct cs_graph *graph;
+    struct cs_memory_plan memory;
+};
+
+struct cs_slot {
+    unsigned char *arena;
+    size_t bytes;
+};
+
+// ---- Device, network -----------------------------------------------------------------------
+
+static int ref_device_open(const struct cs_device_options *options, struct cs_device **device,
+                           struct cs_err *err)
+{
+    (void)err;
+    struct cs_device *d = cs_xcalloc(1, sizeof *d);
+    d->threads = options && options->threads > 0 ? options->threads : cs_usable_threads();
+    snprintf(d->text, sizeof d->text, "ref: plain loops, %d threads", d->threads);
+    *device = d;
+    return 0;
+}
+
+static void ref_device_close(struct cs_device *device)
+{
+    free(device);
+}
+
+static const char *ref_device_text(const struct cs_device *device)
+{
+    return device->text;
+}
+
+static void (*find_kernel(const char *op))(const struct cs_ref_call *)
+{
+    for (size_t i = 0; i < sizeof kernels / sizeof *kernels; i++)
+        if (strcmp(kernels[i].op, op) == 0)
+            return kernels[i].run;
+    if (cs_move_knows(op))
+        return cs_ref_move;
+    return cs_ref_find_activation(op) ? cs_ref_activation : NULL;
+}
+
+static bool ref_supports(const struct cs_graph *graph, const struct cs_node *node, char *why,
+                         size_t why_size)
+{
+    (void)graph;
+    if (!find_kernel(node->op)) {
+        snprintf(why, why_size, "the operator has no kernel");
+        return false;
+    }
+    const char *activation = node->fusion.activation;
+    if (activation && !cs_ref_find_activation(activation)) {
+        snprintf(why, why_size, "fused activation %s is unknown", activation);
+        return false;
+    }
+    return true;
+}
+
+static int ref_network_open(struct cs_device *device, struct cs_network **network,
+                            struct cs_err *err)
+{
+    (void)err;
+    *network = cs_xcalloc(1, sizeof **network);
+    (*network)->device = device;
+    return 0;
+}
+
+static void ref_network_close(struct cs_network *network)
+{
+    free(network);
+}
+
+// ---- Plan, slot ----------------------------------------------------------------------------
+
+static int ref_plan_open(struct cs_network *network, const struct cs_graph *graph,
+                         struct cs_plan **plan, struct cs_err *err)
+{
+    if (cs_backend_check(&cs_backend_ref, graph, err) < 0)
+        return -1;
+    struct cs_plan *p = cs_xcalloc(1, sizeof *p);
+    p->network = network;
+    p->graph = graph;
+    if (cs_memory_plan_make(graph, NULL, NULL, &p->memory, err) < 0) {
+        free(p);
+        return -1;
+    }
+    *plan = p;
+    return 0;
+}
+
+static void ref_plan_close(struct cs_plan *plan)
+{
+    if (!plan)
+        return;
+    cs_memory_plan_release(&plan->memory);
+    free(plan);
+}
+
+static struct cs_memory_use ref_plan_memory(const struct cs_plan *plan)
+{
+    struct cs_memory_use use = {.arena = plan->memory.arena_bytes};
+    for (int v = 0; v < plan->graph->value_count; v++) {
+        const struct cs_value *value = &plan->graph->values[v];
+        if (value->data && value->uses > 0)
+            use.weights += (size_t)cs_shape_elements(&value->shape) * cs_type_bytes(value->type);
+    }
+    return use;
+}
+
+static int ref_slot_open(struct cs_network *network, struct cs_plan *const *plans, int plan_count,
+                         struct cs_slot **slot, struct cs_err *err)
+{
+    (void)network;
+    struct cs_slot *s = cs_xcalloc(1, sizeof *s);
+    for (int i = 0; i < plan_count; i++)
+        if (plans[i]->memory.arena_bytes > s->bytes)
+            s->bytes = plans[i]->memory.arena_bytes;
+    s->arena = cs_alloc(s->bytes, 1, "activations", err);
+    if (!s->arena) {
+        free(s);
+        return -1;
+    }
+    *slot = s;
+    return 0;
+}
+
+static void ref_slot_close(struct cs_slot *slot)
+{
+    if (!slot)
+        return;
+    free(slot->arena);
+    free(slot);
+}
+
+// ---- Run -----------------------------------------------------------------------------------
+
+static void *place_of(const struct cs_slot *slot, const struct cs_plan *plan, int value)
+{
+    return slot->arena + plan->memory.offset[value];
+}
+
+static const void *tensor_of(const struct cs_slot *slot, const struct cs_plan *plan, int value)
+{
+    const void *data = plan->graph->values[value].data;
+    return data ? data : place_of(slot, plan, value);
+}
+
+static void run_node(const struct cs_slot *slot, const struct cs_plan *plan,
+                     const struct cs_node *node)
+{
+    struct cs_ref_call call = {.graph = plan->graph, .node = node};
+    for (int i = 0; i < node->input_count; i++)
+        call.in[i] = node->inputs[i] < 0 ? NULL : tensor_of(slot, plan, node->inputs[i]);
+    for (int i = 0; i < node->output_count; i++)
+        call.out[i] = node->outputs[i] < 0 || plan->memory.offset[node->outputs[i]] == SIZE_MAX
+                          ? NULL
+                          : place_of(slot, plan, node->outputs[i]);
+    find_kernel(node->op)(&call);
+    int add = node->fusion.add;
+    if (add >= 0 || node->fusion.activation)
+        cs_ref_fusion(&call, add < 0 ? NULL : tensor_of(slot, plan, add),
+                      add < 0 ? NULL : &plan->graph->values[add].shape);
+}
+
+static int run_graph(const struct cs_slot *slot, const struct cs_plan *plan, struct cs_err *err)
+{
+    if (slot->bytes < plan->memory.arena_bytes)
+        return cs_fail(err, CS_EDEVICE, "the slot was opened for smaller plans");
+    omp_set_num_threads(plan->network->device->threads);
+    for (int n = 0; n < plan->graph->node_count; n++)
+        run_node(slot, plan, &plan->graph->nodes[n]);
+    return 0;
+}
+
+static size_t value_bytes(const struct cs_value *value)
+{
+    return (size_t)cs_shape_elements(&value->shape) * cs_type_bytes(value->type);
+}
+
+static int ref_run_tensors(struct cs_slot *slot, struct cs_plan *plan, const void *const *inputs,
+                           void *const *outputs, struct cs_err *err)
+{
+    const struct cs_graph *graph = plan->graph;
+    for (int i = 0; i < graph->input_count; i++)
+        memcpy(place_of(slot, plan, graph->inputs[i]), inputs[i],
+               value_bytes(&graph->values[graph->inputs[i]]));
+    if (run_graph(slot, plan, err) < 0)
+        return -1;
+    for (int i = 0; i < graph->output_count; i++)
+        memcpy(outputs[i], tensor_of(slot, plan, graph->outputs[i]),
+               value_bytes(&graph->values[graph->outputs[i]]));
+    return 0;
+}
+
+static int ref_run(struct cs_slot *slot, struct cs_plan *plan, struct cs_job *jobs, int n,
+                   struct cs_err *err)
+{
+    const struct cs_graph *graph = plan->graph;
+    const struct cs_shape *in = &graph->values[graph->inputs[0]].shape;
+    const struct cs_shape *out = &graph->values[graph->outputs[0]].shape;
+    if (graph->input_count != 1 || in->rank != 4 || out->rank != 4 || n > in->dim[0] ||
+        out->dim[0] != in->dim[0] || in->dim[1] > CS_JOB_MAX_CHANNELS)
+        return cs_fail(err, CS_EMODEL, "jobs need one input and one output of N,C,H,W");
+    int64_t plane = in->dim[2] * in->dim[3], item = in->dim[1] * plane;
+    float *source = place_of(slot, plan, graph->inputs[0]);
+    memset(source, 0, value_bytes(&graph->values[graph->inputs[0]]));
+    for (int i = 0; i < n; i++)
+        cs_job_prepare(&jobs[i], source + i * item, (int)in->dim[3], (int)in->dim[2],
+                       (int)in->dim[1], 1, in->dim[3], plane);
+    if (run_graph(slot, plan, err) < 0)
+        return -1;
+    int64_t out_plane = out->dim[2] * out->dim[3], out_item = out->dim[1] * out_plane;
+    const float *result = tensor_of(slot, plan, graph->outputs[0]);
+    for (int i = 0; i < n; i++)
+        cs_job_finish(&jobs[i], result + i * out_item, (int)out->dim[3], (int)out->dim[2],
+                      (int)out->dim[1], 1, out->dim[3], out_plane);
+    return 0;
+}
+
+const struct cs_backend cs_backend_ref = {
+    .name = "ref",
+    .device_open = ref_device_open,
+    .device_close = ref_device_close,
+    .device_text = ref_device_text,
+    .passes = CS_PASSES_FUSION,
+    .supports = ref_supports,
+    .network_open = ref_network_open,
+    .network_close = ref_network_close,
+    .plan_open = ref_plan_open,
+    .plan_close = ref_plan_close,
+    .plan_memory = ref_plan_memory,
+    .slot_open = ref_slot_open,
+    .slot_close = ref_slot_close,
+    .run = ref_run,
+    .run_tensors = ref_run_tensors,
+};
