@@ -3,12 +3,25 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/mem.h"
+
+// After a failed transfer: may it be tried again? A pipe is non-blocking where another process
+// that shares it has made it so.
+static bool try_again(int fd, short events)
+{
+    if (errno == EAGAIN) {
+        struct pollfd ready = {.fd = fd, .events = events};
+        poll(&ready, 1, -1);
+        return true;
+    }
+    return errno == EINTR;
+}
 
 ssize_t cs_read_full(int fd, void *data, size_t bytes, struct cs_err *err)
 {
@@ -17,7 +30,7 @@ ssize_t cs_read_full(int fd, void *data, size_t bytes, struct cs_err *err)
         ssize_t n = read(fd, (char *)data + done, bytes - done);
         if (n == 0)
             break;
-        if (n < 0 && errno == EINTR)
+        if (n < 0 && try_again(fd, POLLIN))
             continue;
         if (n < 0)
             return cs_fail_errno(err, CS_EIO, "read");
@@ -31,7 +44,7 @@ int cs_write_full(int fd, const void *data, size_t bytes, struct cs_err *err)
     size_t done = 0;
     while (done < bytes) {
         ssize_t n = write(fd, (const char *)data + done, bytes - done);
-        if (n < 0 && errno == EINTR)
+        if (n < 0 && try_again(fd, POLLOUT))
             continue;
         if (n < 0)
             return cs_fail_errno(err, CS_EIO, "write");
@@ -68,7 +81,8 @@ int cs_read_file(const char *path, size_t max_bytes, struct cs_buf *out, struct 
 int cs_make_parents(const char *path, struct cs_err *err)
 {
     char *copy = cs_xstrdup(path);
-    for (char *slash = strchr(copy + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
+    for (char *slash = *copy ? strchr(copy + 1, '/') : NULL; slash;
+         slash = strchr(slash + 1, '/')) {
         *slash = '\0';
         if (mkdir(copy, 0777) != 0 && errno != EEXIST) {
             cs_fail_errno(err, CS_EIO, "%s", copy);
@@ -84,10 +98,12 @@ int cs_make_parents(const char *path, struct cs_err *err)
 int cs_outfile_open(struct cs_outfile *out, const char *path, struct cs_err *err)
 {
     *out = (struct cs_outfile){0};
-    if (cs_make_parents(path, err) != 0)
-        return -1;
     const char *slash = strrchr(path, '/');
     const char *name = slash ? slash + 1 : path;
+    if (!*name)
+        return cs_fail(err, CS_EIO, "'%s' names no file", path);
+    if (cs_make_parents(path, err) != 0)
+        return -1;
     out->path = cs_xstrdup(path);
     out->temporary =
         cs_xasprintf("%.*s.%s.tmp-%ld", (int)(name - path), path, name, (long)getpid());

@@ -156,6 +156,8 @@ static int parse_line(struct cs_meta *meta, const char *line, const char *end, s
     char *key = cs_xstrndup(line, (size_t)(equals - line));
     set_take(meta, key, cs_buf_take(&value));
     free(key);
+    if (meta->count > CS_META_MAX_PAIRS)
+        return cs_fail(err, CS_ESTREAM, "metadata: more than %d keys", CS_META_MAX_PAIRS);
     return 0;
 }
 

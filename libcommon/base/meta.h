@@ -9,6 +9,8 @@
 #include "base/buf.h"
 #include "base/err.h"
 
+enum { CS_META_MAX_PAIRS = 4096 }; // in what comes from outside: keys are searched one by one
+
 // Zero-initialise; release with cs_meta_release.
 struct cs_meta {
     struct cs_meta_pair {
@@ -35,7 +37,7 @@ void cs_meta_release(struct cs_meta *meta);
 // The text form, appended to out.
 void cs_meta_write(const struct cs_meta *meta, struct cs_buf *out);
 // Adds the pairs of a text form. CS_ESTREAM: a line without "=", an empty key, a NUL byte, a bad
-// escape, or no newline at the end.
+// escape, no newline at the end, or more than CS_META_MAX_PAIRS.
 int cs_meta_parse(struct cs_meta *meta, const char *text, size_t len, struct cs_err *err);
 
 #endif
