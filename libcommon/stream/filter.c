@@ -102,6 +102,20 @@ static void work_on_item(struct run *run)
     log_failure(run);
 }
 
+static int finish_item(struct run *run, struct cs_err *err)
+{
+    const struct cs_filter *f = run->filter;
+    bool failed = cs_item_failed(&run->item);
+    if (!f->finished)
+        return 0;
+    int result = f->finished(&run->item, f->context, err);
+    if (!failed && cs_item_failed(&run->item)) {
+        run->failures++;
+        log_failure(run);
+    }
+    return result;
+}
+
 // Items until END (0) or an error of the stream (-1).
 static int pass_items(struct run *run, bool drains, struct cs_err *err)
 {
@@ -112,6 +126,8 @@ static int pass_items(struct run *run, bool drains, struct cs_err *err)
         if (result != 1)
             return result;
         work_on_item(run);
+        if (finish_item(run, err) != 0)
+            return -1;
         if (run->writer && cs_item_write(run->writer, &run->item, run->filter->keep, err) != 0)
             return -1;
     }

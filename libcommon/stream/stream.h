@@ -118,6 +118,9 @@ struct cs_filter {
     // Called once after HEAD was read: may read and add to it. May be NULL.
     int (*head)(struct cs_meta *head, void *context, struct cs_err *err);
     cs_item_fn *item;
+    // Called for every item when it is done here, failed ones too: for the last stage's record. May
+    // fail the item with cs_item_fail; -1 ends the stream. May be NULL.
+    cs_item_fn *finished;
     void *context;
     bool sink; // last stage: nothing is written to standard output
 };

@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: MIT
+#include "export/progress.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { BAR = 30 };
+static const double interval_bar = 0.1, interval_lines = 10; // seconds
+
+static double seconds(const struct cs_progress *p)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)(now.tv_sec - p->start.tv_sec) + (double)(now.tv_nsec - p->start.tv_nsec) / 1e9;
+}
+
+static void show(struct cs_progress *p, double now)
+{
+    char line[160], bar[BAR + 1];
+    int n = 0;
+    double rate = now > 0 ? (double)p->done / now : 0;
+    p->shown = now;
+    if (p->terminal && p->total > 0) {
+        int full = (int)(p->done >= p->total ? BAR : p->done * BAR / p->total);
+        memset(bar, '#', (size_t)full);
+        memset(bar + full, '.', (size_t)(BAR - full));
+        bar[BAR] = '\0';
+        n = snprintf(line, sizeof line, "[%s] ", bar);
+    }
+    n += snprintf(line + n, sizeof line - (size_t)n, "%lld", (long long)p->done);
+    if (p->total > 0)
+        n += snprintf(line + n, sizeof line - (size_t)n, "/%lld", (long long)p->total);
+    n += snprintf(line + n, sizeof line - (size_t)n, " images, %lld failed, %.1f/s",
+                  (long long)p->failed, rate);
+    if (p->total > p->done && rate > 0)
+        snprintf(line + n, sizeof line - (size_t)n, ", %.0f s left",
+                 (double)(p->total - p->done) / rate);
+    fprintf(stderr, p->terminal ? "\r%s\033[K" : "%s\n", line);
+    fflush(stderr);
+}
+
+void cs_progress_start(struct cs_progress *progress, int64_t total)
+{
+    *progress = (struct cs_progress){.total = total, .terminal = isatty(STDERR_FILENO)};
+    clock_gettime(CLOCK_MONOTONIC, &progress->start);
+}
+
+void cs_progress_item(struct cs_progress *progress, bool failed)
+{
+    double now = seconds(progress);
+    progress->done++;
+    progress->failed += failed;
+    if (now - progress->shown >= (progress->terminal ? interval_bar : interval_lines))
+        show(progress, now);
+}
+
+void cs_progress_end(struct cs_progress *progress)
+{
+    show(progress, seconds(progress));
+    if (progress->terminal)
+        fputc('\n', stderr);
+}
