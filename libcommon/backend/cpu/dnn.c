@@ -205,8 +205,9 @@ static int describe_conv(const struct cs_dnn_conv *conv, struct conv_descs *desc
     bool groups = conv->groups > 1;
     const int64_t *weights = groups ? grouped : grouped + 1;
     int rank = groups ? 5 : 4;
+    bool input_major = conv->transposed || conv->input_major;
     dnnl_format_tag_t plain =
-        conv->transposed ? (groups ? dnnl_giohw : dnnl_iohw) : (groups ? dnnl_goihw : dnnl_oihw);
+        input_major ? (groups ? dnnl_giohw : dnnl_iohw) : (groups ? dnnl_goihw : dnnl_oihw);
     if (init_desc(&descs->src, 4, src, dnnl_nhwc, err) != 0 ||
         init_desc(&descs->dst, 4, dst, dnnl_nhwc, err) != 0 ||
         init_desc(&descs->weights, rank, weights, dnnl_format_tag_any, err) != 0 ||

@@ -48,16 +48,21 @@ enum cs_binary {
     CS_BINARY_COUNT,
 };
 
+// One value a channel each.
+struct cs_affine {
+    const float *offset, *scale, *shift;
+};
+
 struct cs_kernels {
     const char *name;
 
     // sum[c] and square[c] (overwritten): sums over pixels of x and x * x, in double.
     void (*moments)(const float *src, int64_t pixels, int64_t channels, double *sum,
                     double *square);
-    // dst = x * scale[c] + shift[c] (+ add), below zero times slope (1: no activation).
-    // add may be NULL; dst may be src or add.
+    // dst = (x - offset[c]) * scale[c] + shift[c] (+ add), below zero times slope (1: no
+    // activation). add may be NULL; dst may be src or add.
     void (*affine)(float *dst, const float *src, const float *add, int64_t pixels, int64_t channels,
-                   const float *scale, const float *shift, float slope);
+                   const struct cs_affine *f, float slope);
     // dst[i] = maximum / weighted sum over taps of src[tap][i]; NaN wins the maximum.
     void (*max_of)(float *dst, const float *const *src, int taps, int64_t count);
     void (*sum_of)(float *dst, const float *const *src, const float *weight, int taps,

@@ -111,13 +111,13 @@ static void moments(const float *src, int64_t pixels, int64_t channels, double *
 enum slope { SLOPE_ONE, SLOPE_ZERO, SLOPE_OTHER }; // zero apart: 0 x infinity is not 0
 
 ALWAYS_INLINE void affine_pixels(float *dst, const float *src, const float *add, int64_t pixels,
-                                 int64_t channels, const float *scale, const float *shift,
-                                 float slope, enum slope kind, int adding)
+                                 int64_t channels, const struct cs_affine *f, float slope,
+                                 enum slope kind, int adding)
 {
     for (int64_t i = 0; i < pixels; i++) {
         int64_t c = 0;
         for (; c + WIDTH <= channels; c += WIDTH) {
-            vec y = LOAD(src + c) * LOAD(scale + c) + LOAD(shift + c);
+            vec y = (LOAD(src + c) - LOAD(f->offset + c)) * LOAD(f->scale + c) + LOAD(f->shift + c);
             if (adding)
                 y += LOAD(add + c);
             if (kind == SLOPE_ZERO)
@@ -127,7 +127,7 @@ ALWAYS_INLINE void affine_pixels(float *dst, const float *src, const float *add,
             STORE(dst + c, y);
         }
         for (; c < channels; c++) {
-            float y = src[c] * scale[c] + shift[c];
+            float y = (src[c] - f->offset[c]) * f->scale[c] + f->shift[c];
             if (adding)
                 y += add[c];
             dst[c] = y < 0 && kind != SLOPE_ONE ? (kind == SLOPE_ZERO ? 0 : y * slope) : y;
@@ -140,10 +140,9 @@ ALWAYS_INLINE void affine_pixels(float *dst, const float *src, const float *add,
 }
 
 static void affine_wide(float *dst, const float *src, const float *add, int64_t pixels,
-                        int64_t channels, const float *scale, const float *shift, float slope)
+                        int64_t channels, const struct cs_affine *f, float slope)
 {
-#define AFFINE(kind, adding)                                                                       \
-    affine_pixels(dst, src, add, pixels, channels, scale, shift, slope, kind, adding)
+#define AFFINE(kind, adding) affine_pixels(dst, src, add, pixels, channels, f, slope, kind, adding)
     if (slope == 1)
         add ? AFFINE(SLOPE_ONE, 1) : AFFINE(SLOPE_ONE, 0);
     else if (slope == 0)
@@ -154,22 +153,24 @@ static void affine_wide(float *dst, const float *src, const float *add, int64_t 
 }
 
 static void affine(float *dst, const float *src, const float *add, int64_t pixels, int64_t channels,
-                   const float *scale, const float *shift, float slope)
+                   const struct cs_affine *f, float slope)
 {
     if (channels >= WIDTH) {
-        affine_wide(dst, src, add, pixels, channels, scale, shift, slope);
+        affine_wide(dst, src, add, pixels, channels, f, slope);
         return;
     }
-    float wide_scale[MAX_WIDE], wide_shift[MAX_WIDE];
+    float offset[MAX_WIDE], scale[MAX_WIDE], shift[MAX_WIDE];
+    const struct cs_affine wide_f = {offset, scale, shift};
     int64_t wide = wide_of(channels), whole = pixels * channels / wide;
     for (int64_t j = 0; j < wide; j++) {
-        wide_scale[j] = scale[j % channels];
-        wide_shift[j] = shift[j % channels];
+        offset[j] = f->offset[j % channels];
+        scale[j] = f->scale[j % channels];
+        shift[j] = f->shift[j % channels];
     }
-    affine_wide(dst, src, add, whole, wide, wide_scale, wide_shift, slope);
+    affine_wide(dst, src, add, whole, wide, &wide_f, slope);
     int64_t done = whole * wide;
     affine_wide(dst + done, src + done, add ? add + done : NULL, pixels - done / channels, channels,
-                scale, shift, slope);
+                f, slope);
 }
 
 // ---- Gathers and rows --------------------------------------------------------------------

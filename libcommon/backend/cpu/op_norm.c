@@ -20,16 +20,35 @@ struct norm {
     bool adding;
     int64_t batch, pixels, channels, group_channels;
     int64_t chunk, chunks;      // pixels of a chunk; chunks of an image
-    const float *scale, *shift; // one a channel
+    const float *weight, *bias; // one a channel, or NULL
+    const float *given;         // offset, scale, shift where statistics are constants
     double epsilon;
     float slope;
-    // In scratch: per image, chunk and channel a sum and a square; then scale and shift.
+    // In scratch: per image, chunk and channel a sum and a square; behind them per image and
+    // channel offset, scale and shift.
     size_t sums_bytes;
 };
 
-// Scale and shift of one group of channels of one image from its chunks' sums.
-static void combine(const struct norm *norm, const double *sums, int64_t group, float *scale,
-                    float *shift)
+// The map from x to (x - mean) / sqrt(variance + epsilon) * weight + bias: the nearest float to the
+// mean is subtracted first, so that a large mean costs no digit, and what it lacks goes into the
+// shift. f: offset, scale, shift, `channels` apart.
+static void make_affine(const struct norm *norm, double mean, double variance, int64_t c, float *f)
+{
+    double weight = norm->weight ? (double)norm->weight[c] : 1;
+    double scale = weight / sqrt(variance + norm->epsilon);
+    double bias = norm->bias ? (double)norm->bias[c] : 0;
+    f[c] = (float)mean;
+    f[norm->channels + c] = (float)scale;
+    f[2 * norm->channels + c] = (float)(bias - (mean - (double)f[c]) * scale);
+}
+
+static struct cs_affine affine_at(const float *f, int64_t channels)
+{
+    return (struct cs_affine){f, f + channels, f + 2 * channels};
+}
+
+// One group of channels of one image from its chunks' sums.
+static void combine(const struct norm *norm, const double *sums, int64_t group, float *f)
 {
     int64_t first = group * norm->group_channels, last = first + norm->group_channels;
     double sum = 0, square = 0;
@@ -42,15 +61,8 @@ static void combine(const struct norm *norm, const double *sums, int64_t group, 
     }
     double count = (double)(norm->pixels * norm->group_channels);
     double mean = sum / count, variance = square / count - mean * mean;
-    double factor = 1 / sqrt((variance > 0   ? variance
-                              : variance < 0 ? 0
-                                             : variance) +
-                             norm->epsilon);
-    for (int64_t c = first; c < last; c++) {
-        double s = factor * (norm->scale ? (double)norm->scale[c] : 1);
-        scale[c] = (float)s;
-        shift[c] = (float)((norm->shift ? (double)norm->shift[c] : 0) - mean * s);
-    }
+    for (int64_t c = first; c < last; c++)
+        make_affine(norm, mean, variance < 0 ? 0 : variance, c, f);
 }
 
 static void chunk_range(const struct norm *norm, int64_t index, int64_t *image, int64_t *first,
@@ -71,7 +83,7 @@ static int run_norm(const struct cs_cpu_step *step, const struct cs_cpu_run *run
     const float *add = norm->adding ? cs_cpu_at(run, norm->add) : NULL;
     float *dst = cs_cpu_at(run, norm->dst);
     double *sums = (double *)(void *)run->scratch;
-    float *scales = (float *)(void *)(run->scratch + norm->sums_bytes);
+    float *affines = (float *)(void *)(run->scratch + norm->sums_bytes);
     int64_t channels = norm->channels, total = norm->batch * norm->chunks;
     int64_t groups = channels / norm->group_channels, image_floats = norm->pixels * channels;
 
@@ -89,17 +101,16 @@ static int run_norm(const struct cs_cpu_step *step, const struct cs_cpu_run *run
 #pragma omp for schedule(static)
         for (int64_t i = 0; i < norm->batch * groups; i++) {
             int64_t image = i / groups;
-            float *scale = scales + image * 2 * channels;
-            combine(norm, sums + image * norm->chunks * 2 * channels, i % groups, scale,
-                    scale + channels);
+            combine(norm, sums + image * norm->chunks * 2 * channels, i % groups,
+                    affines + image * 3 * channels);
         }
         for (int64_t i = end - 1; i >= begin; i--) { // each thread's own chunks, last first
             int64_t image, first, count;
             chunk_range(norm, i, &image, &first, &count);
-            const float *scale = scales + image * 2 * channels;
+            struct cs_affine f = affine_at(affines + image * 3 * channels, channels);
             int64_t at = image * image_floats + first * channels;
-            run->kernels->affine(dst + at, src + at, add ? add + at : NULL, count, channels, scale,
-                                 scale + channels, norm->slope);
+            run->kernels->affine(dst + at, src + at, add ? add + at : NULL, count, channels, &f,
+                                 norm->slope);
         }
     }
     return 0;
@@ -114,13 +125,14 @@ static int run_given(const struct cs_cpu_step *step, const struct cs_cpu_run *ru
     const float *add = norm->adding ? cs_cpu_at(run, norm->add) : NULL;
     float *dst = cs_cpu_at(run, norm->dst);
     int64_t total = norm->batch * norm->chunks;
+    const struct cs_affine f = affine_at(norm->given, norm->channels);
 #pragma omp parallel for schedule(static)
     for (int64_t i = 0; i < total; i++) {
         int64_t image, first, count;
         chunk_range(norm, i, &image, &first, &count);
         int64_t at = (image * norm->pixels + first) * norm->channels;
-        run->kernels->affine(dst + at, src + at, add ? add + at : NULL, count, norm->channels,
-                             norm->scale, norm->shift, norm->slope);
+        run->kernels->affine(dst + at, src + at, add ? add + at : NULL, count, norm->channels, &f,
+                             norm->slope);
     }
     return 0;
 }
@@ -166,8 +178,8 @@ static struct norm *new_norm(struct cs_plan *plan, const struct cs_node *node, b
     norm->chunk = CHUNK_FLOATS / norm->channels > 16 ? CHUNK_FLOATS / norm->channels : 16;
     norm->chunks = (norm->pixels + norm->chunk - 1) / norm->chunk;
     norm->epsilon = (double)cs_node_float(node, "epsilon", 1e-5F);
-    norm->scale = constant(plan->graph, node, 1);
-    norm->shift = constant(plan->graph, node, 2);
+    norm->weight = constant(plan->graph, node, 1);
+    norm->bias = constant(plan->graph, node, 2);
     cs_cpu_activation_of(&node->fusion, &activation);
     norm->adding = node->fusion.add >= 0 && can_add(plan, node);
     if (norm->adding)
@@ -185,9 +197,9 @@ static int build_statistics(struct cs_plan *plan, const struct cs_node *node, st
     struct norm *norm = new_norm(plan, node, &add_left, &left);
     if (strcmp(node->op, "GroupNormalization") == 0)
         norm->group_channels = norm->channels / cs_node_int(node, "num_groups", 1);
-    size_t per_image = 2 * (size_t)norm->channels;
-    norm->sums_bytes = (size_t)(norm->batch * norm->chunks) * per_image * sizeof(double);
-    cs_cpu_need_scratch(plan, norm->sums_bytes + (size_t)norm->batch * per_image * sizeof(float));
+    size_t values = (size_t)(norm->batch * norm->channels);
+    norm->sums_bytes = values * (size_t)norm->chunks * 2 * sizeof(double);
+    cs_cpu_need_scratch(plan, norm->sums_bytes + values * 3 * sizeof(float));
     cs_cpu_add_step(plan, node, run_norm, norm);
     return left ? cs_cpu_build_fusion(plan, node, add_left, err) : 0;
 }
@@ -197,14 +209,10 @@ static int build_batch_norm(struct cs_plan *plan, const struct cs_node *node, st
     bool add_left, left;
     struct norm *norm = new_norm(plan, node, &add_left, &left);
     const float *mean = constant(plan->graph, node, 3), *variance = constant(plan->graph, node, 4);
-    float *scale = cs_cpu_params(plan, 2 * (size_t)norm->channels * sizeof *scale);
-    for (int64_t c = 0; c < norm->channels; c++) {
-        double s = (double)norm->scale[c] / sqrt((double)variance[c] + norm->epsilon);
-        scale[c] = (float)s;
-        scale[norm->channels + c] = (float)((double)norm->shift[c] - (double)mean[c] * s);
-    }
-    norm->scale = scale;
-    norm->shift = scale + norm->channels;
+    float *given = cs_cpu_params(plan, 3 * (size_t)norm->channels * sizeof *given);
+    for (int64_t c = 0; c < norm->channels; c++)
+        make_affine(norm, (double)mean[c], (double)variance[c], c, given);
+    norm->given = given;
     cs_cpu_add_step(plan, node, run_given, norm);
     return left ? cs_cpu_build_fusion(plan, node, add_left, err) : 0;
 }
