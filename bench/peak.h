@@ -47,7 +47,9 @@ static double peak_gflops(void)
         {
 #pragma omp single
             threads = omp_get_num_threads();
-            float value = avx512 ? peak_avx512(rounds) : avx2 ? peak_avx2(rounds) : peak_sse2(rounds);
+            float value = avx512 ? peak_avx512(rounds)
+                          : avx2 ? peak_avx2(rounds)
+                                 : peak_sse2(rounds);
 #pragma omp critical
             sink += value;
         }
