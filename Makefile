@@ -10,7 +10,7 @@ LIB     := $(BUILD)/libcellstream.a
 ISA_avx512 = -O3 -mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma
 ISA_avx2   = -O3 -mavx2 -mfma
 
-TEST_SUPPORT := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/support/*.c))
+TEST_SUPPORT := $(BUILD)/tests/libsupport.a
 UNIT    := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/unit/test_*.c tests/ops/test_*.c))
 HELPERS := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/helpers/*.c bench/*.c))
 FUZZ    := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/fuzz/fuzz_*.c))
@@ -54,10 +54,14 @@ $(BUILD)/%.o: %.c
 $(UNIT): $(BUILD)/%: $(BUILD)/%.o $(TEST_SUPPORT) $(LIB)
 	$(CC) $(LDFLAGS) -o $@ $< $(TEST_SUPPORT) $(LIB) -lcheck -lsubunit -lrt $(LDLIBS)
 
-$(HELPERS): $(BUILD)/%: $(BUILD)/%.o $(LIB)
-	$(CC) $(LDFLAGS) -o $@ $< $(LIB) $(LDLIBS)
+$(HELPERS): $(BUILD)/%: $(BUILD)/%.o $(TEST_SUPPORT) $(LIB)
+	$(CC) $(LDFLAGS) -o $@ $< $(TEST_SUPPORT) $(LIB) $(LDLIBS)
 
-$(BUILD)/tests/%.o: CPPFLAGS += -Itests/support
+$(TEST_SUPPORT): $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/support/*.c))
+	@mkdir -p $(@D)
+	rm -f $@ && $(AR) rcs $@ $^
+
+$(BUILD)/tests/%.o $(BUILD)/bench/%.o: CPPFLAGS += -Itests/support
 
 # Fuzz targets: with clang's libFuzzer (FUZZER=1), else with a main that replays files.
 $(FUZZ): $(BUILD)/%: $(BUILD)/%.o $(if $(FUZZER),,$(BUILD)/tests/fuzz/standalone.o) $(LIB)

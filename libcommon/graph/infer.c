@@ -220,7 +220,7 @@ static int check_outputs(const struct cs_infer *at, bool folded)
     return 0;
 }
 
-static int infer_node(struct cs_infer *at, bool *folded)
+int cs_infer_node(struct cs_infer *at, bool *folded)
 {
     const struct cs_operator *op = cs_operator_find(at->node->op);
     *folded = false;
@@ -244,7 +244,7 @@ int cs_graph_infer(const struct cs_graph *graph, const struct cs_shape *input_sh
     for (int n = 0; n < concrete->node_count; n++) {
         struct cs_infer at = {concrete, &concrete->nodes[n], err};
         bool folded;
-        if (infer_node(&at, &folded) < 0)
+        if (cs_infer_node(&at, &folded) < 0)
             goto fail;
         if (!folded)
             concrete->nodes[kept++] = concrete->nodes[n];

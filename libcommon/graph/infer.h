@@ -41,6 +41,8 @@ void cs_infer_set(struct cs_infer *at, int i, enum cs_type type, const struct cs
 int cs_infer_same(struct cs_infer *at); // output 0 is like input 0
 // Input i, if given, must be a vector of `count` float32; `what` names it.
 int cs_infer_vector(struct cs_infer *at, int i, int64_t count, const char *what);
+// Type and shape of one node's outputs; *folded: they became constants and the node may go.
+int cs_infer_node(struct cs_infer *at, bool *folded);
 // Constant evaluation (fold.c): replaces the outputs by constants if every input is one.
 int cs_fold_node(struct cs_infer *at, const struct cs_operator *op, bool *folded);
 

@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: MIT
+// Fusions: a sum, and an activation, move into the node that makes what they read, so that a
+// backend can do them while the result is still in its hands.
+#include <float.h>
+#include <string.h>
+
+#include "graph/params.h"
+#include "graph/passes.h"
+
+static const char *const add_hosts[] = {"Conv", "BatchNormalization", "InstanceNormalization",
+                                        "GroupNormalization", NULL};
+static const char *const activation_hosts[] = {
+    "Conv", "ConvTranspose", "BatchNormalization", "InstanceNormalization", "GroupNormalization",
+    "Add",  "Sub",           "Mul",                "MatMul",                "Gemm", NULL};
+static const char *const activations[] = {"Relu", "LeakyRelu", "Clip",      "Sigmoid", "Tanh",
+                                          "Elu",  "HardSwish", "HardSigmoid", NULL};
+
+static bool same_tensor(const struct cs_value *a, const struct cs_value *b)
+{
+    return cs_shape_elements(&a->shape) >= 0 && cs_shape_equal(&a->shape, &b->shape) &&
+           a->type == b->type;
+}
+
+// Which input of an Add can take the other one in: it is read by the Add alone, and made after the
+// other one, since the node that makes it stays where it is. -1: none.
+static int host_input(const struct cs_graph *graph, const struct cs_node *node)
+{
+    for (int i = 0; i < 2; i++) {
+        const struct cs_node *host = cs_pass_sole_producer(graph, node, i);
+        const struct cs_value *mine = cs_node_input(graph, node, i);
+        const struct cs_value *other = cs_node_input(graph, node, 1 - i);
+        if (host && cs_node_is(host, add_hosts) && host->fusion.add < 0 &&
+            !host->fusion.activation && other->producer < mine->producer &&
+            same_tensor(mine, other))
+            return i;
+    }
+    return -1;
+}
+
+bool cs_fuse_add_match(const struct cs_graph *graph, const struct cs_node *node)
+{
+    return strcmp(node->op, "Add") == 0 && node->fusion.add < 0 && !node->fusion.activation &&
+           host_input(graph, node) >= 0;
+}
+
+int cs_fuse_add_apply(struct cs_graph *graph, struct cs_node *node, struct cs_err *err)
+{
+    (void)err;
+    int i = host_input(graph, node), other = node->inputs[1 - i];
+    struct cs_node *host = cs_pass_sole_producer(graph, node, i);
+    cs_pass_take_output(graph, host, node);
+    host->fusion.add = other;
+    graph->values[other].uses++;
+    return 0;
+}
+
+bool cs_fuse_activation_match(const struct cs_graph *graph, const struct cs_node *node)
+{
+    if (!cs_node_is(node, activations) || node->fusion.add >= 0 || node->fusion.activation)
+        return false;
+    const struct cs_node *host = cs_pass_sole_producer(graph, node, 0);
+    return host && cs_node_is(host, activation_hosts) && !host->fusion.activation;
+}
+
+int cs_fuse_activation_apply(struct cs_graph *graph, struct cs_node *node, struct cs_err *err)
+{
+    struct cs_node *host = cs_pass_sole_producer(graph, node, 0);
+    struct cs_fusion fusion = {.add = host->fusion.add, .activation = node->op};
+    // Defaults of ONNX: those of the activations that have parameters.
+    bool hard = strcmp(node->op, "HardSigmoid") == 0, elu = strcmp(node->op, "Elu") == 0;
+    fusion.alpha = cs_node_float(node, "alpha", hard ? 0.2f : elu ? 1 : 0.01f);
+    fusion.beta = cs_node_float(node, "beta", 0.5f);
+    if (strcmp(node->op, "Clip") == 0 &&
+        cs_node_clip(graph, node, &fusion.alpha, &fusion.beta, err) < 0)
+        return -1;
+    host->fusion = fusion;
+    cs_pass_take_output(graph, host, node);
+    return 0;
+}

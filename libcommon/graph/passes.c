@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: MIT
+// The table of passes, in order, and the loop that runs them.
+#include "graph/passes.h"
+
+#include <string.h>
+
+const struct cs_pass cs_passes[] = {
+    // Shared weights behind Identity become weights again, which the rest needs to see.
+    {"fold_constants", CS_PASSES_ALGEBRA, cs_fold_constants_match, cs_fold_constants_apply},
+    // Before everything that looks for neighbours.
+    {"remove_identity", CS_PASSES_ALGEBRA, cs_remove_identity_match, cs_remove_identity_apply},
+    {"fold_batchnorm", CS_PASSES_ALGEBRA, cs_fold_batchnorm_match, cs_fold_batchnorm_apply},
+    {"global_pool", CS_PASSES_ALGEBRA, cs_global_pool_match, cs_global_pool_apply},
+    // A fusion adds before it activates, so that the sum goes in first.
+    {"fuse_add", CS_PASSES_FUSION, cs_fuse_add_match, cs_fuse_add_apply},
+    {"fuse_activation", CS_PASSES_FUSION, cs_fuse_activation_match, cs_fuse_activation_apply},
+    {NULL, CS_PASSES_ALGEBRA, NULL, NULL},
+};
+
+int cs_pass_run(const struct cs_pass *pass, struct cs_graph *graph, int *count,
+                struct cs_err *err)
+{
+    *count = 0;
+    for (int n = 0; n < graph->node_count; n++) {
+        if (!pass->match(graph, &graph->nodes[n]))
+            continue;
+        if (pass->apply(graph, &graph->nodes[n], err) < 0)
+            return cs_err_context(err, "pass %s", pass->name);
+        ++*count;
+    }
+    return *count ? cs_graph_finish(graph, err) : 0;
+}
+
+int cs_graph_run_passes(struct cs_graph *graph, enum cs_pass_set set, struct cs_err *err)
+{
+    int count;
+    for (const struct cs_pass *pass = cs_passes; pass->name; pass++)
+        if (pass->set <= set && cs_pass_run(pass, graph, &count, err) < 0)
+            return -1;
+    return 0;
+}
+
+// ---- Help for the rewrites -----------------------------------------------------------------
+
+bool cs_node_is(const struct cs_node *node, const char *const *ops)
+{
+    for (; *ops; ops++)
+        if (strcmp(node->op, *ops) == 0)
+            return true;
+    return false;
+}
+
+struct cs_node *cs_pass_sole_producer(const struct cs_graph *graph, const struct cs_node *node,
+                                      int i)
+{
+    const struct cs_value *value = cs_node_input(graph, node, i);
+    if (!value || value->producer < 0 || value->uses != 1)
+        return NULL;
+    return &graph->nodes[value->producer];
+}
+
+void cs_pass_replace(struct cs_graph *graph, int from, int to)
+{
+    for (int n = 0; n < graph->node_count; n++) {
+        struct cs_node *node = &graph->nodes[n];
+        for (int i = 0; i < node->input_count; i++)
+            if (node->inputs[i] == from)
+                node->inputs[i] = to;
+        if (node->fusion.add == from)
+            node->fusion.add = to;
+    }
+    for (int i = 0; i < graph->output_count; i++)
+        if (graph->outputs[i] == from)
+            graph->outputs[i] = to;
+    graph->values[to].uses += graph->values[from].uses;
+    graph->values[from].uses = 0;
+}
+
+void cs_pass_drop(struct cs_graph *graph, struct cs_node *node)
+{
+    for (int i = 0; i < node->input_count; i++)
+        if (node->inputs[i] >= 0)
+            graph->values[node->inputs[i]].uses--;
+    if (node->fusion.add >= 0)
+        graph->values[node->fusion.add].uses--;
+    node->input_count = node->output_count = 0;
+    node->fusion.add = -1;
+    node->op = "dropped"; // matches nothing until cs_graph_finish removes it
+}
+
+void cs_pass_take_output(struct cs_graph *graph, struct cs_node *host, struct cs_node *node)
+{
+    int value = node->outputs[0];
+    graph->values[host->outputs[0]].producer = -1;
+    cs_pass_drop(graph, node);
+    host->outputs[0] = value;
+    graph->values[value].producer = (int)(host - graph->nodes);
+}

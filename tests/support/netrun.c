@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: MIT
+#include "netrun.h"
+
+int netrun_open(struct netrun *run, const char *path, const char *backend,
+                const struct cs_shape *input, int threads, struct cs_err *err)
+{
+    struct cs_device_options options = {.threads = threads};
+    *run = (struct netrun){.backend = cs_backend_find(backend)};
+    if (!run->backend)
+        return cs_fail(err, CS_EUSAGE, "no backend %s", backend);
+    if (cs_onnx_read(path, &run->graph, &run->file, err) < 0 ||
+        cs_graph_run_passes(&run->graph, CS_PASSES_ALGEBRA, err) < 0 ||
+        cs_graph_infer(&run->graph, input, &run->concrete, err) < 0 ||
+        cs_graph_run_passes(&run->concrete, run->backend->passes, err) < 0 ||
+        run->backend->device_open(&options, &run->device, err) < 0 ||
+        run->backend->network_open(run->device, &run->network, err) < 0 ||
+        run->backend->plan_open(run->network, &run->concrete, &run->plan, err) < 0 ||
+        run->backend->slot_open(run->network, &run->plan, 1, &run->slot, err) < 0) {
+        netrun_close(run);
+        return -1;
+    }
+    return 0;
+}
+
+int64_t netrun_output_elements(const struct netrun *run)
+{
+    return cs_shape_elements(&run->concrete.values[run->concrete.outputs[0]].shape);
+}
+
+int netrun_run(struct netrun *run, const float *input, float *output, struct cs_err *err)
+{
+    const void *inputs[] = {input};
+    void *outputs[] = {output};
+    return run->backend->run_tensors(run->slot, run->plan, inputs, outputs, err);
+}
+
+void netrun_close(struct netrun *run)
+{
+    if (run->backend) {
+        run->backend->slot_close(run->slot);
+        run->backend->plan_close(run->plan);
+        run->backend->network_close(run->network);
+        run->backend->device_close(run->device);
+    }
+    cs_graph_release(&run->concrete);
+    cs_graph_release(&run->graph);
+    cs_onnx_free(run->file);
+    *run = (struct netrun){0};
+}

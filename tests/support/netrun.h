@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: MIT
+// A whole network on one backend, for tests and benchmarks: from the model file to a dense output.
+#ifndef TESTS_SUPPORT_NETRUN_H
+#define TESTS_SUPPORT_NETRUN_H
+
+#include "backend/backend.h"
+#include "model/onnx.h"
+
+struct netrun {
+    const struct cs_backend *backend;
+    struct cs_onnx *file;
+    struct cs_graph graph, concrete;
+    struct cs_device *device;
+    struct cs_network *network;
+    struct cs_plan *plan;
+    struct cs_slot *slot;
+};
+// One plan for this input shape. On failure everything is released.
+int netrun_open(struct netrun *run, const char *path, const char *backend,
+                const struct cs_shape *input, int threads, struct cs_err *err);
+int64_t netrun_output_elements(const struct netrun *run);
+int netrun_run(struct netrun *run, const float *input, float *output, struct cs_err *err);
+void netrun_close(struct netrun *run);
+
+#endif
