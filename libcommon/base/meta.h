@@ -15,7 +15,7 @@ enum { CS_META_MAX_PAIRS = 4096 }; // in what comes from outside: keys are searc
 struct cs_meta {
     struct cs_meta_pair {
         char *key, *value; // owned
-    } *pairs;
+    } * pairs;
     int count;
 };
 

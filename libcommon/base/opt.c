@@ -81,8 +81,7 @@ static int choice_index(const struct cs_opt *o, const char *text, const char *wh
     return cs_fail(err, CS_EUSAGE, "%s: '%s' is none of %s", what, text, o->choices);
 }
 
-static int set_value(const struct cs_opt *o, const char *text, const char *what,
-                     struct cs_err *err)
+static int set_value(const struct cs_opt *o, const char *text, const char *what, struct cs_err *err)
 {
     switch (o->kind) {
     case CS_OPT_FLAG:
@@ -182,8 +181,7 @@ static bool is_common(const struct cs_opt *o)
     return o >= common && o < common + sizeof common / sizeof *common;
 }
 
-int cs_opt_parse(const struct cs_tool *tool, int argc, char **argv, int *first,
-                 struct cs_err *err)
+int cs_opt_parse(const struct cs_tool *tool, int argc, char **argv, int *first, struct cs_err *err)
 {
     struct parser p = {.shorts = ":"};
     int quiet = 0, verbose = 0;

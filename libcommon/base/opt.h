@@ -41,9 +41,9 @@ struct cs_opt {
 };
 
 struct cs_tool {
-    const char *name;      // "cs-load"
-    const char *synopsis;  // "[OPTION]... FILE|DIR..."
-    const char *summary;   // one line
+    const char *name;     // "cs-load"
+    const char *synopsis; // "[OPTION]... FILE|DIR..."
+    const char *summary;  // one line
     const struct cs_opt *options;
 };
 
@@ -51,8 +51,7 @@ struct cs_tool {
 // help, version and the table print to standard output and the process is done: returns 1.
 // Returns 0 with *first = index of the first operand, or -1 with CS_EUSAGE.
 // Initialises the log (name, verbosity).
-int cs_opt_parse(const struct cs_tool *tool, int argc, char **argv, int *first,
-                 struct cs_err *err);
+int cs_opt_parse(const struct cs_tool *tool, int argc, char **argv, int *first, struct cs_err *err);
 
 // "name=value name=value" of all options with shapes_result, in table order, defaults included:
 // equal text means equal parameters.
