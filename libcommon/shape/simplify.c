@@ -176,8 +176,19 @@ static int32_t least(int32_t a, int32_t b, int32_t c)
     return m < c ? m : c;
 }
 
-// No vertex but i and its neighbours in the closed triangle. Vertices of other rings may lie where
-// a neighbour lies (rings may touch), but not where i lies: that point must stay.
+// Vertex j, not one of i and its neighbours a and c, stands in the way of removing i. Other rings
+// may touch at a or c, but must not have the edge from a to c themselves; where they touch at i, i
+// stays.
+static bool is_in_the_way(const struct simplifier *s, uint32_t j, struct cs_point a,
+                          struct cs_point b, struct cs_point c)
+{
+    const struct node *n = &s->nodes[j];
+    if (same(n->at, a))
+        return same(s->nodes[n->prev].at, c) || same(s->nodes[n->next].at, c);
+    return !same(n->at, c) && in_triangle(n->at, a, b, c);
+}
+
+// No vertex stands in the way in the cells that the triangle of i and its neighbours covers.
 static bool triangle_is_empty(const struct simplifier *s, uint32_t i)
 {
     const struct node *n = &s->nodes[i];
@@ -188,12 +199,9 @@ static bool triangle_is_empty(const struct simplifier *s, uint32_t i)
     size_t width = (size_t)(cell_at(s, x_high, y_low) - from);
     for (; from <= to; from += s->columns)
         for (const uint32_t *cell = from; cell <= from + width; cell++)
-            for (uint32_t j = *cell; j != NONE; j = s->nodes[j].cell_next) {
-                struct cs_point p = s->nodes[j].at;
-                if (j != i && j != n->prev && j != n->next && !same(p, a) && !same(p, c) &&
-                    in_triangle(p, a, b, c))
+            for (uint32_t j = *cell; j != NONE; j = s->nodes[j].cell_next)
+                if (j != i && j != n->prev && j != n->next && is_in_the_way(s, j, a, b, c))
                     return false;
-            }
     return true;
 }
 
@@ -249,11 +257,10 @@ static void load_ring(struct simplifier *s, const struct cs_contours *c, const s
 }
 
 // What is left of the object's rings goes behind the points written so far.
-static void store_rings(struct simplifier *s, struct cs_contours *c, struct cs_ring *rings,
-                        size_t count, struct cs_point *points, size_t *used)
+static void store_rings(const struct simplifier *s, struct cs_ring *rings, size_t count,
+                        struct cs_point *points, size_t *used)
 {
     uint32_t i = 0;
-    (void)c;
     for (size_t r = 0; r < count; r++) {
         uint32_t end = i + rings[r].count;
         rings[r].first = *used;
@@ -284,7 +291,7 @@ static void simplify_object(struct simplifier *s, struct cs_contours *c, struct 
             triangle_is_empty(s, i))
             remove_node(s, i);
     }
-    store_rings(s, c, rings, count, points, used);
+    store_rings(s, rings, count, points, used);
 }
 
 static size_t object_rings(const struct cs_contours *c, uint32_t object, size_t *first)

@@ -8,7 +8,8 @@
 // Leave out vertices of each object's rings, those that form the smallest triangles first, as long
 // as
 // - every vertex left out lies at most tolerance_px from the edge that replaces it,
-// - the triangle of a vertex and its neighbours holds no other vertex of the object,
+// - the triangle of a vertex and its neighbours holds no other vertex of the object, nor does the
+//   edge that replaces it exist already (between two points where rings touch),
 // - a ring keeps 4 vertices.
 // The second rule keeps rings from crossing themselves or each other: an edge can only come into
 // the triangle with a vertex. Points where rings touch stay. CS_ENOMEM leaves contours as they are.
