@@ -144,7 +144,8 @@ void cs_graph_dump(const struct cs_graph *graph, struct cs_buf *out);
 int cs_graph_infer(const struct cs_graph *graph, const struct cs_shape *input_shapes,
                    struct cs_graph *concrete, struct cs_err *err);
 
-// What tiling may do to the network, derived from its operators (graph/receptive.c).
+// What tiling may do to the network, derived from its operators (graph/reach.c). Unknown sizes of
+// the inputs are guessed: the answer is that for large planes. Names are borrowed from the graph.
 struct cs_reach {
     bool tile_safe;         // no whole-image statistics
     const char *unsafe_op;  // the operator that makes it unsafe
@@ -156,8 +157,9 @@ int cs_graph_reach(const struct cs_graph *graph, struct cs_reach *reach, struct 
 
 // ---- Passes ------------------------------------------------------------------------------
 
-// A rewrite of a concrete graph that keeps its results. The table of passes and the reasons for
-// their order are in graph/passes.c.
+// Rewrites that keep a graph's results. The table of passes and the reasons for their order are in
+// graph/passes.c. Run CS_PASSES_ALGEBRA on the graph as built, once: weights that it folds are then
+// shared by every concrete graph. Passes that need shapes match on concrete graphs only.
 enum cs_pass_set {
     CS_PASSES_ALGEBRA, // constants, identities, BatchNormalization into Conv: for any backend
     CS_PASSES_FUSION,  // also node fusions (cs_fusion): for backends that run them
