@@ -179,6 +179,13 @@ struct cs_memory_plan {
 int cs_memory_plan_make(const struct cs_graph *graph,
                         size_t (*size_of)(const struct cs_graph *, int value, void *context),
                         void *context, struct cs_memory_plan *plan, struct cs_err *err);
+// The same with values that share memory: value v lies where share[v] lies (itself for most), which
+// must be as large and come first. For nodes that may write over what they read.
+int cs_memory_plan_make_shared(const struct cs_graph *graph,
+                               size_t (*size_of)(const struct cs_graph *, int value,
+                                                 void *context),
+                               void *context, const int *share, struct cs_memory_plan *plan,
+                               struct cs_err *err);
 void cs_memory_plan_release(struct cs_memory_plan *plan);
 
 #endif

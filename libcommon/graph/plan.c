@@ -108,9 +108,24 @@ static int place_all(struct life *lives, int count, size_t *arena_bytes, struct 
     return 0;
 }
 
+static int root_of(const int *share, int value)
+{
+    while (share && share[value] != value)
+        value = share[value];
+    return value;
+}
+
 int cs_memory_plan_make(const struct cs_graph *graph,
                         size_t (*size_of)(const struct cs_graph *, int value, void *context),
                         void *context, struct cs_memory_plan *plan, struct cs_err *err)
+{
+    return cs_memory_plan_make_shared(graph, size_of, context, NULL, plan, err);
+}
+
+int cs_memory_plan_make_shared(const struct cs_graph *graph,
+                               size_t (*size_of)(const struct cs_graph *, int value, void *context),
+                               void *context, const int *share, struct cs_memory_plan *plan,
+                               struct cs_err *err)
 {
     struct life *lives = lifetimes(graph);
     int count = 0;
@@ -118,6 +133,14 @@ int cs_memory_plan_make(const struct cs_graph *graph,
         .offset = cs_xcalloc((size_t)graph->value_count, sizeof *plan->offset),
         .bytes = cs_xcalloc((size_t)graph->value_count, sizeof *plan->bytes),
     };
+    for (int v = 0; v < graph->value_count; v++) { // a shared place lives as long as all in it
+        int root = root_of(share, v);
+        if (root == v || lives[v].first < 0)
+            continue;
+        touch(&lives[root], lives[v].first);
+        touch(&lives[root], lives[v].last);
+        lives[v].first = -1;
+    }
     for (int v = 0; v < graph->value_count; v++) {
         plan->offset[v] = SIZE_MAX;
         if (lives[v].first < 0 || graph->values[v].data || graph->values[v].type == CS_TYPE_NONE)
@@ -133,6 +156,10 @@ int cs_memory_plan_make(const struct cs_graph *graph,
     int result = place_all(lives, count, &plan->arena_bytes, err);
     for (int i = 0; result == 0 && i < count; i++)
         plan->offset[lives[i].value] = lives[i].offset;
+    for (int v = 0; result == 0 && v < graph->value_count; v++) {
+        plan->offset[v] = plan->offset[root_of(share, v)];
+        plan->bytes[v] = plan->bytes[root_of(share, v)];
+    }
     free(lives);
     if (result < 0)
         cs_memory_plan_release(plan);

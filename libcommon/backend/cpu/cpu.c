@@ -130,7 +130,7 @@ const float *cs_cpu_pack_weights(struct cs_network *network, const struct cs_dnn
 
 // ---- Plan --------------------------------------------------------------------------------
 
-static const struct cs_cpu_op *find_op(const char *name)
+const struct cs_cpu_op *cs_cpu_op_find(const char *name)
 {
     for (size_t t = 0; t < sizeof tables / sizeof *tables; t++)
         for (const struct cs_cpu_op *op = tables[t]; op->name; op++)
@@ -142,7 +142,7 @@ static const struct cs_cpu_op *find_op(const char *name)
 static bool supports(const struct cs_graph *graph, const struct cs_node *node, char *why,
                      size_t why_size)
 {
-    const struct cs_cpu_op *op = find_op(node->op);
+    const struct cs_cpu_op *op = cs_cpu_op_find(node->op);
     if (!op) {
         snprintf(why, why_size, "operator not supported");
         return false;
@@ -232,7 +232,7 @@ static int build_node(struct cs_plan *plan, const struct cs_node *node, struct c
     char why[160];
     if (!supports(plan->graph, node, why, sizeof why))
         return cs_fail(err, CS_EMODEL, "node %s (%s): %s", node->name, node->op, why);
-    const struct cs_cpu_op *op = find_op(node->op);
+    const struct cs_cpu_op *op = cs_cpu_op_find(node->op);
     if (op->build(plan, node, err) != 0 ||
         (!op->fuses && cs_cpu_build_fusion(plan, node, true, err) != 0))
         return cs_err_context(err, "node %s (%s)", node->name, node->op);
@@ -246,7 +246,9 @@ static int plan_open(struct cs_network *network, const struct cs_graph *graph,
     made->network = network;
     made->graph = graph;
     omp_set_num_threads(network->device->threads); // oneDNN shares work out when it plans
-    int result = cs_memory_plan_make(graph, value_bytes, NULL, &made->memory, err);
+    int *share = cs_cpu_share(graph);
+    int result = cs_memory_plan_make_shared(graph, value_bytes, NULL, share, &made->memory, err);
+    free(share);
     for (int i = 0; result == 0 && i < graph->node_count; i++)
         result = build_node(made, &graph->nodes[i], err);
     if (result != 0) {

@@ -112,6 +112,14 @@ int cs_cpu_build_fusion(struct cs_plan *plan, const struct cs_node *node, bool w
 // A step that adds a value, broadcast, to the node's output.
 void cs_cpu_build_add(struct cs_plan *plan, const struct cs_node *node, int value);
 
+// What the kernels of an operator may write over (share.c).
+enum cs_cpu_overwrites {
+    CS_CPU_OVERWRITES_NOTHING,
+    CS_CPU_OVERWRITES_INPUT,  // input 0
+    CS_CPU_OVERWRITES_EITHER, // input 0 or 1
+    CS_CPU_OVERWRITES_ADDEND, // the fused addition's operand
+};
+
 // An operator: whether a node of it can run, and its steps.
 struct cs_cpu_op {
     const char *name;
@@ -119,7 +127,11 @@ struct cs_cpu_op {
     bool (*supports)(const struct cs_graph *graph, const struct cs_node *node, char *why,
                      size_t why_size); // NULL: whenever the types are right
     bool fuses;                        // the build looks at node->fusion itself
+    enum cs_cpu_overwrites overwrites;
 };
+const struct cs_cpu_op *cs_cpu_op_find(const char *name); // NULL: not supported
+// For every value the one whose memory it uses. Caller frees with free().
+int *cs_cpu_share(const struct cs_graph *graph);
 // One table a file, ended by a NULL name; cpu.c lists them.
 extern const struct cs_cpu_op cs_cpu_conv_ops[], cs_cpu_norm_ops[], cs_cpu_pool_ops[],
     cs_cpu_element_ops[], cs_cpu_move_ops[], cs_cpu_reduce_ops[], cs_cpu_resize_ops[],

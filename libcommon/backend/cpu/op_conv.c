@@ -153,7 +153,7 @@ static bool supports(const struct cs_graph *graph, const struct cs_node *node, c
 }
 
 const struct cs_cpu_op cs_cpu_conv_ops[] = {
-    {"Conv", build_conv, supports, true},
-    {"ConvTranspose", build_conv, supports, true},
+    {"Conv", build_conv, supports, true, CS_CPU_OVERWRITES_ADDEND},
+    {"ConvTranspose", build_conv, supports, true, CS_CPU_OVERWRITES_NOTHING},
     {0},
 };

@@ -228,11 +228,11 @@ static bool unary_supports(const struct cs_graph *graph, const struct cs_node *n
 
 #define UNARY(name)                                                                                \
     {                                                                                              \
-        name, build_unary, unary_supports, false                                                   \
+        name, build_unary, unary_supports, false, CS_CPU_OVERWRITES_INPUT                          \
     }
 #define BINARY(name)                                                                               \
     {                                                                                              \
-        name, build_binary, NULL, true                                                             \
+        name, build_binary, NULL, true, CS_CPU_OVERWRITES_EITHER                                   \
     }
 
 const struct cs_cpu_op cs_cpu_element_ops[] = {

@@ -138,7 +138,7 @@ static bool supports(const struct cs_graph *graph, const struct cs_node *node, c
 }
 
 const struct cs_cpu_op cs_cpu_matmul_ops[] = {
-    {"MatMul", build_matmul, supports, false},
-    {"Gemm", build_matmul, supports, false},
+    {"MatMul", build_matmul, supports, false, CS_CPU_OVERWRITES_NOTHING},
+    {"Gemm", build_matmul, supports, false, CS_CPU_OVERWRITES_NOTHING},
     {0},
 };

@@ -245,8 +245,8 @@ static bool supports(const struct cs_graph *graph, const struct cs_node *node, c
 }
 
 const struct cs_cpu_op cs_cpu_norm_ops[] = {
-    {"InstanceNormalization", build_statistics, supports, true},
-    {"GroupNormalization", build_statistics, supports, true},
-    {"BatchNormalization", build_batch_norm, supports, true},
+    {"InstanceNormalization", build_statistics, supports, true, CS_CPU_OVERWRITES_INPUT},
+    {"GroupNormalization", build_statistics, supports, true, CS_CPU_OVERWRITES_INPUT},
+    {"BatchNormalization", build_batch_norm, supports, true, CS_CPU_OVERWRITES_INPUT},
     {0},
 };

@@ -114,7 +114,7 @@ static bool supports(const struct cs_graph *graph, const struct cs_node *node, c
 }
 
 const struct cs_cpu_op cs_cpu_pool_ops[] = {
-    {"MaxPool", build_pool, supports, false},
-    {"AveragePool", build_pool, supports, false},
+    {"MaxPool", build_pool, supports, false, CS_CPU_OVERWRITES_NOTHING},
+    {"AveragePool", build_pool, supports, false, CS_CPU_OVERWRITES_NOTHING},
     {0},
 };

@@ -219,7 +219,7 @@ static int build_reduce(struct cs_plan *plan, const struct cs_node *node, struct
 static int build_global(struct cs_plan *plan, const struct cs_node *node, struct cs_err *err)
 {
     (void)err;
-    const bool axes[CS_MAX_RANK] = {false, false, true, true};
+    const bool axes[CS_MAX_RANK] = {false, false, true, true, CS_CPU_OVERWRITES_NOTHING};
     return build(plan, node, strcmp(node->op, "GlobalMaxPool") == 0 ? MAX : MEAN, axes);
 }
 
@@ -297,13 +297,13 @@ static bool global_supports(const struct cs_graph *graph, const struct cs_node *
 }
 
 const struct cs_cpu_op cs_cpu_reduce_ops[] = {
-    {"ReduceMean", build_reduce, NULL, false},
-    {"ReduceSum", build_reduce, NULL, false},
-    {"ReduceMax", build_reduce, NULL, false},
-    {"ReduceMin", build_reduce, NULL, false},
-    {"ReduceL2", build_reduce, NULL, false},
-    {"GlobalAveragePool", build_global, global_supports, false},
-    {"GlobalMaxPool", build_global, global_supports, false},
-    {"Softmax", build_softmax, softmax_supports, false},
+    {"ReduceMean", build_reduce, NULL, false, CS_CPU_OVERWRITES_NOTHING},
+    {"ReduceSum", build_reduce, NULL, false, CS_CPU_OVERWRITES_NOTHING},
+    {"ReduceMax", build_reduce, NULL, false, CS_CPU_OVERWRITES_NOTHING},
+    {"ReduceMin", build_reduce, NULL, false, CS_CPU_OVERWRITES_NOTHING},
+    {"ReduceL2", build_reduce, NULL, false, CS_CPU_OVERWRITES_NOTHING},
+    {"GlobalAveragePool", build_global, global_supports, false, CS_CPU_OVERWRITES_NOTHING},
+    {"GlobalMaxPool", build_global, global_supports, false, CS_CPU_OVERWRITES_NOTHING},
+    {"Softmax", build_softmax, softmax_supports, false, CS_CPU_OVERWRITES_INPUT},
     {0},
 };

@@ -156,7 +156,7 @@ static bool supports(const struct cs_graph *graph, const struct cs_node *node, c
 }
 
 const struct cs_cpu_op cs_cpu_resize_ops[] = {
-    {"Resize", build_resize, supports, true},
-    {"Upsample", build_resize, supports, true},
+    {"Resize", build_resize, supports, true, CS_CPU_OVERWRITES_NOTHING},
+    {"Upsample", build_resize, supports, true, CS_CPU_OVERWRITES_NOTHING},
     {0},
 };
