@@ -24,7 +24,7 @@ static const char suffix[] = ".manifest.jsonl";
 // One line of a manifest.
 struct entry {
     const char *image; // the input as the user named it
-    uint64_t plane;    // which item of the input: hash of its series, t, z and channels
+    const char *name;  // of the outputs: one input may give several items
     bool failed;
     int64_t items;           // that the input gives; 0 where not said
     int64_t bytes, mtime_ns; // of the input; -1 where not said
@@ -63,29 +63,19 @@ static int list_segments(struct cs_resume *r, struct cs_err *err)
     return status;
 }
 
-static uint64_t hash_plane(const struct cs_json *plane)
-{
-    uint64_t hash = 0;
-    for (const struct cs_json *p = plane ? plane->child : NULL; p; p = p->next) {
-        const char *text = cs_json_text(p);
-        hash = hash * 31 + cs_xxh3(p->name ? p->name : "", p->name ? strlen(p->name) : 0);
-        hash = hash * 31 + (text ? cs_xxh3(text, strlen(text)) : hash_plane(p));
-    }
-    return hash;
-}
-
 static int fill_entry(struct cs_resume *r, struct entry *e, const struct cs_json *line,
                       struct cs_err *err)
 {
     const struct cs_json *input = cs_json_get(line, "input");
     const char *image = cs_json_text(cs_json_get(line, "image"));
     const char *status = cs_json_text(cs_json_get(line, "status"));
+    const char *name = cs_json_text(cs_json_get(line, "name"));
     const char *xxh3 = cs_json_text(cs_json_get(input, "xxh3"));
     if (!image || !status)
         return cs_fail(err, CS_EINPUT, "no line of a manifest");
     e->image = cs_arena_strdup(&r->arena, image);
     e->xxh3 = xxh3 ? cs_arena_strdup(&r->arena, xxh3) : NULL;
-    e->plane = hash_plane(cs_json_get(line, "plane"));
+    e->name = cs_arena_strdup(&r->arena, name ? name : "");
     e->failed = strcmp(status, "ok") != 0 && strcmp(status, "empty") != 0;
     e->items = cs_json_int(cs_json_get(line, "items"), 0);
     e->bytes = cs_json_int(cs_json_get(input, "bytes"), -1);
@@ -140,13 +130,11 @@ static int read_segment(struct cs_resume *r, int segment, struct cs_err *err)
     return status;
 }
 
-static int by_image_and_plane(const void *a, const void *b)
+static int by_image_and_name(const void *a, const void *b)
 {
     const struct entry *left = a, *right = b;
     int order = strcmp(left->image, right->image);
-    if (order)
-        return order;
-    return left->plane < right->plane ? -1 : left->plane > right->plane;
+    return order ? order : strcmp(left->name, right->name);
 }
 
 int cs_resume_open(struct cs_resume **resume, const char *out,
@@ -164,7 +152,7 @@ int cs_resume_open(struct cs_resume **resume, const char *out,
         return -1;
     }
     if (r->count)
-        qsort(r->entries, r->count, sizeof *r->entries, by_image_and_plane);
+        qsort(r->entries, r->count, sizeof *r->entries, by_image_and_name);
     *resume = r;
     return 0;
 }
@@ -268,22 +256,22 @@ bool cs_resume_done(const struct cs_resume *r, const char *path)
 {
     struct input input = {.path = path};
     size_t i = find_first(r, path);
-    int64_t planes = 0, items = 1;
+    int64_t good_items = 0, items = 1;
     if (i == r->count || strcmp(r->entries[i].image, path) != 0 || stat(path, &input.st) != 0)
         return false;
     while (i < r->count && strcmp(r->entries[i].image, path) == 0) {
-        // Several runs may have left a line for the same plane: one good line is enough.
-        uint64_t plane = r->entries[i].plane;
+        // Several runs may have left a line for the same item: one good line is enough.
+        const char *name = r->entries[i].name;
         bool good = false;
-        for (;
-             i < r->count && strcmp(r->entries[i].image, path) == 0 && r->entries[i].plane == plane;
+        for (; i < r->count && strcmp(r->entries[i].image, path) == 0 &&
+               strcmp(r->entries[i].name, name) == 0;
              i++) {
             if (good || !entry_good(r, &r->entries[i], &input))
                 continue;
             good = true;
             items = r->entries[i].items > items ? r->entries[i].items : items;
         }
-        planes += good;
+        good_items += good;
     }
-    return planes >= items;
+    return good_items >= items;
 }

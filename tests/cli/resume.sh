@@ -14,8 +14,8 @@ printf 12345 >o/a.tif
 {
     echo "{\"image\":\"a.png\",\"status\":\"ok\",$input,$output}"
     echo "{\"image\":\"b.png\",\"status\":\"failed\",$input,\"outputs\":[]}"
-    echo "{\"image\":\"c.png\",\"status\":\"empty\",\"items\":2,\"plane\":{\"t\":0},$input}"
-    printf "{\"image\":\"c.png\",\"status\":\"empty\",\"items\":2,\"plane\":{\"t\":1}"
+    echo "{\"image\":\"c.png\",\"status\":\"empty\",\"items\":2,\"name\":\"c.t0\",$input}"
+    printf "{\"image\":\"c.png\",\"status\":\"empty\",\"items\":2,\"name\":\"c.t1\""
 } >o/.cs/0003.manifest.jsonl
 
 states() # EXPECTED [OPTION]...
@@ -30,7 +30,7 @@ states() # EXPECTED [OPTION]...
 states 'done done todo'
 states 'done todo todo' --retry-failed
 # The second item of c, from another run.
-echo "{\"image\":\"c.png\",\"status\":\"empty\",\"items\":2,\"plane\":{\"t\":1},$input}" \
+echo "{\"image\":\"c.png\",\"status\":\"empty\",\"items\":2,\"name\":\"c.t1\",$input}" \
     >o/.cs/0004.manifest.jsonl
 states 'done done done'
 expect 3 cs-load --resume o a.png b.png c.png
