@@ -49,7 +49,7 @@ static void print_text(const char *text)
         else if (*text == '\t')
             fputs("\\t", stdout);
         else
-            putchar((unsigned char)*text < ' ' ? '?' : *text);
+            putchar((unsigned char)*text < ' ' || *text == 127 ? '?' : *text);
     }
 }
 
@@ -252,6 +252,10 @@ static int view(int fd, int *status, struct cs_err *err)
     struct cs_reader *reader = NULL;
     if (stats && item >= 0)
         return cs_fail(err, CS_EUSAGE, "--stats and --item exclude each other");
+    if (!input) {
+        cs_drain_install(); // a drain comes from upstream, as END: live until then
+        signal(SIGPIPE, SIG_DFL);
+    }
     int result = cs_reader_open(&reader, fd, input ? input : "standard input",
                                 (enum cs_transport)transport, err);
     if (result == 0) {
