@@ -6,6 +6,7 @@
 #include <zlib.h>
 
 #include "stream/frame.h"
+#include "suite.h"
 
 static struct cs_frame_header band(void)
 {
@@ -197,9 +198,5 @@ int main(void)
     tcase_add_test(limits, limits_version);
     suite_add_tcase(suite, core);
     suite_add_tcase(suite, limits);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return suite_run(suite);
 }

@@ -18,6 +18,7 @@
 #include "planes.h"
 #include "stream/shm.h"
 #include "stream/stream.h"
+#include "suite.h"
 
 // ---- The ring ------------------------------------------------------------------------------
 
@@ -554,9 +555,5 @@ int main(void)
     tcase_add_test(limits, limits_unattached_frame);
     suite_add_tcase(suite, core);
     suite_add_tcase(suite, limits);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return suite_run(suite);
 }

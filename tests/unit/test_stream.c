@@ -8,12 +8,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "base/buf.h"
 #include "base/hash.h"
 #include "base/io.h"
 #include "stream/stream.h"
+#include "suite.h"
 
 // ---- A stream from a thread ----------------------------------------------------------------
 
@@ -622,6 +624,31 @@ START_TEST(limits_closed_output)
 }
 END_TEST
 
+// A disk that fills up at any byte: the write that meets it fails, and so do all later ones.
+START_TEST(limits_full_anywhere)
+{
+    struct cs_buf bytes = {0};
+    struct rlimit limit;
+    written(&bytes);
+    signal(SIGXFSZ, SIG_IGN);
+    getrlimit(RLIMIT_FSIZE, &limit);
+    for (size_t len = 0; len < bytes.len; len += 1 + len % 7) {
+        struct source s = {.fd = memfd_create("test", 0), .items = 5, .width = 5, .height = 4};
+        int fd = dup(s.fd);
+        limit.rlim_cur = len;
+        ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
+        run_source(&s);
+        limit.rlim_cur = limit.rlim_max;
+        ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
+        ck_assert_int_eq(s.err.code, CS_EIO);
+        ck_assert_str_eq(s.err.text, "standard output: File too large");
+        ck_assert_int_eq(lseek(fd, 0, SEEK_END), (off_t)len);
+        close(fd);
+    }
+    cs_buf_release(&bytes);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("stream");
@@ -640,11 +667,8 @@ int main(void)
     tcase_add_test(limits, limits_writer_order);
     tcase_add_test(limits, limits_metadata);
     tcase_add_test(limits, limits_closed_output);
+    tcase_add_test(limits, limits_full_anywhere);
     suite_add_tcase(suite, core);
     suite_add_tcase(suite, limits);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return suite_run(suite);
 }
