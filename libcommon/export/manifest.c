@@ -50,12 +50,32 @@ void cs_manifest_key(const struct cs_meta *head, char key[17])
 
 // ---- Opening -------------------------------------------------------------------------------
 
-// Open for appending, alone. A line that an earlier process left unfinished gets its end, so that
-// the next one starts at the beginning of a line.
+// Cut off what an earlier process left behind after its last whole line.
+static int cut_unfinished(int fd, off_t *bytes)
+{
+    char block[4096];
+    off_t end = *bytes;
+    while (end > 0) {
+        off_t start = end > (off_t)sizeof block ? end - (off_t)sizeof block : 0;
+        if (pread(fd, block, (size_t)(end - start), start) != end - start)
+            return -1;
+        const char *newline = memrchr(block, '\n', (size_t)(end - start));
+        if (newline) {
+            end = start + (newline - block) + 1;
+            break;
+        }
+        end = start;
+    }
+    if (end != *bytes && ftruncate(fd, end) != 0)
+        return -1;
+    *bytes = end;
+    return 0;
+}
+
+// Open for appending, alone.
 static int open_segment(const char *path, uint64_t *bytes, struct cs_err *err)
 {
     struct stat st;
-    char last = '\n';
     int fd = open(path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
     if (fd < 0)
         return cs_fail_errno(err, CS_EIO, "%s", path);
@@ -67,19 +87,12 @@ static int open_segment(const char *path, uint64_t *bytes, struct cs_err *err)
         errno = failure;
         return cs_fail_errno(err, CS_EIO, "%s", path);
     }
-    if (fstat(fd, &st) != 0 || (st.st_size && pread(fd, &last, 1, st.st_size - 1) != 1)) {
+    if (fstat(fd, &st) != 0 || cut_unfinished(fd, &st.st_size) != 0) {
         cs_fail_errno(err, CS_EIO, "%s", path);
         close(fd);
         return -1;
     }
     *bytes = (uint64_t)st.st_size;
-    if (last != '\n') {
-        if (cs_write_full(fd, "\n", 1, err) != 0) {
-            close(fd);
-            return cs_err_context(err, "%s", path);
-        }
-        ++*bytes;
-    }
     return fd;
 }
 
@@ -341,6 +354,7 @@ static int put_line(struct cs_manifest *m, struct cs_buf *out, const struct cs_i
         cs_buf_addf(out, "%llu", (unsigned long long)item->number);
     put_text(out, "image", source ? source : "");
     put_text(out, "name", cs_meta_get(begin, CS_KEY_OUTPUT));
+    put_value(out, "items", cs_meta_get(begin, CS_KEY_ITEMS));
     put_value(out, "items", cs_meta_get(begin, CS_KEY_ITEMS));
     put_plane(out, begin);
     put_text(out, "status", cs_meta_get(&item->done, CS_KEY_STATUS));

@@ -11,7 +11,7 @@
 #include "segment/objects.h"
 
 // Limits that keep arithmetic on areas and radii exact and cheap.
-static const double max_radius_px = 10000, max_area_value = 1e15, max_depth = 65535;
+static const double max_radius_px = 1000, max_area_value = 1e15, max_depth = 65535;
 // What a rise must be to make an object of its own, unless said otherwise.
 static const double default_depth_map = 0.1, default_depth_px = 1;
 

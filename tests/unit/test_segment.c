@@ -118,22 +118,29 @@ static void disc(uint8_t *out, const uint8_t *in, int w, int h, double radius, b
 
 START_TEST(opening_and_closing)
 {
+    enum { W = 35, H = 29, M = 5, LARGE_W = W + 2 * M, LARGE_H = H + 2 * M };
     struct cs_err err = {0};
     struct cs_image mask, copy;
     uint64_t seed = (uint64_t)_i + 7;
     double radius = 0.5 + 0.7 * (_i % 6);
-    planes_random_mask(&mask, 35, 29, 50, 1 + _i % 3, seed);
-    planes_random_mask(&copy, 35, 29, 50, 1 + _i % 3, seed);
+    planes_random_mask(&mask, W, H, 50, 1 + _i % 3, seed);
+    planes_random_mask(&copy, W, H, 50, 1 + _i % 3, seed);
+    const uint8_t *before = copy.data, *after = mask.data;
     bool open = _i % 2;
-    uint8_t one[35 * 29], two[35 * 29];
-    disc(one, mask.data, 35, 29, radius, open);
-    disc(two, one, 35, 29, radius, !open);
+    static uint8_t one[LARGE_W * LARGE_H], two[LARGE_W * LARGE_H], three[LARGE_W * LARGE_H];
+    int w = open ? W : LARGE_W, h = open ? H : LARGE_H, m = open ? 0 : M;
+    memset(one, 0, sizeof one);
+    for (int y = 0; y < H; y++)
+        memcpy(one + (y + m) * w + m, before + y * W, W);
+    disc(two, one, w, h, radius, open);
+    disc(three, two, w, h, radius, !open);
     ck_assert_int_eq(open ? cs_morph_open(&mask, radius, &memory, &err)
                           : cs_morph_close(&mask, radius, &memory, &err),
                      0);
-    ck_assert_mem_eq(mask.data, two, sizeof two);
-    for (size_t i = 0; i < sizeof two; i++) // an opening shrinks, a closing grows
-        ck_assert(open ? two[i] <= ((uint8_t *)copy.data)[i] : two[i] >= ((uint8_t *)copy.data)[i]);
+    for (int y = 0; y < H; y++)
+        ck_assert_mem_eq(after + y * W, three + (y + m) * w + m, W);
+    for (size_t i = 0; i < W * H; i++) // an opening shrinks, a closing grows
+        ck_assert(open ? after[i] <= before[i] : after[i] >= before[i]);
     cs_image_release(&mask);
     cs_image_release(&copy);
 }
