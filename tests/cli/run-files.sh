@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: MIT
+# cs-run from end to end: outputs, options, exit status, resuming, a broken image among good ones.
+. "$SRC/tests/support/cli.sh"
+[ -e "$SRC/models/nuclei/rdf.yaml" ] || skip "no model nuclei"
+export CELLSTREAM_THREADS=2
+
+mkdir -p in/plate in/empty
+cp "$TESTDATA/nuclei/fluorescence.png" in/plate/a.png
+cp "$TESTDATA/nuclei/fluorescence-16bit.tif" in/plate/b.tif
+head -c 3000 "$TESTDATA/nuclei/histology.png" >in/plate/broken.png
+cp "$TESTDATA/nuclei/brightfield.png" in/z.png
+
+# A dry run writes nothing.
+expect 0 cs-run -n -m nuclei -o out in
+grep -q 'inputs: 4, done already: 0, to do: 4' stdout || fail "$(cat stdout)"
+[ ! -e out ] || fail "a dry run wrote $(find out)"
+
+# One broken image: exit 1, and the others are there.
+expect 1 cs-run -m nuclei -o out --overlay in
+says 'in/plate/broken.png: '
+find out -type f | sort >files
+same files run-files.files
+echo in/plate/broken.png | diff - out/failed.txt || fail "failed.txt"
+[ "$(cut -d, -f1-3 out/images.csv | tail -n +2 | tr '\n' ' ')" = \
+    'in/plate/a.png,plate/a,ok in/plate/b.tif,plate/b,ok in/plate/broken.png,plate/broken,failed in/z.png,z,ok ' ] ||
+    fail "$(cat out/images.csv)"
+for file in out/polygons/plate/a.geojson out/run.json; do
+    jq -e . "$file" >/dev/null 2>jq.err || { command -v jq >/dev/null && fail "$file: $(cat jq.err)"; }
+done
+[ "$(head -n 1 out/objects.csv | cut -d, -f1-3)" = image,label,area ] || fail "objects.csv"
+cp -r out first
+
+# Again: nothing is done twice, and the status is still that of the results.
+expect 1 cs-run -m nuclei -o out --overlay in
+says 'all 4 inputs are done already'
+diff -r first out >diff || fail "changed by a run with nothing to do: $(cat diff)"
+
+# The broken one is mended: it alone is done, and the tables are those of one run.
+cp "$TESTDATA/nuclei/histology.png" in/plate/broken.png
+expect 0 cs-run -v -m nuclei -o out --overlay in
+says '3 of 4 inputs are done already'
+[ ! -s out/failed.txt ] || fail "failed.txt: $(cat out/failed.txt)"
+expect 0 cs-run -q -m nuclei -o fresh --overlay in
+[ ! -s stderr ] || fail "not quiet: $(cat stderr)"
+for part in objects.csv images.csv labels polygons overlays; do
+    diff -r fresh/$part out/$part >diff || fail "$part after resuming: $(head diff)"
+done
+
+# An output that is gone comes back.
+rm out/labels/z.tif
+expect 0 cs-run -m nuclei -o out --overlay in
+[ -s out/labels/z.tif ] || fail "a missing output stays missing"
+
+# Other parameters need another folder, or --force.
+expect 2 cs-run -m nuclei -o out --overlay -t 0.7 in
+says 'results of other parameters'
+expect 0 cs-run -m nuclei -o out --overlay -t 0.7 --force in
+expect 0 cs-run -m nuclei -o out --overlay -t 0.7 in
+
+# Options: to the right stage, in every form.
+expect 0 cs-run -q -m nuclei -o forms -fmask,csv --as=png --min-area 30 -- in/z.png
+[ -s forms/masks/z.png ] && [ ! -e forms/labels ] && [ ! -e forms/polygons ] || fail "$(find forms)"
+printf '%s\0' in/z.png in/plate/a.png | cs-run -q -mnuclei -o list -0F - 2>stderr ||
+    fail "list: $(cat stderr)"
+[ -s list/labels/z.tif ] && [ -s list/labels/a.tif ] || fail "$(find list)"
+expect 0 cs-run -q -m nuclei -o stack -c DAPI -z all "$TESTDATA/stack.ome.tif"
+[ "$(ls stack/labels | wc -l)" = 3 ] || fail "$(ls stack/labels)"
+expect 0 cs-run -m nuclei -o stack -c DAPI -z all "$TESTDATA/stack.ome.tif"
+says 'all 1 inputs are done already'
+
+# Wrong use.
+expect 2 cs-run -m nuclei in
+expect 2 cs-run -o x in
+expect 2 cs-run -m nuclei -o x
+expect 2 cs-run -m nuclei -o x --keep image in
+expect 2 cs-run -m nuclei -o x -t 7 in
+says 'cs-run: --threshold'
+expect 2 cs-run -m nuclei -o x --batch=none in
+expect 2 cs-run -m nuclei -o x -f tables in
+expect 2 cs-run -m nuclei -o x in/plate/a.png "$TESTDATA/nuclei/../../testdata/nuclei" in/plate/../plate/a.png
+expect 3 cs-run -m nuclei -o x in/empty
+expect 4 cs-run -m no-such-model -o x in
