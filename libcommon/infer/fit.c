@@ -97,15 +97,19 @@ int cs_tiles_make(uint32_t plane_width, uint32_t plane_height, uint32_t map_widt
     struct split *down = across + MAX_TILES_A_SIDE;
     int result = -1;
     int nx = split_side(plane_width, map_width, tile_width, halo, stride, across, err);
-    int ny = nx < 0 ? -1 : split_side(plane_height, map_height, tile_height, halo, stride, down, err);
+    int ny =
+        nx < 0 ? -1 : split_side(plane_height, map_height, tile_height, halo, stride, down, err);
     if (ny >= 0) {
         *tiles = cs_xcalloc((size_t)nx * (size_t)ny, sizeof **tiles);
         *count = 0;
         for (int y = 0; y < ny; y++)
             for (int x = 0; x < nx; x++)
-                (*tiles)[(*count)++] = (struct cs_tile){
-                    across[x].origin, down[y].origin, across[x].begin, down[y].begin,
-                    across[x].end - across[x].begin, down[y].end - down[y].begin};
+                (*tiles)[(*count)++] = (struct cs_tile){across[x].origin,
+                                                        down[y].origin,
+                                                        across[x].begin,
+                                                        down[y].begin,
+                                                        across[x].end - across[x].begin,
+                                                        down[y].end - down[y].begin};
         result = 0;
     }
     free(across);

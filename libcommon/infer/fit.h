@@ -31,7 +31,7 @@ int cs_fit_plane(const struct cs_fit_rule *rule, uint32_t width, uint32_t height
 void cs_fit_job(const struct cs_fit_rule *rule, struct cs_job *job);
 
 struct cs_tile {
-    uint32_t x, y;                                     // origin on the plane
+    uint32_t x, y;                                    // origin on the plane
     uint32_t part_x, part_y, part_width, part_height; // of the map, inside the tile
 };
 
