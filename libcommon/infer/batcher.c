@@ -1,0 +1,384 @@
+// SPDX-License-Identifier: MIT
+#include "infer/batcher.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/mem.h"
+#include "infer/normalise.h"
+
+enum {
+    FAILED_RIDERS = 64,   // failed items that a batch takes along at most
+    AUTO_TILE = 2048,     // own part of a tile, where memory allows it
+    UNSAFE_HALO_MIN = 64, // for networks whose reach is the whole image, if the user tiles them
+    UNSAFE_HALO_MAX = 256,
+};
+
+// ---- The recipe --------------------------------------------------------------------------
+
+static uint32_t gcd(uint32_t a, uint32_t b)
+{
+    while (b) {
+        uint32_t rest = a % b;
+        a = b;
+        b = rest;
+    }
+    return a;
+}
+
+static uint32_t common_multiple(uint32_t a, uint32_t b)
+{
+    uint64_t m = (uint64_t)a / gcd(a, b) * b;
+    return m > CS_PACKAGE_MAX_SIDE ? (a > b ? a : b) : (uint32_t)m;
+}
+
+static int init_fit(struct cs_recipe *r, const struct cs_infer_options *o, struct cs_err *err)
+{
+    const struct cs_package *p = r->package;
+    const struct cs_axis *y = cs_tensor_axis(&p->inputs[0], CS_AXIS_Y);
+    const struct cs_axis *x = cs_tensor_axis(&p->inputs[0], CS_AXIS_X);
+    enum cs_fit fit = o->fit == CS_INFER_FIT_NATIVE   ? CS_FIT_NATIVE
+                      : o->fit == CS_INFER_FIT_RESIZE ? CS_FIT_RESIZE
+                      : o->fit == CS_INFER_FIT_MODEL  ? p->fit
+                                                      : CS_FIT_PAD;
+    r->tile = o->fit == CS_INFER_FIT_TILE;
+    uint32_t fixed_height = r->info.plane_height, fixed_width = r->info.plane_width;
+    if (!fixed_height && y->size && !y->step)
+        fixed_height = (uint32_t)y->size;
+    if (!fixed_width && x->size && !x->step)
+        fixed_width = (uint32_t)x->size;
+    if (fit == CS_FIT_RESIZE) {
+        r->fit.kind = CS_FIT_KIND_RESIZE;
+        r->fit.height = fixed_height ? fixed_height : (uint32_t)p->fit_height;
+        r->fit.width = fixed_width ? fixed_width : (uint32_t)p->fit_width;
+        if (!r->fit.height || !r->fit.width)
+            return cs_fail(err, CS_EUSAGE, "--fit resize: model %s names no size", p->short_name);
+        return 0;
+    }
+    r->fit.kind = fit == CS_FIT_NATIVE ? CS_FIT_KIND_NATIVE : CS_FIT_KIND_PAD;
+    if (!r->info.same_size)
+        return cs_fail(err, CS_EMODEL,
+                       "model %s gives maps of another size than its input: only --fit resize fits",
+                       p->short_name);
+    if (fixed_height || fixed_width)
+        return cs_fail(err, o->fit == CS_INFER_FIT_MODEL ? CS_EMODEL : CS_EUSAGE,
+                       "model %s takes %u x %u pixels only: --fit resize", p->short_name,
+                       fixed_width, fixed_height);
+    r->fit.stride = common_multiple((uint32_t)p->stride, r->info.stride);
+    r->fit.min_height = y->size ? (uint32_t)y->size : 1;
+    r->fit.min_width = x->size ? (uint32_t)x->size : 1;
+    return 0;
+}
+
+static int check_axes(const struct cs_tensor_spec *spec, struct cs_err *err)
+{
+    static const enum cs_axis_kind order[] = {CS_AXIS_BATCH, CS_AXIS_CHANNEL, CS_AXIS_Y, CS_AXIS_X};
+    bool good = spec->axis_count == 4;
+    for (int i = 0; good && i < 4; i++)
+        good = spec->axes[i].kind == order[i];
+    return good ? 0
+                : cs_fail(err, CS_EMODEL, "%s: axes other than batch, channel, y, x", spec->name);
+}
+
+static int check_package(struct cs_recipe *r, struct cs_err *err)
+{
+    const struct cs_package *p = r->package;
+    double threshold;
+    if (p->input_count != 1)
+        return cs_fail(err, CS_EMODEL, "%d inputs: one is supported", p->input_count);
+    if (p->inputs[0].channel_count && p->inputs[0].channel_count != r->info.channels)
+        return cs_fail(err, CS_EMODEL, "the package says %d input channels, the network takes %d",
+                       p->inputs[0].channel_count, r->info.channels);
+    if (p->map_count && p->map_count != r->info.maps)
+        return cs_fail(err, CS_EMODEL, "the package names %d output channels, the network gives %d",
+                       p->map_count, r->info.maps);
+    return check_axes(&p->inputs[0], err) != 0 || check_axes(&p->outputs[0], err) != 0 ||
+                   cs_normalise_check(&p->inputs[0], r->info.channels, err) != 0 ||
+                   cs_postprocessing_check(&p->outputs[0], &r->activation, &threshold, err) != 0
+               ? -1
+               : 0;
+}
+
+int cs_recipe_init(struct cs_recipe *r, const struct cs_package *package,
+                   const struct cs_session_info *info, const struct cs_infer_options *o, int slots,
+                   uint64_t memory, struct cs_err *err)
+{
+    *r = (struct cs_recipe){
+        .tool = o->tool,
+        .package = package,
+        .info = *info,
+        .tile_side = o->tile,
+        .slots = slots,
+        .batch = o->batch ? o->batch : 1,
+        .map = o->map,
+        .keep = o->keep,
+        .image_bytes = memory / 4,
+        .run_bytes = memory - memory / 4,
+        .page_bytes = (size_t)sysconf(_SC_PAGESIZE),
+    };
+    if (r->batch > info->max_batch)
+        r->batch = info->max_batch;
+    if (check_package(r, err) != 0)
+        return cs_err_context(err, "%s", package->path);
+    return init_fit(r, o, err);
+}
+
+// ---- Memory ------------------------------------------------------------------------------
+
+// Activations in proportion to the probe, in double: estimates, never sizes of blocks.
+static double run_bytes(const struct cs_recipe *r, double pixels)
+{
+    double probe = (double)r->info.probe_height * r->info.probe_width;
+    return (double)r->info.weights_bytes +
+           (double)r->slots * (double)r->info.probe_bytes * pixels / probe;
+}
+
+static bool planes_fit(const struct cs_recipe *r, int count, uint32_t width, uint32_t height)
+{
+    // Plans do not grow quite in proportion; the session holds them to the limit itself.
+    return run_bytes(r, (double)count * width * height) <= 0.85 * (double)r->run_bytes;
+}
+
+// Images of this plane in one batch.
+static int batch_of(const struct cs_recipe *r, uint32_t width, uint32_t height)
+{
+    int n = r->batch;
+    while (n > 1 && !planes_fit(r, n, width, height))
+        n--;
+    return n;
+}
+
+// ---- Drafts ------------------------------------------------------------------------------
+
+// Sides of the tiles; false when the plane is to be run whole.
+static int choose_tiles(const struct cs_recipe *r, uint32_t width, uint32_t height,
+                        uint32_t *tile_width, uint32_t *tile_height, uint32_t *halo,
+                        struct cs_err *err)
+{
+    uint32_t stride = r->fit.stride;
+    bool fits = planes_fit(r, 1, width, height);
+    *tile_width = width;
+    *tile_height = height;
+    if (r->fit.kind == CS_FIT_KIND_RESIZE || (fits && !r->tile))
+        return fits ? 0
+                    : cs_fail(err, CS_ENOMEM,
+                              "a plane of %u x %u needs %.0f MiB: more than --memory allows", width,
+                              height, run_bytes(r, (double)width * height) / (1 << 20));
+    if (!r->info.tile_safe && !r->tile)
+        return cs_fail(
+            err, CS_ENOMEM,
+            "a plane of %u x %u needs %.0f MiB, more than --memory allows, and the network"
+            " is not safe to tile (%s): raise --memory, or --fit tile all the same",
+            width, height, run_bytes(r, (double)width * height) / (1 << 20), r->info.unsafe);
+    *halo = r->info.halo;
+    if (!r->info.tile_safe)
+        *halo = *halo < UNSAFE_HALO_MIN   ? UNSAFE_HALO_MIN
+                : *halo > UNSAFE_HALO_MAX ? UNSAFE_HALO_MAX
+                                          : *halo;
+    uint32_t wanted = r->tile_side ? r->tile_side : AUTO_TILE + 2 * *halo;
+    uint32_t least = cs_tile_side(UINT32_MAX, 0, *halo, stride);
+    for (;; wanted -= stride) {
+        *tile_width = cs_tile_side(width, wanted, *halo, stride);
+        *tile_height = cs_tile_side(height, wanted, *halo, stride);
+        if (planes_fit(r, 1, *tile_width, *tile_height))
+            return 0;
+        if (wanted < least + stride)
+            return cs_fail(err, CS_ENOMEM, "even tiles of %u x %u need %.0f MiB: raise --memory",
+                           *tile_width, *tile_height,
+                           run_bytes(r, (double)*tile_width * *tile_height) / (1 << 20));
+    }
+}
+
+static void describe_image(struct cs_job *job, const struct cs_image *image,
+                           const struct cs_recipe *r)
+{
+    job->width = image->width;
+    job->height = image->height;
+    job->channels = image->channels;
+    job->dtype = cs_job_dtype(image->dtype);
+    job->out_width = image->width;
+    job->out_height = image->height;
+    job->out_channels = (uint16_t)r->info.maps;
+    job->out_dtype = r->map;
+    job->activation = r->activation;
+    for (int c = 0; c < r->info.maps; c++)
+        job->out_from[c] = (int16_t)c;
+}
+
+// A buffer with the pixels in front, and the job's pointers into it.
+static int take_pixels(struct cs_draft *d, struct cs_job *job, const struct cs_image *image,
+                       const struct cs_recipe *r, struct cs_buffers *pool, struct cs_err *err)
+{
+    size_t pixels, maps;
+    if (!cs_mul4_size(image->width, image->height, image->channels, cs_dtype_bytes(job->dtype),
+                      &pixels) ||
+        !cs_mul4_size(image->width, image->height, (size_t)r->info.maps, cs_dtype_bytes(r->map),
+                      &maps) ||
+        pixels > r->image_bytes || maps > r->image_bytes || pixels + maps > r->image_bytes)
+        return cs_fail(err, CS_ENOMEM,
+                       "%u x %u pixels with their maps exceed %llu MiB, a quarter of --memory",
+                       image->width, image->height, (unsigned long long)(r->image_bytes >> 20));
+    size_t offset = (pixels + r->page_bytes - 1) / r->page_bytes * r->page_bytes;
+    d->unit.buffer = cs_buffer_acquire(pool, offset + maps, err);
+    if (!d->unit.buffer)
+        return -1;
+    d->unit.out_offset = offset;
+    d->bytes = offset + maps;
+    cs_job_convert(image, d->unit.buffer->data);
+    job->pixels = d->unit.buffer->data;
+    job->out = (char *)d->unit.buffer->data + offset;
+    return 0;
+}
+
+static int make_works(struct cs_draft *d, const struct cs_job *job, const struct cs_recipe *r,
+                      uint32_t width, uint32_t height, struct cs_err *err)
+{
+    uint32_t tile_width, tile_height, halo = 0;
+    struct cs_tile *tiles = NULL;
+    if (choose_tiles(r, width, height, &tile_width, &tile_height, &halo, err) != 0)
+        return -1;
+    d->plane_width = tile_width;
+    d->plane_height = tile_height;
+    d->work_count = 1;
+    if ((tile_width != width || tile_height != height) &&
+        cs_tiles_make(width, height, job->out_width, job->out_height, tile_width, tile_height, halo,
+                      r->fit.stride, &tiles, &d->work_count, err) != 0)
+        return -1;
+    d->works = cs_xcalloc((size_t)d->work_count, sizeof *d->works);
+    for (int i = 0; i < d->work_count; i++) {
+        d->works[i].job = *job;
+        cs_fit_job(&r->fit, &d->works[i].job);
+        if (!tiles)
+            continue;
+        d->works[i].job.x0 = (int32_t)tiles[i].x;
+        d->works[i].job.y0 = (int32_t)tiles[i].y;
+        d->works[i].job.part_x = tiles[i].part_x;
+        d->works[i].job.part_y = tiles[i].part_y;
+        d->works[i].job.part_width = tiles[i].part_width;
+        d->works[i].job.part_height = tiles[i].part_height;
+    }
+    free(tiles);
+    return 0;
+}
+
+static int draft_image(struct cs_draft *d, struct cs_item *item, const struct cs_recipe *r,
+                       struct cs_buffers *pool, struct cs_err *err)
+{
+    struct cs_image *image = &item->planes[CS_PLANE_IMAGE];
+    struct cs_job job = {.pixels = NULL};
+    uint32_t width, height;
+    if (!image->data)
+        return cs_fail(err, CS_EINPUT, "the item has no image plane");
+    describe_image(&job, image, r);
+    if (cs_normalise_channels(r->package, r->info.channels, image->channels, &job, err) != 0 ||
+        cs_fit_plane(&r->fit, image->width, image->height, &width, &height, err) != 0 ||
+        take_pixels(d, &job, image, r, pool, err) != 0 ||
+        cs_normalise_job(&r->package->inputs[0], r->info.channels, &job, err) != 0 ||
+        make_works(d, &job, r, width, height, err) != 0)
+        return -1;
+    return 0;
+}
+
+// Planes that pass go with the unit; the image's pixels are in the buffer already, so that the
+// reader can use its memory for the next item.
+static void take_planes(struct cs_draft *d, struct cs_item *item, const struct cs_recipe *r)
+{
+    struct cs_item *own = &d->unit.item;
+    for (int i = 0; i < CS_PLANE_COUNT; i++) {
+        struct cs_image *plane = &item->planes[i];
+        if (!(r->keep & 1u << i) || i == CS_PLANE_PROBABILITY || !plane->data)
+            continue;
+        own->planes[i] = *plane;
+        if (i == CS_PLANE_IMAGE && cs_job_dtype(plane->dtype) == plane->dtype) {
+            own->planes[i].data = d->unit.buffer->data;
+            own->planes[i].block = (struct cs_big){0};
+        } else {
+            *plane = (struct cs_image){0};
+        }
+    }
+}
+
+void cs_draft_make(struct cs_draft *d, struct cs_item *item, const struct cs_recipe *r,
+                   struct cs_buffers *pool)
+{
+    struct cs_err why = {0};
+    *d = (struct cs_draft){.unit.item.number = item->number,
+                           .unit.item.begin = item->begin,
+                           .unit.item.done = item->done};
+    item->begin = (struct cs_meta){0};
+    item->done = (struct cs_meta){0};
+    if (cs_item_failed(&d->unit.item))
+        return;
+    if (draft_image(d, item, r, pool, &why) == 0) {
+        take_planes(d, item, r);
+        return;
+    }
+    cs_item_fail(&d->unit.item, r->tool, &why);
+    cs_buffer_release(pool, d->unit.buffer);
+    d->unit.buffer = NULL;
+    d->work_count = 0;
+}
+
+// ---- Batches -----------------------------------------------------------------------------
+
+struct cs_batch *cs_batch_new(void)
+{
+    return cs_xcalloc(1, sizeof(struct cs_batch));
+}
+
+void cs_batch_free(struct cs_batch *batch, struct cs_buffers *pool)
+{
+    if (!batch)
+        return;
+    for (int i = 0; i < batch->unit_count; i++) {
+        cs_item_release(&batch->units[i].item);
+        cs_buffer_release(pool, batch->units[i].buffer);
+    }
+    free(batch->units);
+    free(batch->works);
+    free(batch);
+}
+
+bool cs_batch_takes(const struct cs_batch *batch, const struct cs_draft *draft,
+                    const struct cs_recipe *r)
+{
+    if (batch->full)
+        return false;
+    if (!draft->unit.buffer || !batch->images)
+        return true;
+    return draft->work_count == 1 && draft->plane_width == batch->plane_width &&
+           draft->plane_height == batch->plane_height &&
+           batch->bytes + draft->bytes <= r->image_bytes / ((uint64_t)r->slots + 2);
+}
+
+void cs_batch_add(struct cs_batch *batch, struct cs_draft *draft, const struct cs_recipe *r)
+{
+    if (batch->unit_count == batch->unit_capacity) {
+        batch->unit_capacity = batch->unit_capacity ? 2 * batch->unit_capacity : 4;
+        batch->units =
+            cs_xrealloc(batch->units, (size_t)batch->unit_capacity, sizeof *batch->units);
+    }
+    batch->units[batch->unit_count++] = draft->unit;
+    if (draft->unit.buffer) {
+        size_t count = (size_t)(batch->work_count + draft->work_count);
+        batch->works = cs_xrealloc(batch->works, count, sizeof *batch->works);
+        for (int i = 0; i < draft->work_count; i++)
+            draft->works[i].unit = batch->unit_count - 1;
+        memcpy(batch->works + batch->work_count, draft->works,
+               (size_t)draft->work_count * sizeof *draft->works);
+        batch->work_count += draft->work_count;
+        batch->works_left += draft->work_count;
+        batch->plane_width = draft->plane_width;
+        batch->plane_height = draft->plane_height;
+        batch->images++;
+        batch->bytes += draft->bytes;
+        batch->run_limit = batch_of(r, draft->plane_width, draft->plane_height);
+        batch->full = draft->work_count > 1 || batch->images >= batch->run_limit;
+    }
+    if (batch->unit_count >= batch->images + FAILED_RIDERS)
+        batch->full = true;
+    free(draft->works);
+    *draft = (struct cs_draft){.works = NULL};
+}

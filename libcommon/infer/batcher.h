@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: MIT
+// Batches: consecutive images of one plane size, as many as asked for. Which images share a batch
+// follows from the order, the sizes and the options alone, never from time. An image that is run
+// in tiles is a batch of its own. Failed items ride along in their place.
+#ifndef CS_INFER_BATCHER_H
+#define CS_INFER_BATCHER_H
+
+#include "infer/buffers.h"
+#include "infer/fit.h"
+#include "infer/infer.h"
+#include "infer/session.h"
+
+// What every image of the run meets.
+struct cs_recipe {
+    const char *tool;
+    const struct cs_package *package;
+    struct cs_session_info info;
+    struct cs_fit_rule fit;
+    bool tile;          // --fit tile
+    uint32_t tile_side; // wanted
+    int slots, batch;
+    enum cs_dtype map;
+    enum cs_activation activation;
+    unsigned keep;
+    uint64_t run_bytes;   // activations of all slots
+    uint64_t image_bytes; // pixels and maps of all images on their way
+    size_t page_bytes;
+};
+
+// Where every image's network runs stand. A job is one image, or one tile of it.
+enum cs_work_state { CS_WORK_WAITING, CS_WORK_FLYING, CS_WORK_OVER };
+struct cs_work {
+    struct cs_job job; // pixels and out point into the unit's buffer
+    int unit;
+    enum cs_work_state state;
+    bool alone; // it was in flight when something went wrong: nothing else flies with it
+};
+
+// An item on its way.
+struct cs_unit {
+    struct cs_item item;
+    struct cs_buffer *buffer; // NULL: nothing to compute
+    size_t out_offset;        // of the maps in the buffer
+    int failures;             // of its jobs so far
+    double milliseconds;
+};
+
+struct cs_batch {
+    struct cs_batch *next;
+    uint32_t plane_width, plane_height; // 0: no image yet
+    struct cs_unit *units;
+    int unit_count, unit_capacity;
+    struct cs_work *works;
+    int work_count;
+    int works_left;
+    int images;
+    int run_limit; // works in one run
+    size_t bytes;
+    bool full;
+};
+
+// Prepare the recipe's limits and the fit rule from package, network and options. CS_EMODEL where
+// package and network contradict each other, CS_EUSAGE where an option asks the impossible.
+int cs_recipe_init(struct cs_recipe *recipe, const struct cs_package *package,
+                   const struct cs_session_info *info, const struct cs_infer_options *options,
+                   int slots, uint64_t memory, struct cs_err *err);
+
+struct cs_batch *cs_batch_new(void);
+void cs_batch_free(struct cs_batch *batch, struct cs_buffers *pool); // accepts NULL
+
+// Make an item a unit: copy its pixels to a buffer, take its statistics, make its jobs. Takes the
+// item over. A failure becomes the item's. plane: the size it needs, 0 for a failed item.
+struct cs_draft {
+    struct cs_unit unit;
+    struct cs_work *works;
+    int work_count;
+    uint32_t plane_width, plane_height;
+    size_t bytes; // of pixels and maps
+};
+void cs_draft_make(struct cs_draft *draft, struct cs_item *item, const struct cs_recipe *recipe,
+                   struct cs_buffers *pool);
+
+// Whether the draft may join the batch; if not, the batch is to be closed and a new one begun.
+bool cs_batch_takes(const struct cs_batch *batch, const struct cs_draft *draft,
+                    const struct cs_recipe *recipe);
+// Take the draft over. batch->full says that nothing more may join.
+void cs_batch_add(struct cs_batch *batch, struct cs_draft *draft, const struct cs_recipe *recipe);
+
+#endif

@@ -1,0 +1,225 @@
+// SPDX-License-Identifier: MIT
+// cs-infer from its options to its exit status: package, worker, HEAD, the pipeline, END.
+#include "infer/infer.h"
+
+#include <fcntl.h>
+#include <math.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "backend/backend.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "infer/device.h"
+#include "infer/normalise.h"
+#include "infer/pipeline.h"
+
+enum { STATUS_PIPE = 128 + SIGPIPE };
+
+// All of one run. On the heap, since a reader thread that waits for input outlives it.
+struct infer {
+    const struct cs_infer_options *options;
+    int fd;
+    struct cs_reader *reader;
+    struct cs_writer *writer;
+    struct cs_device_choice device;
+    struct cs_package package;
+    struct cs_recipe recipe;
+    struct cs_supervisor supervisor;
+    struct cs_pipeline pipeline;
+    bool supervised, headed;
+};
+
+// ---- HEAD --------------------------------------------------------------------------------
+
+static void add_maps(const struct infer *in, struct cs_meta *head)
+{
+    struct cs_buf maps = {0};
+    for (int i = 0; i < in->recipe.info.maps; i++) {
+        const char *name = in->package.map_count ? in->package.maps[i] : NULL;
+        cs_buf_adds(&maps, i ? "," : "");
+        if (name)
+            cs_buf_adds(&maps, name);
+        else
+            cs_buf_addf(&maps, "map%d", i);
+    }
+    cs_meta_set(head, CS_KEY_MAPS, maps.data);
+    cs_buf_release(&maps);
+}
+
+static void add_model(const struct infer *in, struct cs_meta *head)
+{
+    const struct cs_package *p = &in->package;
+    enum cs_activation activation;
+    double threshold;
+    cs_meta_set(head, CS_KEY_MODEL, p->short_name);
+    cs_meta_set(head, CS_KEY_MODEL_SHA, in->recipe.info.weights_sha256);
+    cs_meta_set(head, CS_KEY_DEVICE, in->device.backend);
+    cs_meta_set(head, CS_KEY_PRECISION, "fp32");
+    cs_meta_setf(head, CS_KEY_BATCH, "%d", in->recipe.batch);
+    add_maps(in, head);
+    if (cs_postprocessing_check(&p->outputs[0], &activation, &threshold, NULL) == 0 &&
+        isfinite(threshold))
+        cs_meta_setf(head, CS_KEY_POST "threshold", "%g", threshold);
+    for (int i = 0; i < p->postprocess.count; i++) {
+        char *key = cs_xasprintf("%s%s", CS_KEY_POST, p->postprocess.pairs[i].key);
+        cs_meta_set(head, key, p->postprocess.pairs[i].value);
+        free(key);
+    }
+}
+
+static int write_head(struct infer *in, struct cs_err *err)
+{
+    const struct cs_infer_options *o = in->options;
+    struct cs_meta head = {0};
+    if (in->reader)
+        cs_meta_copy(&head, cs_reader_head(in->reader));
+    char *parameters = NULL;
+    if (in->recipe.info.maps) {
+        add_model(in, &head);
+        // The description decides the result as much as the weights do.
+        parameters = cs_xasprintf("%s model=%s rdf=%.16s weights=%.16s", o->parameters,
+                                  in->package.short_name, in->package.rdf_sha256,
+                                  in->recipe.info.weights_sha256);
+    }
+    cs_prov_add(&head, o->tool, parameters ? parameters : o->parameters);
+    free(parameters);
+    int result = cs_writer_head(in->writer, &head, err);
+    in->headed = result == 0;
+    cs_meta_release(&head);
+    return result;
+}
+
+// ---- Opening -----------------------------------------------------------------------------
+
+static int open_streams(struct infer *in, struct cs_err *err)
+{
+    const struct cs_infer_options *o = in->options;
+    in->fd = STDIN_FILENO;
+    if (cs_writer_open(&in->writer, STDOUT_FILENO, o->transport, o->ring_bytes, err) != 0)
+        return -1;
+    if (o->input && (in->fd = open(o->input, O_RDONLY | O_CLOEXEC)) < 0)
+        return cs_fail_errno(err, CS_ENOINPUT, "%s", o->input);
+    // Attaches to the shared memory that HEAD offers, before the slow part.
+    return cs_reader_open(&in->reader, in->fd, o->input ? o->input : "standard input", o->transport,
+                          err);
+}
+
+static int copy_text(char *to, size_t size, const char *from, const char *what, struct cs_err *err)
+{
+    if (snprintf(to, size, "%s", from ? from : "") >= (int)size)
+        return cs_fail(err, CS_EUSAGE, "%s is too long", what);
+    return 0;
+}
+
+static int start_worker(struct infer *in, int slots, uint64_t memory, struct cs_err *err)
+{
+    const struct cs_infer_options *o = in->options;
+    int threads = (o->threads ? o->threads : cs_usable_threads()) / slots;
+    struct cs_wire_load load = {
+        .kind = CS_WIRE_LOAD,
+        .slots = slots,
+        .threads = threads > 0 ? threads : 1,
+        .check_files = 1,
+        .memory = memory - memory / 4,
+    };
+    if (copy_text(load.device, sizeof load.device, in->device.backend, "the device's name", err) !=
+            0 ||
+        copy_text(load.package, sizeof load.package, in->package.path, "the model's path", err) !=
+            0 ||
+        copy_text(load.scenario, sizeof load.scenario, in->device.scenario, "the script", err) != 0)
+        return -1;
+    cs_supervisor_init(&in->supervisor, &load);
+    in->supervised = true;
+    return cs_supervisor_start(&in->supervisor, err);
+}
+
+static int open_model(struct infer *in, struct cs_err *err)
+{
+    const struct cs_infer_options *o = in->options;
+    int slots = o->slots ? o->slots : 1;
+    uint64_t memory = o->memory ? o->memory : cs_usable_memory() / 4 * 3;
+    if (cs_device_choose(o->device, &in->device, err) != 0 ||
+        cs_package_open(&in->package, o->model, err) != 0 ||
+        start_worker(in, slots, memory, err) != 0)
+        return -1;
+    cs_log(CS_LOG_INFO, "%s on %s%s", in->package.name, in->supervisor.info.device_text,
+           in->device.chosen ? " (auto: no GPU was allocated)" : "");
+    return cs_recipe_init(&in->recipe, &in->package, &in->supervisor.info, o, slots, memory, err);
+}
+
+// ---- Ending ------------------------------------------------------------------------------
+
+// After an error: log it and, where the output is sound, end it with the reason.
+static int end_broken(struct infer *in, const struct cs_err *why)
+{
+    struct cs_err ignored;
+    int status = cs_err_status(why->code);
+    if (in->writer && cs_writer_closed(in->writer))
+        return STATUS_PIPE;
+    cs_log(CS_LOG_ERROR, "%s", why->text);
+    if (in->writer && (in->headed || write_head(in, &ignored) == 0))
+        cs_writer_end(in->writer, status, why->text, &ignored);
+    return status;
+}
+
+// After the input's END, or after a drain.
+static int end_good(struct infer *in, struct cs_err *err)
+{
+    const struct cs_meta *end = in->pipeline.halted ? NULL : cs_reader_end(in->reader);
+    int status = end ? cs_reader_status(in->reader) : cs_drain_status();
+    const char *reason = end ? cs_meta_get(end, CS_KEY_REASON) : "ended by a signal";
+    if (status == cs_err_status(CS_ENOINPUT) && !reason)
+        reason = "no items";
+    // 1 for failed items is not carried: every stage counts them for itself.
+    bool carried = status > 1 || (end && cs_meta_get(end, CS_KEY_EXIT));
+    if (cs_writer_end(in->writer, carried ? status : 0, carried ? reason : NULL, err) != 0)
+        return end_broken(in, err);
+    if (reason)
+        cs_log(CS_LOG_INFO, "the stream ended early: %s", reason);
+    return status ? status : in->pipeline.failures ? 1 : 0;
+}
+
+static int run(struct infer *in, struct cs_err *err)
+{
+    if (open_streams(in, err) != 0 || open_model(in, err) != 0 || write_head(in, err) != 0)
+        return -1;
+    in->pipeline = (struct cs_pipeline){
+        .options = in->options,
+        .recipe = &in->recipe,
+        .supervisor = &in->supervisor,
+        .reader = in->reader,
+        .writer = in->writer,
+    };
+    if (cs_pipeline_run(&in->pipeline, err) != 0)
+        return -1;
+    if (!in->pipeline.halted && in->pipeline.read_result != 0) {
+        *err = in->pipeline.read_err;
+        return -1;
+    }
+    return 0;
+}
+
+int cs_infer_run(const struct cs_infer_options *options)
+{
+    struct cs_err err = {0};
+    struct infer *in = cs_xcalloc(1, sizeof *in);
+    in->options = options;
+    cs_drain_install();
+    int status = run(in, &err) == 0 ? end_good(in, &err) : end_broken(in, &err);
+    bool reader_left = in->pipeline.reader_left;
+    if (in->supervised)
+        cs_supervisor_release(&in->supervisor);
+    cs_writer_close(in->writer);
+    if (reader_left)
+        return status; // it may still look at everything else
+    cs_reader_close(in->reader);
+    cs_package_release(&in->package);
+    if (in->fd > STDERR_FILENO)
+        close(in->fd);
+    free(in);
+    return status;
+}

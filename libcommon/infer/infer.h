@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: MIT
+// The whole of cs-infer: items in, items with probability maps out, in the order of the input.
+//
+//   reader thread   reads items, takes statistics, forms batches (batcher.h)
+//   first thread    hands batches to the worker process and keeps it alive (supervisor.h)
+//   writer thread   writes items in order
+//
+// Batches in the three together are limited, and so is what they hold.
+#ifndef CS_INFER_INFER_H
+#define CS_INFER_INFER_H
+
+#include "image/image.h"
+#include "model/package.h"
+#include "stream/stream.h"
+
+enum cs_infer_fit {
+    CS_INFER_FIT_MODEL, // as the package says
+    CS_INFER_FIT_NATIVE,
+    CS_INFER_FIT_RESIZE,
+    CS_INFER_FIT_PAD,
+    CS_INFER_FIT_TILE,
+};
+
+struct cs_infer_options {
+    const char *tool;       // "cs-infer"
+    const char *parameters; // canonical, for the provenance
+    const char *model;      // name or path of the package
+    const char *device;     // as the user says it (device.h)
+    int slots;              // 0: auto
+    int batch;              // 0: auto
+    int threads;            // of all slots together; 0: all that may be used
+    uint64_t memory;        // 0: three quarters of what this process may have
+    enum cs_infer_fit fit;
+    uint32_t tile;     // side of a tile; 0: auto
+    enum cs_dtype map; // sample type of the maps
+    double timeout;    // seconds for one image on the device; 0: none
+    int retries;
+    unsigned keep;     // planes that pass beside the probability
+    const char *input; // path, NULL: standard input
+    enum cs_transport transport;
+    uint64_t ring_bytes;
+};
+
+// Returns the exit status.
+int cs_infer_run(const struct cs_infer_options *options);
+
+// Memory that this process may have: the machine's, or its cgroup's if that is less.
+uint64_t cs_usable_memory(void);
+
+#endif

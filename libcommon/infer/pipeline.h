@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: MIT
+// The three threads of cs-infer between an open reader, a headed writer and a started worker.
+#ifndef CS_INFER_PIPELINE_H
+#define CS_INFER_PIPELINE_H
+
+#include <pthread.h>
+
+#include "infer/batcher.h"
+#include "infer/supervisor.h"
+
+// A run that the worker has.
+struct cs_flight {
+    struct cs_batch *batch; // NULL: free
+    uint32_t run;
+    int first, count; // works of the batch
+    double deadline;  // monotonic seconds; 0: none
+};
+
+struct cs_pipeline {
+    const struct cs_infer_options *options;
+    const struct cs_recipe *recipe;
+    struct cs_supervisor *supervisor;
+    struct cs_reader *reader;
+    struct cs_writer *writer;
+    struct cs_buffers buffers;
+
+    // First thread only.
+    struct cs_flight flights[CS_MAX_SLOTS];
+    int flying;
+    bool lonely; // what flies must fly alone
+    uint32_t runs;
+    struct cs_wire_run *message;
+
+    // Shared, under the lock.
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    int wake_fd;                   // eventfd: the first thread has something to look at
+    struct cs_batch *head, **tail; // closed batches that are not written, in order
+    struct cs_batch *open;         // that the reader still adds to
+    int alive;                     // batches in the queue or being written
+    uint64_t alive_bytes;
+    bool input_over;  // nothing more comes into the queue
+    bool output_over; // nothing more is to be written
+    bool halt;        // the reader takes nothing new
+    int read_result;  // of the last read: 0 END, -1 broken
+    struct cs_err read_err;
+    struct cs_err write_err; // code set: the output is broken
+    uint64_t failures;       // items that failed here
+
+    // After the run.
+    bool halted;      // a drain, not the input's end, ended it
+    bool reader_left; // the reader still waits for input
+};
+
+// Run until the input's end, a drain or an error. 0: all that was read is written; the input's own
+// trouble is in read_result and read_err. -1: the device is lost or the output broken. A reader
+// that still waits for input is left to the end of the process: what it uses must not be released.
+int cs_pipeline_run(struct cs_pipeline *pipeline, struct cs_err *err);
+
+#endif

@@ -1,0 +1,330 @@
+// SPDX-License-Identifier: MIT
+#include "infer/session.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "model/onnx.h"
+
+// Plans kept at once. Image sizes of one run are few; each plan holds primitives, not activations.
+enum { MAX_PLANS = 16, PROBE_SIDE = 256 };
+
+struct plan {
+    int batch;
+    uint32_t height, width;
+    uint64_t last_use;
+    struct cs_graph graph; // concrete, borrowed by the backend's plan
+    struct cs_plan *plan;
+};
+
+struct slot {
+    struct cs_slot *slot; // NULL: not open
+    uint64_t opened_for;  // which set of plans, see `set`
+    struct plan *chosen;  // that the next run uses
+};
+
+struct cs_session {
+    const struct cs_backend *backend;
+    struct cs_device *device;
+    struct cs_network *network;
+    struct cs_graph graph; // as read
+    struct cs_onnx *file;  // its weights
+    struct cs_session_options options;
+    int channels;
+    struct plan *plans[MAX_PLANS]; // each at one place: the backend borrows its graph
+    int plan_count;
+    uint64_t clock; // counts uses
+    uint64_t set;   // changes with the set of plans
+    struct slot slots[CS_MAX_SLOTS];
+};
+
+// ---- Plans -------------------------------------------------------------------------------
+
+static struct plan *find_plan(const struct cs_session *s, int batch, uint32_t height,
+                              uint32_t width)
+{
+    for (int i = 0; i < s->plan_count; i++) {
+        struct plan *p = s->plans[i];
+        if (p->batch == batch && p->height == height && p->width == width)
+            return p;
+    }
+    return NULL;
+}
+
+bool cs_session_has(const struct cs_session *s, int batch, uint32_t height, uint32_t width)
+{
+    return find_plan(s, batch, height, width) != NULL;
+}
+
+static void plan_free(struct cs_session *s, struct plan *p)
+{
+    s->backend->plan_close(p->plan);
+    cs_graph_release(&p->graph);
+    free(p);
+}
+
+static void close_slots(struct cs_session *s)
+{
+    for (int i = 0; i < s->options.slots; i++) {
+        s->backend->slot_close(s->slots[i].slot);
+        s->slots[i] = (struct slot){0};
+    }
+}
+
+static uint64_t slot_bytes(const struct cs_memory_use *use)
+{
+    return (uint64_t)use->arena + use->workspace + use->buffers;
+}
+
+static int check_memory(const struct cs_session *s, const struct plan *p, struct cs_err *err)
+{
+    struct cs_memory_use use = s->backend->plan_memory(p->plan);
+    uint64_t need = use.weights + (uint64_t)s->options.slots * slot_bytes(&use);
+    if (!s->options.memory || need <= s->options.memory)
+        return 0;
+    return cs_fail(err, CS_ENOMEM,
+                   "%d x %u x %u pixels on %d slots need %llu MiB, %llu MiB are allowed", p->batch,
+                   p->height, p->width, s->options.slots, (unsigned long long)(need >> 20) + 1,
+                   (unsigned long long)(s->options.memory >> 20));
+}
+
+static int plan_init(struct cs_session *s, struct plan *p, struct cs_err *err)
+{
+    struct cs_shape shape = {.rank = 4, .dim = {p->batch, s->channels, p->height, p->width}};
+    if (cs_graph_infer(&s->graph, &shape, &p->graph, err) != 0)
+        return -1;
+    if (cs_graph_run_passes(&p->graph, s->backend->passes, err) != 0 ||
+        cs_backend_check(s->backend, &p->graph, err) != 0 ||
+        s->backend->plan_open(s->network, &p->graph, &p->plan, err) != 0 ||
+        check_memory(s, p, err) != 0)
+        return -1;
+    return 0;
+}
+
+// A plan that was not there; the least recently used one goes when the set is full.
+static struct plan *add_plan(struct cs_session *s, int batch, uint32_t height, uint32_t width,
+                             struct cs_err *err)
+{
+    close_slots(s);
+    if (s->plan_count == MAX_PLANS) {
+        int oldest = 0;
+        for (int i = 1; i < s->plan_count; i++)
+            if (s->plans[i]->last_use < s->plans[oldest]->last_use)
+                oldest = i;
+        plan_free(s, s->plans[oldest]);
+        s->plans[oldest] = s->plans[--s->plan_count];
+    }
+    s->set++;
+    struct plan *p = cs_xcalloc(1, sizeof *p);
+    *p = (struct plan){.batch = batch, .height = height, .width = width};
+    if (plan_init(s, p, err) != 0) {
+        plan_free(s, p);
+        return NULL;
+    }
+    s->plans[s->plan_count++] = p;
+    return p;
+}
+
+int cs_session_prepare(struct cs_session *s, int slot_index, int batch, uint32_t height,
+                       uint32_t width, struct cs_err *err)
+{
+    struct slot *slot = &s->slots[slot_index];
+    assert(slot_index < s->options.slots);
+    struct plan *p = find_plan(s, batch, height, width);
+    if (!p && !(p = add_plan(s, batch, height, width, err)))
+        return -1;
+    p->last_use = ++s->clock;
+    if (!slot->slot || slot->opened_for != s->set) {
+        struct cs_plan *all[MAX_PLANS];
+        s->backend->slot_close(slot->slot);
+        slot->slot = NULL;
+        for (int i = 0; i < s->plan_count; i++)
+            all[i] = s->plans[i]->plan;
+        if (s->backend->slot_open(s->network, all, s->plan_count, &slot->slot, err) != 0)
+            return -1;
+        slot->opened_for = s->set;
+    }
+    slot->chosen = p;
+    return 0;
+}
+
+int cs_session_run(struct cs_session *s, int slot, struct cs_job *jobs, int n, struct cs_err *err)
+{
+    return s->backend->run(s->slots[slot].slot, s->slots[slot].chosen->plan, jobs, n, err);
+}
+
+int cs_session_run_tensors(struct cs_session *s, const void *const *inputs, void *const *outputs,
+                           struct cs_err *err)
+{
+    return s->backend->run_tensors(s->slots[0].slot, s->slots[0].chosen->plan, inputs, outputs,
+                                   err);
+}
+
+struct cs_memory_use cs_session_memory(const struct cs_session *s)
+{
+    return s->backend->plan_memory(s->slots[0].chosen->plan);
+}
+
+const struct cs_graph *cs_session_graph(const struct cs_session *s)
+{
+    return &s->slots[0].chosen->graph;
+}
+
+// ---- Opening -----------------------------------------------------------------------------
+
+static uint64_t count_parameters(const struct cs_graph *g)
+{
+    uint64_t total = 0;
+    for (int i = 0; i < g->value_count; i++) {
+        int64_t n = g->values[i].data && g->values[i].type == CS_TYPE_F32
+                        ? cs_shape_elements(&g->values[i].shape)
+                        : 0;
+        total += n > 0 ? (uint64_t)n : 0;
+    }
+    return total;
+}
+
+static int64_t known(int64_t dimension)
+{
+    return dimension > 0 ? dimension : 0;
+}
+
+// What can be said of the network before it meets a size.
+static int ask_graph(struct cs_session *s, const struct cs_package *package,
+                     struct cs_session_info *info, struct cs_err *err)
+{
+    const struct cs_graph *g = &s->graph;
+    if (g->input_count != 1 || g->output_count < 1)
+        return cs_fail(err, CS_EMODEL, "%d inputs and %d outputs: one input is supported",
+                       g->input_count, g->output_count);
+    const struct cs_value *in = &g->values[g->inputs[0]];
+    if (in->type != CS_TYPE_F32 || in->shape.rank != 4)
+        return cs_fail(err, CS_EMODEL, "input %s is not N, C, H, W of float32", in->name);
+    info->max_batch = in->shape.dim[0] == 1 ? 1 : CS_MAX_BATCH;
+    if (known(in->shape.dim[0]) > 1)
+        return cs_fail(err, CS_EMODEL, "input %s takes only batches of %lld", in->name,
+                       (long long)in->shape.dim[0]);
+    info->channels = (int)known(in->shape.dim[1]);
+    if (!info->channels)
+        info->channels = package->inputs[0].channel_count;
+    if (!info->channels)
+        return cs_fail(err, CS_EMODEL, "input %s: number of channels unknown", in->name);
+    info->plane_height = (uint32_t)known(in->shape.dim[2]);
+    info->plane_width = (uint32_t)known(in->shape.dim[3]);
+    info->parameters = count_parameters(g);
+    s->channels = info->channels;
+
+    struct cs_reach reach = {0};
+    if (cs_graph_reach(g, &reach, err) != 0)
+        return -1;
+    info->tile_safe = reach.tile_safe;
+    info->stride = reach.stride > 0 ? (uint32_t)reach.stride : 1;
+    info->halo = reach.halo > 0 ? (uint32_t)reach.halo : 0;
+    if (!reach.tile_safe)
+        snprintf(info->unsafe, sizeof info->unsafe, "%s %s", reach.unsafe_op ? reach.unsafe_op : "",
+                 reach.unsafe_node ? reach.unsafe_node : "");
+    return 0;
+}
+
+static uint32_t probe_side(uint32_t fixed, const struct cs_axis *axis, uint32_t stride)
+{
+    if (fixed)
+        return fixed;
+    if (axis && axis->size && !axis->step)
+        return (uint32_t)axis->size;
+    uint32_t unit = stride;
+    if (axis && axis->step > 1 && axis->step % unit == 0)
+        unit = (uint32_t)axis->step;
+    uint32_t side = axis && axis->size > PROBE_SIDE ? (uint32_t)axis->size : PROBE_SIDE;
+    return (side + unit - 1) / unit * unit;
+}
+
+// Run shapes through once: what only a concrete graph shows, at a price of one plan.
+static int probe(struct cs_session *s, const struct cs_package *package,
+                 struct cs_session_info *info, struct cs_err *err)
+{
+    const struct cs_tensor_spec *in = &package->inputs[0];
+    uint32_t h = probe_side(info->plane_height, cs_tensor_axis(in, CS_AXIS_Y), info->stride);
+    uint32_t w = probe_side(info->plane_width, cs_tensor_axis(in, CS_AXIS_X), info->stride);
+    uint64_t limit = s->options.memory;
+    s->options.memory =
+        0; // a plane too large for the limit is the image's trouble, not the model's
+    struct plan *p = add_plan(s, 1, h, w, err);
+    s->options.memory = limit;
+    if (!p)
+        return -1;
+    const struct cs_graph *g = &p->graph;
+    const struct cs_value *out = &g->values[g->outputs[0]];
+    if (out->type != CS_TYPE_F32 || out->shape.rank != 4 || out->shape.dim[1] < 1 ||
+        out->shape.dim[1] > CS_JOB_MAX_CHANNELS)
+        return cs_fail(err, CS_EMODEL,
+                       "output %s is not N, C, H, W of float32 with 1 to %d channels", out->name,
+                       CS_JOB_MAX_CHANNELS);
+    info->maps = (int)out->shape.dim[1];
+    info->same_size = out->shape.dim[2] == h && out->shape.dim[3] == w;
+    struct cs_memory_use use = s->backend->plan_memory(p->plan);
+    info->weights_bytes = use.weights;
+    info->probe_bytes = slot_bytes(&use);
+    info->probe_height = h;
+    info->probe_width = w;
+    return 0;
+}
+
+static int open_parts(struct cs_session *s, const struct cs_package *package,
+                      struct cs_session_info *info, struct cs_err *err)
+{
+    struct cs_device_options options = {.threads = s->options.threads,
+                                        .scenario = s->options.scenario};
+    s->backend = cs_backend_find(s->options.device);
+    if (!s->backend)
+        return cs_fail(err, CS_EDEVICE, "this build has no device '%s'", s->options.device);
+    if (s->options.check_files &&
+        cs_package_check_file(package->weights_path, package->weights_sha256, info->weights_sha256,
+                              err) != 0)
+        return -1;
+    if (s->backend->device_open(&options, &s->device, err) != 0)
+        return -1;
+    snprintf(info->device_text, sizeof info->device_text, "%s", s->backend->device_text(s->device));
+    if (cs_onnx_read(package->weights_path, &s->graph, &s->file, err) != 0)
+        return -1;
+    if (ask_graph(s, package, info, err) != 0 ||
+        s->backend->network_open(s->device, &s->network, err) != 0 ||
+        probe(s, package, info, err) != 0)
+        return cs_err_context(err, "%s", package->weights_path);
+    return 0;
+}
+
+int cs_session_open(struct cs_session **session, const struct cs_package *package,
+                    const struct cs_session_options *options, struct cs_session_info *info,
+                    struct cs_err *err)
+{
+    struct cs_session *s = cs_xcalloc(1, sizeof *s);
+    *info = (struct cs_session_info){0};
+    s->options = *options;
+    s->set = 1;
+    if (open_parts(s, package, info, err) != 0) {
+        cs_session_close(s);
+        return -1;
+    }
+    *session = s;
+    return 0;
+}
+
+void cs_session_close(struct cs_session *s)
+{
+    if (!s)
+        return;
+    if (s->backend) {
+        close_slots(s);
+        for (int i = 0; i < s->plan_count; i++)
+            plan_free(s, s->plans[i]);
+        s->backend->network_close(s->network);
+        s->backend->device_close(s->device);
+    }
+    cs_graph_release(&s->graph);
+    cs_onnx_free(s->file);
+    free(s);
+}

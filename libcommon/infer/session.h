@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: MIT
+// A session: one network on one device, ready for batches of any plane the network takes. Lives in
+// the worker process; cs-model uses it in its own.
+//
+// Plans (one a batch size and plane) are kept in a least-recently-used set. cs_session_prepare
+// makes a slot ready for a plan and is called from one thread, with the slot idle; a plan that is
+// not yet there needs all slots idle. cs_session_run then runs in the slot's own thread.
+#ifndef CS_INFER_SESSION_H
+#define CS_INFER_SESSION_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "backend/backend.h"
+#include "model/package.h"
+
+enum { CS_MAX_SLOTS = 64, CS_MAX_BATCH = 32 };
+
+struct cs_session_options {
+    const char *device;   // name of a backend
+    const char *scenario; // fake
+    int slots;
+    int threads;      // of one slot
+    uint64_t memory;  // for weights and activations of all slots; 0: no limit
+    bool check_files; // compare the weights with the package's sha256
+};
+
+// What the callers of a session must know of its network.
+struct cs_session_info {
+    char device_text[160];
+    char weights_sha256[CS_SHA256_HEX]; // "" when files were not checked
+    int channels, maps;                 // of the first input and output
+    int max_batch;                      // 1 where the network says so
+    uint32_t plane_height, plane_width; // 0: any
+    bool same_size;                     // the output plane is as large as the input plane
+    bool tile_safe;
+    char unsafe[128]; // operator and node that make it unsafe for tiles
+    uint32_t stride, halo;
+    uint64_t parameters;
+    uint64_t weights_bytes;
+    // Activations of one slot for one image of this plane; others grow in proportion.
+    uint64_t probe_bytes;
+    uint32_t probe_height, probe_width;
+};
+
+struct cs_session;
+
+// Load the package's network on the device. CS_EMODEL names file, node and reason; CS_EDEVICE and
+// CS_ENOMEM likewise. The package is borrowed.
+int cs_session_open(struct cs_session **session, const struct cs_package *package,
+                    const struct cs_session_options *options, struct cs_session_info *info,
+                    struct cs_err *err);
+void cs_session_close(struct cs_session *session); // accepts NULL
+
+// Whether a plan for `batch` planes of this size is there.
+bool cs_session_has(const struct cs_session *session, int batch, uint32_t height, uint32_t width);
+// CS_ENOMEM when the plan does not fit the memory limit.
+int cs_session_prepare(struct cs_session *session, int slot, int batch, uint32_t height,
+                       uint32_t width, struct cs_err *err);
+// Run n jobs on the slot with the plan it was prepared for.
+int cs_session_run(struct cs_session *session, int slot, struct cs_job *jobs, int n,
+                   struct cs_err *err);
+// The network alone on dense tensors (backend.h), slot 0, after cs_session_prepare.
+int cs_session_run_tensors(struct cs_session *session, const void *const *inputs,
+                           void *const *outputs, struct cs_err *err);
+// Memory of the plan that slot 0 was prepared for.
+struct cs_memory_use cs_session_memory(const struct cs_session *session);
+// The concrete graph of that plan, as the device runs it. Borrowed.
+const struct cs_graph *cs_session_graph(const struct cs_session *session);
+
+#endif

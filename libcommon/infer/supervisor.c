@@ -1,0 +1,216 @@
+// SPDX-License-Identifier: MIT
+#include "infer/supervisor.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/mem.h"
+
+enum { START_TRIES = 3 };
+
+// Threads of a parallel region that wait for work spin at first. libgomp's default, 300000 turns,
+// is ruinous where others use the same processors: 38 s instead of 0.2 for 600 small tiles.
+static void limit_spinning(void)
+{
+    if (!getenv("OMP_WAIT_POLICY"))
+        setenv("GOMP_SPINCOUNT", "1000", 0);
+}
+
+void cs_supervisor_init(struct cs_supervisor *s, const struct cs_wire_load *load)
+{
+    limit_spinning(); // before there are threads that read the environment
+    *s = (struct cs_supervisor){.socket = -1, .load = *load};
+    s->packet = cs_xcalloc(1, sizeof *s->packet);
+}
+
+void cs_supervisor_release(struct cs_supervisor *s)
+{
+    struct cs_err ignored = {0};
+    if (s->pid)
+        cs_supervisor_end(s, &ignored);
+    free(s->packet);
+    s->packet = NULL;
+}
+
+// Runs in the child of a process with threads: only async-signal-safe calls.
+static void become_worker(int socket, pid_t parent)
+{
+    static char *const arguments[] = {"cs-infer", "--worker", NULL};
+    // Ignored signals stay ignored over exec: a Ctrl-C for the pipeline is not for the worker.
+    signal(SIGINT, SIG_IGN);
+    signal(SIGTERM, SIG_IGN);
+    signal(SIGUSR1, SIG_IGN);
+    sigset_t none;
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (getppid() != parent)
+        _exit(1); // it died before the call above
+    // dup2 clears the close-on-exec flag, but not when both numbers are the same.
+    if (socket == CS_WIRE_FD)
+        socket = dup(socket);
+    if (dup2(socket, CS_WIRE_FD) != CS_WIRE_FD)
+        _exit(126);
+    // The stream belongs to the parent: a worker must not keep a pipe open.
+    close(STDIN_FILENO);
+    close(STDOUT_FILENO);
+    dup2(STDERR_FILENO, STDIN_FILENO);
+    dup2(STDERR_FILENO, STDOUT_FILENO);
+    execve("/proc/self/exe", arguments, environ);
+    _exit(126);
+}
+
+static int spawn(struct cs_supervisor *s, struct cs_err *err)
+{
+    int pair[2];
+    pid_t parent = getpid();
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0)
+        return cs_fail_errno(err, CS_EDEVICE, "worker process");
+    pid_t pid = fork();
+    if (pid == 0)
+        become_worker(pair[1], parent);
+    close(pair[1]);
+    if (pid < 0) {
+        close(pair[0]);
+        return cs_fail_errno(err, CS_EDEVICE, "worker process");
+    }
+    s->pid = pid;
+    s->socket = pair[0];
+    memset(s->known, 0, sizeof s->known);
+    return 0;
+}
+
+void cs_supervisor_end(struct cs_supervisor *s, struct cs_err *why)
+{
+    int status = 0;
+    close(s->socket);
+    kill(s->pid, SIGKILL);
+    while (waitpid(s->pid, &status, 0) < 0 && errno == EINTR)
+        continue;
+    s->pid = 0;
+    s->socket = -1;
+    if (why->code != CS_OK)
+        return;
+    if (WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL)
+        cs_fail(why, CS_ENOMEM, "the worker process was killed (SIGKILL: out of memory?)");
+    else if (WIFSIGNALED(status))
+        cs_fail(why, CS_EDEVICE, "the worker process died: %s", strsignal(WTERMSIG(status)));
+    else
+        cs_fail(why, CS_EDEVICE, "the worker process ended with status %d", WEXITSTATUS(status));
+}
+
+// READY (0), FAILED (-1) or the worker's death (1).
+static int load(struct cs_supervisor *s, struct cs_err *err)
+{
+    int fd;
+    if (cs_wire_send(s->socket, &s->load, sizeof s->load, -1, err) != 0)
+        return 1;
+    ssize_t n = cs_wire_receive(s->socket, s->packet, &fd, err);
+    if (n == sizeof s->packet->ready && s->packet->kind == CS_WIRE_READY) {
+        s->info = s->packet->ready.info;
+        return 0;
+    }
+    if (n == sizeof s->packet->failed && s->packet->kind == CS_WIRE_FAILED) {
+        *err = s->packet->failed.err;
+        return -1;
+    }
+    return 1;
+}
+
+// A worker that is gone closed its socket before it can be waited for: do not kill what is
+// about to tell its own end.
+static void reap(struct cs_supervisor *s, struct cs_err *why)
+{
+    for (int i = 0; i < 100; i++) {
+        siginfo_t info = {.si_pid = 0};
+        if (waitid(P_PID, (id_t)s->pid, &info, WEXITED | WNOHANG | WNOWAIT) != 0 || info.si_pid)
+            break;
+        usleep(10000);
+    }
+    cs_supervisor_end(s, why);
+}
+
+int cs_supervisor_start(struct cs_supervisor *s, struct cs_err *err)
+{
+    struct cs_err why = {0};
+    for (int i = 0; i < START_TRIES; i++) {
+        if (spawn(s, err) != 0)
+            return -1;
+        int result = load(s, &why);
+        if (result == 0) {
+            s->load.check_files = 0; // once is enough
+            return 0;
+        }
+        if (result < 0) {
+            *err = why;
+            cs_supervisor_end(s, &why);
+            return -1;
+        }
+        why = (struct cs_err){0};
+        reap(s, &why);
+    }
+    *err = why;
+    return cs_err_context(err, "loading the model, %d tries", START_TRIES);
+}
+
+static int send_buffer(struct cs_supervisor *s, const struct cs_buffer *buffer, struct cs_err *err)
+{
+    struct cs_wire_buffer message = {
+        .kind = CS_WIRE_BUFFER,
+        .id = buffer->id,
+        .bytes = buffer->bytes,
+    };
+    if (cs_wire_send(s->socket, &message, sizeof message, buffer->fd, err) != 0)
+        return -1;
+    s->known[buffer->id] = buffer->generation;
+    return 0;
+}
+
+// Buffers whose memory went back to the system: the worker's mapping would keep it.
+static int send_drops(struct cs_supervisor *s, struct cs_buffers *pool, struct cs_err *err)
+{
+    int result = 0;
+    pthread_mutex_lock(&pool->lock);
+    for (int i = 0; i < pool->count && result == 0; i++)
+        if (pool->all[i]->fd < 0 && s->known[i] && s->known[i] != pool->all[i]->generation)
+            result = send_buffer(s, pool->all[i], err);
+    pthread_mutex_unlock(&pool->lock);
+    return result;
+}
+
+int cs_supervisor_run(struct cs_supervisor *s, struct cs_buffers *pool,
+                      const struct cs_wire_run *run, struct cs_err *err)
+{
+    if (send_drops(s, pool, err) != 0)
+        return -1;
+    for (int i = 0; i < run->count; i++) {
+        const struct cs_buffer *buffer = pool->all[run->jobs[i].buffer];
+        if (s->known[buffer->id] != buffer->generation && send_buffer(s, buffer, err) != 0)
+            return -1;
+    }
+    return cs_wire_send(s->socket, run,
+                        offsetof(struct cs_wire_run, jobs) + (size_t)run->count * sizeof *run->jobs,
+                        -1, err);
+}
+
+int cs_supervisor_receive(struct cs_supervisor *s, struct cs_wire_done *done, struct cs_err *err)
+{
+    int fd;
+    ssize_t n = cs_wire_receive(s->socket, s->packet, &fd, err);
+    if (n != sizeof s->packet->done || s->packet->kind != CS_WIRE_DONE) {
+        struct cs_err why = {0};
+        reap(s, &why);
+        if (err)
+            *err = why;
+        return 0;
+    }
+    *done = s->packet->done;
+    return 1;
+}

@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: MIT
+// The worker process as its parent sees it: started, spoken to, ended and started again. A worker
+// is this program, executed anew with the argument --worker and the socket as descriptor 3, so
+// that no state of a process with threads is inherited. All calls come from one thread, the
+// process's first: the kernel ends the worker when the thread that started it is gone.
+#ifndef CS_INFER_SUPERVISOR_H
+#define CS_INFER_SUPERVISOR_H
+
+#include <sys/types.h>
+
+#include "infer/buffers.h"
+#include "infer/wire.h"
+
+struct cs_supervisor {
+    pid_t pid;  // 0: no worker now
+    int socket; // -1 then
+    struct cs_wire_load load;
+    struct cs_session_info info;    // of the last worker that was ready
+    uint32_t known[CS_MAX_BUFFERS]; // generation of each buffer that the worker has, 0: none
+    union cs_wire_packet *packet;
+};
+
+// load: what every worker is started with. No worker is started yet.
+void cs_supervisor_init(struct cs_supervisor *s, const struct cs_wire_load *load);
+// End the worker and release.
+void cs_supervisor_release(struct cs_supervisor *s);
+
+// Start a worker and wait until it has loaded the network. A worker that dies meanwhile is
+// replaced, three times at most. Errors are those of the load, or CS_EDEVICE.
+int cs_supervisor_start(struct cs_supervisor *s, struct cs_err *err);
+// Send a run. Each job's buffer and those that changed since are sent first. CS_EIO: the worker
+// is gone.
+int cs_supervisor_run(struct cs_supervisor *s, struct cs_buffers *pool,
+                      const struct cs_wire_run *run, struct cs_err *err);
+// The next DONE: 1, or 0 when the worker is gone. Blocks; poll s->socket first.
+int cs_supervisor_receive(struct cs_supervisor *s, struct cs_wire_done *done, struct cs_err *err);
+// End the worker at once and say in `why` what became of it, unless that says something already.
+void cs_supervisor_end(struct cs_supervisor *s, struct cs_err *why);
+
+#endif

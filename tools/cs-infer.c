@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: MIT
+// cs-infer: images in, probability maps out.
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/num.h"
+#include "base/opt.h"
+#include "infer/infer.h"
+#include "infer/wire.h"
+
+static const char *model, *device = "auto", *slots = "auto", *batch = "auto", *keep = "", *input;
+static int precision, fit, prob = 1, transport;
+static int64_t threads, retries = 3, tile;
+static double timeout;
+static uint64_t memory, ring_bytes;
+
+static const struct cs_opt options[] = {
+    {'m', "model", CS_OPT_STRING, &model, "MODEL", "name or path of the model package",
+     .env = NULL},
+    {'d', "device", CS_OPT_STRING, &device, "DEVICE", "where to compute: auto, cpu or ref",
+     .env = "CELLSTREAM_DEVICE"},
+    {'s', "slots", CS_OPT_STRING, &slots, "N", "batches computed at once",
+     .env = "CELLSTREAM_SLOTS"},
+    {'b', "batch", CS_OPT_STRING, &batch, "N", "images in one batch", .env = "CELLSTREAM_BATCH"},
+    {'T', "threads", CS_OPT_INT, &threads, "N", "threads of all slots together; 0: all there are",
+     .min = 0, .max = 1024, .env = "CELLSTREAM_THREADS"},
+    {0, "precision", CS_OPT_CHOICE, &precision, "HOW", "arithmetic", .shapes_result = true,
+     .choices = "auto|fp32", .env = "CELLSTREAM_PRECISION"},
+    {0, "memory", CS_OPT_SIZE, &memory, "SIZE", "limit; 0: three quarters of what there is",
+     .env = "CELLSTREAM_MEMORY"},
+    {0, "fit", CS_OPT_CHOICE, &fit, "HOW", "how images meet the network's plane",
+     .shapes_result = true, .choices = "model|native|resize|pad|tile", .env = NULL},
+    {0, "tile", CS_OPT_INT, &tile, "PX", "side of a tile; 0: as memory allows",
+     .shapes_result = true, .min = 0, .max = 65536, .env = NULL},
+    {0, "prob", CS_OPT_CHOICE, &prob, "TYPE", "samples of the maps", .shapes_result = true,
+     .choices = "u8|u16|f32", .env = NULL},
+    {0, "timeout", CS_OPT_REAL, &timeout, "SEC", "time limit of an image on the device; 0: none",
+     .min = 0, .max = 1e6, .env = "CELLSTREAM_TIMEOUT"},
+    {0, "retries", CS_OPT_INT, &retries, "N", "further tries after a failure of the device",
+     .min = 0, .max = 100, .env = NULL},
+    {'k', "keep", CS_OPT_STRING, &keep, "LIST", "planes to pass on beside the probability",
+     .env = NULL},
+    {'i', "input", CS_OPT_STRING, &input, "FILE", "read FILE instead of standard input",
+     .env = NULL},
+    {0, "transport", CS_OPT_CHOICE, &transport, "HOW", "how payloads travel",
+     .choices = "auto|pipe|shm", .env = "CELLSTREAM_TRANSPORT"},
+    {0, "ring", CS_OPT_SIZE, &ring_bytes, "SIZE", "size of the shared area", .env = NULL},
+    {.name = NULL},
+};
+static const struct cs_tool tool = {"cs-infer", "-m MODEL [OPTION]...",
+                                    "Run a network over images.", options};
+
+// "auto" is 0.
+static int count_or_auto(const char *text, int max, const char *what, int *value,
+                         struct cs_err *err)
+{
+    int64_t number = 0;
+    if (strcmp(text, "auto") != 0 && cs_num_int(text, 1, max, what, &number, err) != 0)
+        return -1;
+    *value = (int)number;
+    return 0;
+}
+
+static int parse(struct cs_infer_options *o, struct cs_err *err)
+{
+    if (!model)
+        return cs_fail(err, CS_EUSAGE, "which model? (-m, see --help)");
+    return count_or_auto(slots, CS_MAX_SLOTS, "--slots", &o->slots, err) != 0 ||
+                   count_or_auto(batch, CS_MAX_BATCH, "--batch", &o->batch, err) != 0 ||
+                   (*keep && cs_planes_parse(keep, &o->keep, err) != 0)
+               ? -1
+               : 0;
+}
+
+int main(int argc, char **argv)
+{
+    static const enum cs_dtype maps[] = {CS_U8, CS_U16, CS_F32};
+    struct cs_infer_options o = {0};
+    struct cs_buf parameters = {0};
+    struct cs_err err = {0};
+    int first;
+    if (argc == 2 && strcmp(argv[1], "--worker") == 0)
+        return cs_worker_main(CS_WIRE_FD); // started by cs-infer itself
+    int parsed = cs_opt_parse(&tool, argc, argv, &first, &err);
+    if (parsed)
+        return parsed > 0 ? 0 : cs_opt_die(&tool, &err);
+    if (first < argc)
+        cs_fail(&err, CS_EUSAGE, "unexpected argument '%s' (see --help)", argv[first]);
+    if (first < argc || parse(&o, &err) != 0)
+        return cs_opt_die(&tool, &err);
+    cs_opt_canonical(&tool, &parameters);
+    o.tool = tool.name;
+    o.parameters = parameters.data;
+    o.model = model;
+    o.device = device;
+    o.threads = (int)threads;
+    o.memory = memory;
+    o.fit = (enum cs_infer_fit)fit;
+    o.tile = (uint32_t)tile;
+    o.map = maps[prob];
+    o.timeout = timeout;
+    o.retries = (int)retries;
+    o.input = input;
+    o.transport = (enum cs_transport)transport;
+    o.ring_bytes = ring_bytes;
+    int status = cs_infer_run(&o);
+    cs_buf_release(&parameters);
+    return status;
+}
