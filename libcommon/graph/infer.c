@@ -12,8 +12,6 @@
 #define UNARY_OP(op)                    {op, 1, 1, 1, CS_OPERANDS_ANY, cs_infer_same, cs_fold_unary}
 #define FLOAT_UNARY(op)                 FLOAT_OP(op, 1, cs_infer_same)
 #define BINARY_OP(op, infer)            {op, 2, 2, 1, CS_OPERANDS_ANY, infer, cs_fold_binary}
-#define VARIADIC_OP(op)                                                                           \
-    {op, 1, CS_MAX_NODE_IO, 1, CS_OPERANDS_ANY, cs_infer_variadic, cs_fold_variadic}
 #define REDUCE_OP(op)                   {op, 1, 2, 1, CS_OPERANDS_ANY, cs_infer_reduce, cs_fold_reduce}
 #define MOVE_OP(op, least, most, infer) {op, least, most, 1, CS_OPERANDS_ANY, infer, cs_fold_move}
 
@@ -59,10 +57,8 @@ static const struct cs_operator operators[] = {
     BINARY_OP("Div", cs_infer_broadcast),
     BINARY_OP("Pow", cs_infer_broadcast),
     BINARY_OP("Mod", cs_infer_broadcast),
-    VARIADIC_OP("Max"),
-    VARIADIC_OP("Min"),
-    VARIADIC_OP("Sum"),
-    VARIADIC_OP("Mean"),
+    BINARY_OP("Max", cs_infer_broadcast),
+    BINARY_OP("Min", cs_infer_broadcast),
     BINARY_OP("Equal", cs_infer_compare),
     BINARY_OP("Greater", cs_infer_compare),
     BINARY_OP("Less", cs_infer_compare),
@@ -206,8 +202,6 @@ static int check_node(const struct cs_infer *at, const struct cs_operator *op)
 
 static int check_outputs(const struct cs_infer *at, bool folded)
 {
-    if (!folded && cs_shape_elements(&cs_infer_input(at, 0)->shape) == 0)
-        return cs_node_fail(at->node, at->err, "input 0 is empty");
     for (int i = 0; i < at->node->output_count; i++) {
         const struct cs_value *value = cs_node_output(at->graph, at->node, i);
         if (!value || folded)

@@ -295,7 +295,7 @@ static const struct {
     {{"Relu", "LeakyRelu", "Elu", "Sigmoid", "HardSigmoid", "HardSwish", "Softplus", "Tanh", "Erf",
       "Gelu", "Mish", "Exp", "Log", "Sqrt", "Abs", "Neg", "Floor", "Ceil", "Clip", NULL},
      walk_pointwise},
-    {{"PRelu", "Add", "Sub", "Mul", "Div", "Pow", "Mod", "Max", "Min", "Sum", "Mean", "Where", "Identity",
+    {{"PRelu", "Add", "Sub", "Mul", "Div", "Pow", "Mod", "Max", "Min", "Where", "Identity",
       "Dropout", "Cast", NULL},
      walk_pointwise},
 };

@@ -53,7 +53,8 @@ static int read_tensors(struct cs_package *p, const struct cs_yaml *root, bool i
     const char *tests[CS_PACKAGE_MAX_TENSORS];
     const char *key = input ? "test_inputs" : "test_outputs";
     int tests_count;
-    if (cs_package_texts(GET(root, key), key, tests, CS_PACKAGE_MAX_TENSORS, &tests_count, err) != 0)
+    if (cs_package_texts(GET(root, key), key, tests, CS_PACKAGE_MAX_TENSORS, &tests_count, err) !=
+        0)
         return -1;
     for (int i = 0; i < tests_count && i < *count; i++)
         if (!specs[i].test_path &&
@@ -67,7 +68,8 @@ static int read_weights(struct cs_package *p, const struct cs_yaml *root, struct
     const struct cs_yaml *onnx = GET(GET(root, "weights"), "onnx");
     const char *source = cs_yaml_text(GET(onnx, "source"));
     if (!source)
-        return cs_fail(err, CS_EMODEL, "weights: onnx: source is missing (ONNX weights are needed)");
+        return cs_fail(err, CS_EMODEL,
+                       "weights: onnx: source is missing (ONNX weights are needed)");
     p->weights_sha256 = cs_yaml_text(GET(onnx, "sha256"));
     return cs_package_join(&p->arena, p->folder, source, &p->weights_path, err);
 }

@@ -40,15 +40,15 @@ struct cs_axis {
 
 // A step of pre- or postprocessing by the zoo's name.
 enum cs_step_op {
-    CS_STEP_SCALE_RANGE,   // a: lower, b: upper percentile
-    CS_STEP_ZERO_MEAN,     // zero_mean_unit_variance: statistics of the image
-    CS_STEP_SCALE_LINEAR,  // a: gain, b: offset
+    CS_STEP_SCALE_RANGE,     // a: lower, b: upper percentile
+    CS_STEP_ZERO_MEAN,       // zero_mean_unit_variance: statistics of the image
+    CS_STEP_SCALE_LINEAR,    // a: gain, b: offset
     CS_STEP_FIXED_ZERO_MEAN, // fixed_zero_mean_unit_variance: a: mean, b: std
-    CS_STEP_CLIP,          // a: min, b: max
-    CS_STEP_BINARIZE,      // a: threshold
+    CS_STEP_CLIP,            // a: min, b: max
+    CS_STEP_BINARIZE,        // a: threshold
     CS_STEP_SIGMOID,
-    CS_STEP_SOFTMAX,       // over channels
-    CS_STEP_ENSURE_DTYPE,  // dtype
+    CS_STEP_SOFTMAX,      // over channels
+    CS_STEP_ENSURE_DTYPE, // dtype
 };
 
 struct cs_step {
@@ -64,9 +64,9 @@ struct cs_tensor_spec {
     const char *name;
     struct cs_axis axes[CS_PACKAGE_MAX_AXES];
     int axis_count;
-    const char *type; // "float32"
+    const char *type;                              // "float32"
     const char *channels[CS_PACKAGE_MAX_CHANNELS]; // names, where the package gives them
-    int channel_count; // 0: unknown
+    int channel_count;                             // 0: unknown
     struct cs_step steps[CS_PACKAGE_MAX_STEPS];
     int step_count;
     const char *test_path;   // NULL: no test tensor
@@ -77,8 +77,8 @@ enum cs_fit { CS_FIT_NATIVE, CS_FIT_PAD, CS_FIT_RESIZE };
 enum cs_input_channels { CS_INPUT_REPLICATE, CS_INPUT_RGB, CS_INPUT_MEAN };
 
 struct cs_package {
-    struct cs_arena arena; // owns all texts
-    const char *folder, *path; // of rdf.yaml
+    struct cs_arena arena;         // owns all texts
+    const char *folder, *path;     // of rdf.yaml
     const char *name, *short_name; // as described; the folder's name
     const char *version, *description, *license, *format_version;
     const char *weights_path;
@@ -89,11 +89,11 @@ struct cs_package {
 
     enum cs_fit fit;
     int64_t fit_height, fit_width; // resize
-    int64_t stride; // pad: 1 where nothing says more
+    int64_t stride;                // pad: 1 where nothing says more
     enum cs_input_channels input_channels;
     const char *maps[CS_PACKAGE_MAX_CHANNELS]; // names of the first output's channels
-    int map_count; // 0: unknown until the network has run
-    struct cs_meta postprocess; // option of cs-postprocess = value
+    int map_count;                             // 0: unknown until the network has run
+    struct cs_meta postprocess;                // option of cs-postprocess = value
 };
 
 // Open a package by NAME or PATH (a folder or an rdf.yaml). A name without a slash is looked for

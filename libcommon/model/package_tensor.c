@@ -301,11 +301,14 @@ static int step_arguments(const struct cs_yaml *k, struct cs_step *s, struct cs_
     switch (s->op) {
     case CS_STEP_SCALE_RANGE:
         if (statistics_axes(k, s, err) != 0 ||
-            cs_package_real(GET(k, "min_percentile"), "min_percentile", 0, 100, 0, s->a, err) != 0 ||
-            cs_package_real(GET(k, "max_percentile"), "max_percentile", 0, 100, 100, s->b, err) != 0)
+            cs_package_real(GET(k, "min_percentile"), "min_percentile", 0, 100, 0, s->a, err) !=
+                0 ||
+            cs_package_real(GET(k, "max_percentile"), "max_percentile", 0, 100, 100, s->b, err) !=
+                0)
             return -1;
-        return s->a[0] < s->b[0] ? 0
-                                 : cs_fail(err, CS_EMODEL, "min_percentile is not below max_percentile");
+        return s->a[0] < s->b[0]
+                   ? 0
+                   : cs_fail(err, CS_EMODEL, "min_percentile is not below max_percentile");
     case CS_STEP_ZERO_MEAN:
         if (cs_yaml_text(GET(k, "mode")) && strcmp(GET(k, "mode")->text, "fixed") == 0)
             s->op = CS_STEP_FIXED_ZERO_MEAN; // 0.4's spelling of it

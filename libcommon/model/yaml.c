@@ -150,8 +150,8 @@ static int on_event(struct builder *b, const yaml_event_t *event)
     }
 }
 
-int cs_yaml_parse(struct cs_arena *arena, const char *text, size_t len,
-                  const struct cs_yaml **root, struct cs_err *err)
+int cs_yaml_parse(struct cs_arena *arena, const char *text, size_t len, const struct cs_yaml **root,
+                  struct cs_err *err)
 {
     struct builder b = {.arena = arena, .err = err};
     yaml_parser_t parser;
@@ -188,9 +188,9 @@ const struct cs_yaml *cs_yaml_get(const struct cs_yaml *node, const char *key)
         if (strcmp(e->key, key) != 0)
             continue;
         const struct cs_yaml *value = e->value;
-        bool null = value->kind == CS_YAML_SCALAR && value->plain &&
-                    (!*value->text || strcmp(value->text, "~") == 0 ||
-                     strcmp(value->text, "null") == 0);
+        bool null =
+            value->kind == CS_YAML_SCALAR && value->plain &&
+            (!*value->text || strcmp(value->text, "~") == 0 || strcmp(value->text, "null") == 0);
         return null ? NULL : value;
     }
     return NULL;

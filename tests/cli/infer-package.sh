@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: MIT
+# Packages that are broken: refused at load, with file and reason.
+. "$SRC/tests/support/infer.sh"
+cs-load "$TESTDATA/nuclei/fluorescence.png" >images.cs || fail "cs-load"
+
+# fresh: a copy of the package to break.
+fresh()
+{
+    chmod -R u+w m 2>/dev/null
+    rm -rf m
+    cp -r "$TESTDATA/models/tiny" m && chmod -R u+w m
+}
+
+# broken WORDS: both tools refuse m and say why.
+broken()
+{
+    infer 4 out.cs -d ref -m ./m
+    says "$1"
+    expect 4 cs-model check ./m
+    says "$1"
+}
+
+fresh
+infer 0 out.cs -d ref -m ./m
+infer 0 out.cs -d ref -m m
+infer 0 out.cs -d ref -m m/rdf.yaml
+expect 0 cs-model check m
+grep -q 'test: largest difference' stdout || fail "no test was run"
+expect 0 cs-model info m --size 64x32
+grep -q '^tiles	safe, stride 4' stdout || fail "tile safety"
+
+printf 'x' >>m/tiny.onnx
+broken "m/tiny.onnx: its sha256 is"
+fresh
+rm m/tiny.onnx
+broken 'm/tiny.onnx: No such file'
+fresh
+sed -i 's/id: clip/id: sharpen/' m/rdf.yaml
+broken "'sharpen' is not known"
+fresh
+sed -i 's,source: tiny.onnx,source: ../tiny.onnx,' m/rdf.yaml
+broken "does not lie in the package's folder"
+fresh
+mv m/tiny.onnx . && ln -s ../tiny.onnx m/tiny.onnx
+broken "leads out of the package's folder"
+fresh
+sed -i 's/channels: \[foreground, distance\]/channels: [one]/' m/rdf.yaml
+infer 4 out.cs -d ref -m ./m
+says 'names 1 output channels, the network gives 2'
+fresh
+head -c 1000 m/tiny.onnx >cut && mv cut m/tiny.onnx
+sed -i '/onnx:/s/sha256: [0-9a-f]*, //' m/rdf.yaml
+broken m/tiny.onnx
+fresh
+printf '&a [*a]' >m/rdf.yaml
+broken 'm/rdf.yaml: line 1'
+fresh
+rm m/rdf.yaml
+expect 4 cs-model info ./m
+says m/rdf.yaml
+
+# A test that fails, and a device that is not there.
+fresh
+cp "$TESTDATA/models/tiny/test_output.npy" m/x && tail -c 16640 m/x | tr '\000' '\001' >tail
+{ head -c 128 m/x; cat tail; } >m/test_output.npy
+sed -i 's/test_output.npy, sha256: [0-9a-f]*/test_output.npy/' m/rdf.yaml
+expect 4 cs-model check m
+says 'of the values differ'
+expect 5 cs-model check tiny -d cuda
+expect 2 cs-model
+expect 2 cs-model test tiny
+expect 2 cs-model info tiny --size 5
+cs-model info tiny >/dev/full 2>stderr && fail "a full disk went unnoticed"
+exit 0
