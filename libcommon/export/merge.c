@@ -122,7 +122,7 @@ static int open_shards(struct merge *m, struct cs_err *err)
     char *pattern = cs_xasprintf("%s/.cs/[0-9][0-9][0-9][0-9]*%s", m->out, ending);
     int result = glob(pattern, GLOB_ERR, NULL, &found), status = 0;
     free(pattern);
-    if (result == GLOB_NOMATCH)
+    if (result == GLOB_NOMATCH || (result == GLOB_ABORTED && errno == ENOENT))
         return 0;
     if (result != 0)
         return cs_fail_errno(err, CS_EIO, "%s/.cs", m->out);
