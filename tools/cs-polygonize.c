@@ -52,6 +52,8 @@ static const struct cs_tool tool = {"cs-polygonize", "-o DIR|- [OPTION]...",
 struct context {
     struct cs_polygons polygons;
     struct cs_progress progress;
+    bool count_inputs; // progress knows the number of files, not of items
+    int64_t seen;      // items of the present file
 };
 
 static int64_t now_ms(void)
@@ -66,8 +68,9 @@ static int on_head(struct cs_meta *head, void *data, struct cs_err *err)
     struct context *context = data;
     struct cs_buf parameters = {0};
     int64_t total;
-    if (cs_meta_int(head, CS_KEY_TOTAL, 0, INT64_MAX, 0, &total, err) != 0 ||
-        (!total && cs_meta_int(head, CS_KEY_INPUTS, 0, INT64_MAX, 0, &total, err) != 0))
+    context->count_inputs = !cs_meta_get(head, CS_KEY_TOTAL);
+    if (cs_meta_int(head, context->count_inputs ? CS_KEY_INPUTS : CS_KEY_TOTAL, 0, INT64_MAX, 0,
+                    &total, err) != 0)
         return -1;
     cs_opt_canonical(&tool, &parameters);
     cs_prov_add(head, tool.name, parameters.data);
@@ -102,6 +105,20 @@ static int check_stdout(struct cs_err *err)
     return cs_fail_errno(err, CS_EIO, "standard output");
 }
 
+// One more item, or one more file when its last item is done.
+static void show_progress(struct context *context, const struct cs_item *item)
+{
+    int64_t items;
+    if (cs_meta_int(&item->begin, CS_KEY_ITEMS, 1, INT64_MAX, 1, &items, NULL) != 0)
+        items = 1;
+    if (context->count_inputs && ++context->seen < items) {
+        context->progress.failed += cs_item_failed(item);
+        return;
+    }
+    context->seen = 0;
+    cs_progress_item(&context->progress, cs_item_failed(item));
+}
+
 // Record the item. Where a file that it promises is not there, the item has failed.
 static int on_finished(struct cs_item *item, void *data, struct cs_err *err)
 {
@@ -117,7 +134,7 @@ static int on_finished(struct cs_item *item, void *data, struct cs_err *err)
     if (!context->polygons.dir && check_stdout(err) != 0)
         return -1;
     if (progress)
-        cs_progress_item(&context->progress, cs_item_failed(item));
+        show_progress(context, item);
     return 0;
 }
 

@@ -30,14 +30,22 @@ struct tracer {
     size_t corner_capacity, corner_count; // capacity: a power of two
     uint64_t epoch;
     uint32_t component;
+    bool no_memory;
 };
 
-static void *grown(void *array, size_t *capacity, size_t needed, size_t bytes)
+// The array with room for `needed` entries; as it was, and remembered, where no memory is left.
+static void *grown(struct tracer *t, void *array, size_t *capacity, size_t needed, size_t bytes)
 {
     if (needed <= *capacity)
         return array;
-    *capacity = needed + needed / 2 + 64;
-    return cs_xrealloc(array, *capacity, bytes);
+    size_t more = needed + needed / 2 + 64;
+    void *block = reallocarray(array, more, bytes);
+    if (!block) {
+        t->no_memory = true;
+        return array;
+    }
+    *capacity = more;
+    return block;
 }
 
 static bool inside(const struct cs_image *labels, int64_t x, int64_t y, uint32_t label)
@@ -63,9 +71,11 @@ static void emit_ring(struct tracer *t, size_t first)
 {
     struct cs_contours *c = t->out;
     size_t count = t->length - first;
-    c->points = grown(c->points, &c->point_capacity, c->point_count + count, sizeof *c->points);
+    c->points = grown(t, c->points, &c->point_capacity, c->point_count + count, sizeof *c->points);
+    c->rings = grown(t, c->rings, &c->ring_capacity, c->ring_count + 1, sizeof *c->rings);
+    if (t->no_memory)
+        return;
     memcpy(c->points + c->point_count, t->path + first, count * sizeof *c->points);
-    c->rings = grown(c->rings, &c->ring_capacity, c->ring_count + 1, sizeof *c->rings);
     c->rings[c->ring_count++] =
         (struct cs_ring){c->point_count, (uint32_t)count, t->component,
                          cs_ring_area2(c->points + c->point_count, count) < 0};
@@ -81,24 +91,30 @@ static struct corner *find_corner(const struct tracer *t, uint64_t place)
     return &t->corners[i];
 }
 
-static void grow_corners(struct tracer *t)
+static bool grow_corners(struct tracer *t)
 {
     struct corner *old = t->corners;
-    size_t capacity = t->corner_capacity;
-    t->corner_capacity = capacity ? 2 * capacity : 64;
-    t->corners = cs_xcalloc(t->corner_capacity, sizeof *t->corners);
+    size_t capacity = t->corner_capacity, more = capacity ? 2 * capacity : 64;
+    struct corner *larger = calloc(more, sizeof *larger);
+    if (!larger) {
+        t->no_memory = true;
+        return false;
+    }
+    t->corner_capacity = more;
+    t->corners = larger;
     for (size_t i = 0; i < capacity; i++)
         if (old[i].epoch == t->epoch)
             *find_corner(t, old[i].place) = old[i];
     free(old);
+    return true;
 }
 
 // A corner where the object's pixels touch diagonally: close a loop if it was met before.
 static void meet_corner(struct tracer *t, int64_t x, int64_t y)
 {
     uint64_t place = (uint64_t)y * ((uint64_t)t->labels->width + 1) + (uint64_t)x;
-    if (2 * (t->corner_count + 1) > t->corner_capacity)
-        grow_corners(t);
+    if (2 * (t->corner_count + 1) > t->corner_capacity && !grow_corners(t))
+        return;
     struct corner *corner = find_corner(t, place);
     if (corner->epoch == t->epoch) {
         emit_ring(t, corner->position);
@@ -111,8 +127,9 @@ static void meet_corner(struct tracer *t, int64_t x, int64_t y)
 
 static void add_vertex(struct tracer *t, int64_t x, int64_t y)
 {
-    t->path = grown(t->path, &t->path_capacity, t->length + 1, sizeof *t->path);
-    t->path[t->length++] = (struct cs_point){(int32_t)x, (int32_t)y};
+    t->path = grown(t, t->path, &t->path_capacity, t->length + 1, sizeof *t->path);
+    if (!t->no_memory)
+        t->path[t->length++] = (struct cs_point){(int32_t)x, (int32_t)y};
 }
 
 // The pixels ahead of a corner, to the right and to the left of the direction of the walk.
@@ -132,7 +149,7 @@ static void trace_ring(struct tracer *t, uint32_t x0, uint32_t y0, uint32_t labe
     if (inside(l, x - 1, y - 1, label) && !inside(l, x - 1, y, label))
         meet_corner(t, x, y);
     add_vertex(t, x, y);
-    for (;;) {
+    while (!t->no_memory) {
         if (d == EAST) {
             size_t pixel = (size_t)y * l->width + (size_t)x;
             t->walked[pixel / 64] |= (uint64_t)1 << pixel % 64;
@@ -156,7 +173,7 @@ static void trace_ring(struct tracer *t, uint32_t x0, uint32_t y0, uint32_t labe
 static void trace_all(struct tracer *t, const struct cs_regions *regions)
 {
     const struct cs_image *l = regions->labels;
-    for (size_t i = 0; i < regions->runs.count; i++) {
+    for (size_t i = 0; i < regions->runs.count && !t->no_memory; i++) {
         const struct cs_run *run = &regions->runs.items[i];
         size_t row = (size_t)run->row * l->width;
         t->component = run->component;
@@ -224,8 +241,13 @@ int cs_contours_trace(struct cs_contours *contours, const struct cs_regions *reg
     int status = -1;
     if (polygon_of && t.walked && contours->polygons && contours->object_start) {
         trace_all(&t, regions);
-        number_polygons(contours, regions, polygon_of);
-        status = order_rings(contours, polygon_of, err);
+        if (t.no_memory) {
+            cs_fail(err, CS_ENOMEM, "outlines: no memory behind %zu vertices",
+                    contours->point_count);
+        } else {
+            number_polygons(contours, regions, polygon_of);
+            status = order_rings(contours, polygon_of, err);
+        }
     }
     free(polygon_of);
     free(t.walked);

@@ -102,7 +102,8 @@ cs-polygonize -i labels.cs -o - >/dev/full 2>stderr
 [ $? = 1 ] || fail 'full disk'
 says 'No space left'
 cs-polygonize -i labels.cs -o - | true
-[ "${PIPESTATUS[0]}" = 141 ] || [ "${PIPESTATUS[0]}" = 0 ] || fail 'closed pipe'
+status=${PIPESTATUS[0]}
+[ "$status" = 141 ] || [ "$status" = 0 ] || fail "closed pipe: $status"
 # Rows that a line promises must be there.
 cp -r out gone && : >gone/.cs/0000.objects.csv
 expect 1 cs-polygonize --merge -o gone

@@ -61,7 +61,8 @@ cs-postprocess -i made.cs >/dev/full 2>stderr
 [ $? = 1 ] || fail 'full disk'
 says 'No space left'
 cs-postprocess -i made.cs | true
-[ "${PIPESTATUS[0]}" = 141 ] || [ "${PIPESTATUS[0]}" = 0 ] || fail 'closed pipe'
+status=${PIPESTATUS[0]}
+[ "$status" = 141 ] || [ "$status" = 0 ] || fail "closed pipe: $status"
 # A signal in the middle: the stages live until the stream ends, and what came is recorded.
 mkfifo in between
 cs-postprocess <in >between -a 1 &
