@@ -114,6 +114,13 @@ void *cs_cpu_pack(struct cs_network *network, const void *data, uint64_t key, si
     return memory;
 }
 
+void cs_cpu_pack_drop(struct cs_network *network)
+{
+    struct cs_cpu_packed *last = &network->packed[--network->packed_count];
+    network->packed_bytes -= last->bytes;
+    free(last->memory);
+}
+
 const float *cs_cpu_pack_weights(struct cs_network *network, const struct cs_dnn_op *op,
                                  const float *weights, struct cs_err *err)
 {
@@ -121,8 +128,7 @@ const float *cs_cpu_pack_weights(struct cs_network *network, const struct cs_dnn
     void *memory = cs_cpu_pack(network, weights, cs_dnn_op_weight_key(op),
                                cs_dnn_op_weight_bytes(op), &fresh, err);
     if (memory && fresh && cs_dnn_op_pack(op, weights, memory, err) != 0) {
-        network->packed_bytes -= network->packed[--network->packed_count].bytes;
-        free(memory);
+        cs_cpu_pack_drop(network);
         return NULL;
     }
     return memory;
@@ -207,6 +213,21 @@ struct cs_cpu_step *cs_cpu_add_step(struct cs_plan *plan, const struct cs_node *
     return step;
 }
 
+static size_t worker_scratch(const struct cs_dnn_op *op)
+{
+    return (cs_dnn_op_scratch_bytes(op) + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+}
+
+void cs_cpu_set_op(struct cs_plan *plan, struct cs_cpu_step *step, struct cs_dnn_op *op,
+                   int workers)
+{
+    step->op = op;
+    step->workers = workers;
+    step->first_binding = plan->binding_count;
+    plan->binding_count += workers;
+    cs_cpu_need_scratch(plan, worker_scratch(op) * (size_t)workers);
+}
+
 static size_t value_bytes(const struct cs_graph *graph, int value, void *context)
 {
     (void)context;
@@ -270,7 +291,7 @@ static struct cs_memory_use plan_memory(const struct cs_plan *plan)
 
 struct bound_plan {
     struct cs_plan *plan;
-    struct cs_dnn_binding **bindings; // one a step
+    struct cs_dnn_binding **bindings; // of all steps
 };
 
 struct cs_slot {
@@ -285,7 +306,7 @@ static void slot_close(struct cs_slot *slot)
     if (!slot)
         return;
     for (int p = 0; p < slot->plan_count; p++) {
-        for (int i = 0; slot->plans[p].bindings && i < slot->plans[p].plan->step_count; i++)
+        for (int i = 0; slot->plans[p].bindings && i < slot->plans[p].plan->binding_count; i++)
             cs_dnn_unbind(slot->plans[p].bindings[i]);
         free(slot->plans[p].bindings);
     }
@@ -317,15 +338,16 @@ static int bind_plan(struct cs_slot *slot, struct bound_plan *bound, struct cs_e
     const struct cs_cpu_run at = {.arena = slot->arena};
     for (int i = 0; i < plan->step_count; i++) {
         const struct cs_cpu_step *step = &plan->steps[i];
-        if (!step->op)
-            continue;
-        struct cs_dnn_memory memory = {.src = cs_cpu_at(&at, step->src),
-                                       .weights = cs_cpu_at(&at, step->weights),
-                                       .bias = step->bias.constant,
-                                       .dst = cs_cpu_at(&at, step->dst),
-                                       .scratch = slot->scratch};
-        if (cs_dnn_bind(step->op, &memory, &bound->bindings[i], err) != 0)
-            return -1;
+        for (int w = 0; step->op && w < step->workers; w++) {
+            struct cs_dnn_memory memory = {.src = cs_cpu_at(&at, step->src),
+                                           .weights = cs_cpu_at(&at, step->weights),
+                                           .bias = step->bias.constant,
+                                           .dst = cs_cpu_at(&at, step->dst),
+                                           .scratch = slot->scratch +
+                                                      worker_scratch(step->op) * (size_t)w};
+            if (cs_dnn_bind(step->op, &memory, &bound->bindings[step->first_binding + w], err) != 0)
+                return -1;
+        }
     }
     return 0;
 }
@@ -341,7 +363,7 @@ static int slot_open(struct cs_network *network, struct cs_plan *const *plans, i
     for (int p = 0; p < plan_count; p++) {
         made->plans[p].plan = plans[p];
         made->plans[p].bindings =
-            cs_xcalloc((size_t)plans[p]->step_count + 1, sizeof *made->plans[p].bindings);
+            cs_xcalloc((size_t)plans[p]->binding_count + 1, sizeof *made->plans[p].bindings);
         arena = plans[p]->memory.arena_bytes > arena ? plans[p]->memory.arena_bytes : arena;
         scratch = plans[p]->scratch_bytes > scratch ? plans[p]->scratch_bytes : scratch;
     }
@@ -372,8 +394,8 @@ static int run_steps(struct cs_slot *slot, struct cs_plan *plan, struct cs_err *
     for (int i = 0; i < plan->step_count; i++) {
         const struct cs_cpu_step *step = &plan->steps[i];
         double start = plan->step_seconds ? omp_get_wtime() : 0;
-        run.binding = bound->bindings[i];
-        int result = step->op ? cs_dnn_run(run.binding, err) : step->run(step, &run, err);
+        run.bindings = bound->bindings + step->first_binding;
+        int result = step->run ? step->run(step, &run, err) : cs_dnn_run(run.bindings[0], err);
         if (result != 0)
             return cs_err_context(err, "node %s (%s)", step->node->name, step->node->op);
         if (plan->step_seconds)

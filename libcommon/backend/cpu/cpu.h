@@ -46,16 +46,18 @@ struct cs_cpu_place {
 struct cs_cpu_run { // what a step sees while it runs
     char *arena, *scratch;
     const struct cs_kernels *kernels;
-    struct cs_dnn_binding *binding; // of this step's op
+    struct cs_dnn_binding *const *bindings; // of this step's op, as many as it has workers
 };
 
 struct cs_cpu_step {
+    // NULL: run the op once.
     int (*run)(const struct cs_cpu_step *step, const struct cs_cpu_run *run, struct cs_err *err);
     const void *params;
     const struct cs_node *node;
     struct cs_dnn_op *op; // NULL for steps without oneDNN
-    // For ops: what to bind.
+    // For ops: what to bind, and how often: once, or once for each thread that runs it alone.
     struct cs_cpu_place src, weights, bias, dst;
+    int workers, first_binding;
     double flops; // multiplications and additions, for profiles
 };
 
@@ -65,7 +67,7 @@ struct cs_plan {
     struct cs_memory_plan memory;
     struct cs_arena params;
     struct cs_cpu_step *steps;
-    int step_count, step_capacity;
+    int step_count, step_capacity, binding_count;
     size_t scratch_bytes;
     double *step_seconds; // NULL while no profile is taken
 };
@@ -90,11 +92,16 @@ struct cs_cpu_step *cs_cpu_add_step(struct cs_plan *plan, const struct cs_node *
                                                const struct cs_cpu_run *, struct cs_err *),
                                     const void *params);
 void cs_cpu_need_scratch(struct cs_plan *plan, size_t bytes);
+// Give the step its op, which the plan takes over, and the scratchpads of all its workers.
+void cs_cpu_set_op(struct cs_plan *plan, struct cs_cpu_step *step, struct cs_dnn_op *op,
+                   int workers);
 // Memory for what `key` makes of a constant; *fresh tells that the caller has to fill it.
 // NULL with CS_ENOMEM.
 void *cs_cpu_pack(struct cs_network *network, const void *data, uint64_t key, size_t bytes,
                   bool *fresh, struct cs_err *err);
 
+// Take back the last one, which could not be filled.
+void cs_cpu_pack_drop(struct cs_network *network);
 // The weights of a convolution in the op's order. NULL with an error.
 const float *cs_cpu_pack_weights(struct cs_network *network, const struct cs_dnn_op *op,
                                  const float *weights, struct cs_err *err);
@@ -133,6 +140,8 @@ const struct cs_cpu_op *cs_cpu_op_find(const char *name); // NULL: not supported
 // For every value the one whose memory it uses. Caller frees with free().
 int *cs_cpu_share(const struct cs_graph *graph);
 // One table a file, ended by a NULL name; cpu.c lists them.
+int cs_cpu_build_upscale(struct cs_plan *plan, const struct cs_node *node,
+                         const struct cs_dnn_conv *conv, struct cs_err *err);
 extern const struct cs_cpu_op cs_cpu_conv_ops[], cs_cpu_norm_ops[], cs_cpu_pool_ops[],
     cs_cpu_element_ops[], cs_cpu_move_ops[], cs_cpu_reduce_ops[], cs_cpu_resize_ops[],
     cs_cpu_matmul_ops[];

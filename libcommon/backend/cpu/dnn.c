@@ -427,3 +427,22 @@ int cs_dnn_run(struct cs_dnn_binding *binding, struct cs_err *err)
         status = dnnl_stream_wait(binding->stream);
     return status == dnnl_success ? 0 : fail(err, "execution", status);
 }
+
+static dnnl_status_t move_arg(struct cs_dnn_binding *binding, int arg, const void *data)
+{
+    for (int i = 0; i < binding->arg_count; i++)
+        if (binding->args[i].arg == arg)
+            return dnnl_memory_set_data_handle(binding->args[i].memory, (void *)(uintptr_t)data);
+    return dnnl_invalid_arguments;
+}
+
+int cs_dnn_run_at(struct cs_dnn_binding *binding, const float *src, const float *weights,
+                  float *dst, struct cs_err *err)
+{
+    dnnl_status_t status = move_arg(binding, DNNL_ARG_SRC, src);
+    if (status == dnnl_success)
+        status = move_arg(binding, DNNL_ARG_WEIGHTS, weights);
+    if (status == dnnl_success)
+        status = move_arg(binding, DNNL_ARG_DST, dst);
+    return status == dnnl_success ? cs_dnn_run(binding, err) : fail(err, "addresses", status);
+}

@@ -76,5 +76,8 @@ int cs_dnn_bind(const struct cs_dnn_op *op, const struct cs_dnn_memory *memory,
                 struct cs_dnn_binding **binding, struct cs_err *err);
 void cs_dnn_unbind(struct cs_dnn_binding *binding); // accepts NULL
 int cs_dnn_run(struct cs_dnn_binding *binding, struct cs_err *err);
+// The same with other addresses of source, weights and destination, which stay.
+int cs_dnn_run_at(struct cs_dnn_binding *binding, const float *src, const float *weights,
+                  float *dst, struct cs_err *err);
 
 #endif

@@ -67,6 +67,8 @@ struct cs_kernels {
     void (*max_of)(float *dst, const float *const *src, int taps, int64_t count);
     void (*sum_of)(float *dst, const float *const *src, const float *weight, int taps,
                    int64_t count);
+    // dst[c] = maximum (or minimum, max 0) over pixels; NaN wins.
+    void (*extremes)(float *dst, const float *src, int64_t pixels, int64_t channels, int max);
     // Reductions of one row.
     float (*row_sum)(const float *src, int64_t count);
     float (*row_max)(const float *src, int64_t count);

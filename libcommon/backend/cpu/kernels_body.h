@@ -10,6 +10,9 @@
 #include <math.h>
 #include <stddef.h>
 #include <string.h>
+#ifdef __x86_64__
+#include <immintrin.h>
+#endif
 
 #include "backend/cpu/kernels.h"
 #include "backend/vecmath.h"
@@ -27,7 +30,28 @@ typedef double wide_double __attribute__((vector_size(4 * WIDTH)));
 #define STORE(p, v) (*(vec_at *)(p) = (v))
 // m ? a : b, lane by lane; C has no ?: for vectors.
 #define SELECT(m, a, b) ((vec)(((mask)(a) & (m)) | ((mask)(b) & ~(m))))
-#define ALWAYS_INLINE   static inline __attribute__((always_inline))
+#define NANS            ((vec){0} + NAN)
+// The larger and the smaller, lane by lane; where either is NaN, b: one instruction on x86.
+#if defined(__x86_64__) && WIDTH == 16
+#define LARGER(a, b)  ((vec)_mm512_max_ps(a, b))
+#define SMALLER(a, b) ((vec)_mm512_min_ps(a, b))
+#elif defined(__x86_64__) && WIDTH == 8
+#define LARGER(a, b)  ((vec)_mm256_max_ps(a, b))
+#define SMALLER(a, b) ((vec)_mm256_min_ps(a, b))
+#elif defined(__x86_64__)
+#define LARGER(a, b)  ((vec)_mm_max_ps(a, b))
+#define SMALLER(a, b) ((vec)_mm_min_ps(a, b))
+#else
+#define LARGER(a, b)  SELECT((a) > (b), a, b)
+#define SMALLER(a, b) SELECT((a) < (b), a, b)
+#endif
+
+typedef float quad __attribute__((vector_size(16)));
+typedef float quad_at __attribute__((vector_size(16), aligned(4), may_alias));
+typedef int32_t mask4 __attribute__((vector_size(16)));
+#define LOAD4(p)         (*(const quad_at *)(p))
+#define SELECT4(m, a, b) ((quad)(((mask4)(a) & (m)) | ((mask4)(b) & ~(m))))
+#define ALWAYS_INLINE    static inline __attribute__((always_inline))
 
 // lcm(channels, WIDTH) for channels < WIDTH.
 static int64_t wide_of(int64_t channels)
@@ -121,7 +145,7 @@ ALWAYS_INLINE void affine_pixels(float *dst, const float *src, const float *add,
             if (adding)
                 y += LOAD(add + c);
             if (kind == SLOPE_ZERO)
-                y = SELECT(y < 0, (vec){0}, y);
+                y = LARGER((vec){0}, y);
             else if (kind == SLOPE_OTHER)
                 y = SELECT(y < 0, y * slope, y);
             STORE(dst + c, y);
@@ -180,11 +204,13 @@ static void max_of(float *dst, const float *const *src, int taps, int64_t count)
     int64_t i = 0;
     for (; i + WIDTH <= count; i += WIDTH) {
         vec best = LOAD(src[0] + i);
+        mask nan = best != best;
         for (int t = 1; t < taps; t++) {
             vec x = LOAD(src[t] + i);
-            best = SELECT((x > best) | (x != x), x, best);
+            nan |= x != x;
+            best = LARGER(best, x);
         }
-        STORE(dst + i, best);
+        STORE(dst + i, SELECT(nan, NANS, best));
     }
     for (; i < count; i++) {
         float best = src[0][i];
@@ -214,16 +240,30 @@ static void sum_of(float *dst, const float *const *src, const float *weight, int
 
 static float row_sum(const float *src, int64_t count)
 {
-    vec lanes = {0};
+    float lanes[WIDTH] = {0};
+    vec sum = {0};
     int64_t i = 0;
     for (; i + WIDTH <= count; i += WIDTH)
-        lanes += LOAD(src + i);
-    float sum = 0;
-    for (int j = 0; j < WIDTH; j++)
-        sum += lanes[j];
+        sum += LOAD(src + i);
+    STORE(lanes, sum);
+    quad four = LOAD4(lanes);
+    for (int j = 4; j < WIDTH; j += 4)
+        four += LOAD4(lanes + j);
+    float total = (four[0] + four[1]) + (four[2] + four[3]);
     for (; i < count; i++)
-        sum += src[i];
-    return sum;
+        total += src[i];
+    return total;
+}
+
+// The larger one; NaN when either is.
+ALWAYS_INLINE float larger(float a, float b)
+{
+    return b > a || b != b ? b : a;
+}
+
+ALWAYS_INLINE float smaller(float a, float b)
+{
+    return b < a || b != b ? b : a;
 }
 
 static float row_max(const float *src, int64_t count)
@@ -231,17 +271,85 @@ static float row_max(const float *src, int64_t count)
     float best = src[0];
     int64_t i = 0;
     if (count >= WIDTH) {
-        vec lanes = LOAD(src);
+        float lanes[WIDTH];
+        vec most = LOAD(src);
+        mask nan = most != most;
         for (i = WIDTH; i + WIDTH <= count; i += WIDTH) {
             vec x = LOAD(src + i);
-            lanes = SELECT((x > lanes) | (x != x), x, lanes);
+            nan |= x != x;
+            most = LARGER(most, x);
         }
-        for (int j = 0; j < WIDTH; j++)
-            best = lanes[j] > best || lanes[j] != lanes[j] ? lanes[j] : best;
+        STORE(lanes, SELECT(nan, NANS, most));
+        quad four = LOAD4(lanes);
+        for (int j = 4; j < WIDTH; j += 4) {
+            quad x = LOAD4(lanes + j);
+            four = SELECT4((x > four) | (x != x), x, four);
+        }
+        best = larger(larger(four[0], four[1]), larger(four[2], four[3]));
     }
     for (; i < count; i++)
-        best = src[i] > best || src[i] != src[i] ? src[i] : best;
+        best = larger(best, src[i]);
     return best;
+}
+
+ALWAYS_INLINE void extreme_block(float *dst, const float *src, int64_t pixels, int64_t stride,
+                                 int blocks, int max)
+{
+    vec best[4];
+    mask nan[4];
+    for (int b = 0; b < blocks; b++) {
+        best[b] = LOAD(src + b * WIDTH);
+        nan[b] = best[b] != best[b];
+    }
+    for (int64_t i = 1; i < pixels; i++) {
+        src += stride;
+        for (int b = 0; b < blocks; b++) {
+            vec x = LOAD(src + b * WIDTH);
+            nan[b] |= x != x;
+            best[b] = max ? LARGER(best[b], x) : SMALLER(best[b], x);
+        }
+    }
+    for (int b = 0; b < blocks; b++)
+        STORE(dst + b * WIDTH, SELECT(nan[b], NANS, best[b]));
+}
+
+ALWAYS_INLINE void extremes_wide(float *dst, const float *src, int64_t pixels, int64_t channels,
+                                 int max)
+{
+    int64_t c = 0;
+    for (; c + 4 * WIDTH <= channels; c += 4 * WIDTH)
+        extreme_block(dst + c, src + c, pixels, channels, 4, max);
+    for (; c + WIDTH <= channels; c += WIDTH)
+        extreme_block(dst + c, src + c, pixels, channels, 1, max);
+    for (; c < channels; c++) {
+        dst[c] = src[c];
+        for (int64_t i = 1; i < pixels; i++)
+            dst[c] = max ? larger(dst[c], src[i * channels + c])
+                         : smaller(dst[c], src[i * channels + c]);
+    }
+}
+
+static void extremes(float *dst, const float *src, int64_t pixels, int64_t channels, int max)
+{
+    int64_t wide = channels < WIDTH ? wide_of(channels) : channels;
+    int64_t whole = pixels * channels / wide;
+    if (wide == channels || whole == 0) {
+        if (max)
+            extremes_wide(dst, src, pixels, channels, 1);
+        else
+            extremes_wide(dst, src, pixels, channels, 0);
+        return;
+    }
+    // Pixels of `wide` channels, then those as pixels of `channels`, then what is left over.
+    float best[MAX_WIDE];
+    if (max)
+        extremes_wide(best, src, whole, wide, 1);
+    else
+        extremes_wide(best, src, whole, wide, 0);
+    extremes_wide(dst, best, wide / channels, channels, max);
+    for (int64_t i = whole * wide; i < pixels * channels; i++)
+        dst[i % channels] =
+            max ? larger(dst[i % channels], src[i]) : smaller(dst[i % channels], src[i]);
 }
 
 static void softmax(float *dst, const float *src, int64_t count, int64_t step)
@@ -353,6 +461,7 @@ const struct cs_kernels KERNELS = {
     .max_of = max_of,
     .sum_of = sum_of,
     .row_sum = row_sum,
+    .extremes = extremes,
     .row_max = row_max,
     .softmax = softmax,
     .unary =

@@ -98,6 +98,16 @@ static int describe(const struct cs_graph *graph, const struct cs_node *node,
     return 0;
 }
 
+// A transposed convolution whose windows touch without overlapping.
+static bool is_upscale(const struct cs_dnn_conv *conv)
+{
+    bool yes = conv->transposed && conv->groups == 1;
+    for (int i = 0; i < 2; i++)
+        yes = yes && conv->kernel[i] == conv->stride[i] && conv->dilation[i] == 1 &&
+              conv->pad_begin[i] == 0 && conv->out[i] == conv->in[i] * conv->kernel[i];
+    return yes;
+}
+
 static int build_conv(struct cs_plan *plan, const struct cs_node *node, struct cs_err *err)
 {
     struct cs_cpu_activation activation;
@@ -106,6 +116,8 @@ static int build_conv(struct cs_plan *plan, const struct cs_node *node, struct c
     if (describe(plan->graph, node, &conv, err) != 0)
         return -1;
     cs_cpu_activation_of(&node->fusion, &activation);
+    if (is_upscale(&conv))
+        return cs_cpu_build_upscale(plan, node, &conv, err);
     // oneDNN's deconvolution does post-operations in reference code.
     bool add = node->fusion.add >= 0 && !conv.transposed;
     bool activated = (!conv.transposed && set_activation(&conv, &activation)) ||
@@ -122,7 +134,7 @@ static int build_conv(struct cs_plan *plan, const struct cs_node *node, struct c
     if (add)
         build_addend(plan, node);
     struct cs_cpu_step *step = cs_cpu_add_step(plan, node, NULL, NULL);
-    step->op = op;
+    cs_cpu_set_op(plan, step, op, 1);
     step->src = cs_cpu_place_of(plan, node->inputs[0]);
     step->dst = cs_cpu_place_of(plan, node->outputs[0]);
     step->weights.constant = packed;
@@ -132,7 +144,6 @@ static int build_conv(struct cs_plan *plan, const struct cs_node *node, struct c
     step->flops = 2.0 * (double)(conv.batch * pixels[0] * pixels[1]) *
                   (double)(conv.kernel[0] * conv.kernel[1] * conv.in_channels) *
                   (double)(conv.out_channels / conv.groups);
-    cs_cpu_need_scratch(plan, cs_dnn_op_scratch_bytes(op));
     bool left_to_add = node->fusion.add >= 0 && !add;
     return left_to_add || !activated ? cs_cpu_build_fusion(plan, node, left_to_add, err) : 0;
 }

@@ -44,14 +44,13 @@ static int add_op(struct cs_plan *plan, const struct cs_node *node, struct cs_dn
                   const struct product *p, struct cs_cpu_place weights)
 {
     struct cs_cpu_step *step = cs_cpu_add_step(plan, node, NULL, NULL);
-    step->op = op;
+    cs_cpu_set_op(plan, step, op, 1);
     step->src = cs_cpu_place_of(plan, node->inputs[0]);
     step->dst = cs_cpu_place_of(plan, node->outputs[0]);
     step->weights = weights;
     if (p->bias >= 0)
         step->bias = cs_cpu_place_of(plan, p->bias);
     step->flops = 2.0 * (double)(p->batch * p->rows) * (double)(p->depth * p->columns);
-    cs_cpu_need_scratch(plan, cs_dnn_op_scratch_bytes(op));
     return 0;
 }
 

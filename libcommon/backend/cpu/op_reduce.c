@@ -34,19 +34,6 @@ static float finish(const struct reduce *r, double sum)
 
 // ---- Over pixels -------------------------------------------------------------------------
 
-static void column_extremes(const float *src, int64_t pixels, int64_t channels, bool max,
-                            float *out)
-{
-    memcpy(out, src, (size_t)channels * sizeof *out);
-    for (int64_t i = 1; i < pixels; i++) {
-        const float *p = src + i * channels;
-        for (int64_t c = 0; c < channels; c++) {
-            bool better = max ? p[c] > out[c] : p[c] < out[c];
-            out[c] = better || p[c] != p[c] ? p[c] : out[c];
-        }
-    }
-}
-
 static void combine_pixels(const struct reduce *r, const char *scratch, float *dst)
 {
     for (int64_t i = 0; i < r->images * r->channels; i++) {
@@ -77,7 +64,7 @@ static int run_pixels(const struct cs_cpu_step *step, const struct cs_cpu_run *r
         int64_t count = left < r->chunk ? left : r->chunk;
         const float *p = src + (i / r->chunks * r->pixels + first) * r->channels;
         if (extreme)
-            column_extremes(p, count, r->channels, r->kind == MAX, bests + i * r->channels);
+            run->kernels->extremes(bests + i * r->channels, p, count, r->channels, r->kind == MAX);
         else
             run->kernels->moments(p, count, r->channels, sums + i * 2 * r->channels,
                                   sums + (i * 2 + 1) * r->channels);
@@ -87,8 +74,8 @@ static int run_pixels(const struct cs_cpu_step *step, const struct cs_cpu_run *r
         return 0;
     }
     for (int64_t image = 0; image < r->images; image++)
-        column_extremes(bests + image * r->chunks * r->channels, r->chunks, r->channels,
-                        r->kind == MAX, dst + image * r->channels);
+        run->kernels->extremes(dst + image * r->channels, bests + image * r->chunks * r->channels,
+                               r->chunks, r->channels, r->kind == MAX);
     return 0;
 }
 
