@@ -7,8 +7,7 @@
 #include <unistd.h>
 
 static const struct cs_codec *const codecs[] = {
-    &cs_codec_tiff,
-    &cs_codec_png,
+    &cs_codec_tiff, &cs_codec_png, &cs_codec_jpeg, &cs_codec_bmp, &cs_codec_npy,
 };
 
 const struct cs_codec *cs_codec_find(const uint8_t *head, size_t bytes)
@@ -39,11 +38,20 @@ int cs_page_check(const struct cs_page *page, uint64_t file_bytes, size_t *row_b
         return cs_fail(err, CS_EINPUT, "%u pixels wide: a row is larger than %d MiB", page->width,
                        CS_MAX_ROW_BYTES >> 20);
     uint64_t plane = (uint64_t)row * page->height; // below 2^60
-    if (plane > CS_RATIO_FREE_BYTES && plane / CS_MAX_RATIO > file_bytes)
+    if (plane > CS_FREE_PLANE_BYTES && plane / CS_MAX_PLANE_RATIO > file_bytes)
         return cs_fail(err, CS_EINPUT,
                        "%u x %u pixels in a file of %llu bytes: refused as a decompression bomb",
                        page->width, page->height, (unsigned long long)file_bytes);
     *row_bytes = row;
+    return 0;
+}
+
+int cs_chunk_check(uint64_t bytes, uint64_t file_bytes, struct cs_err *err)
+{
+    if (bytes > CS_MAX_CHUNK_BYTES ||
+        (bytes > CS_FREE_CHUNK_BYTES && bytes / CS_MAX_CHUNK_RATIO > file_bytes))
+        return cs_fail(err, CS_EINPUT, "%llu bytes would have to be decoded at once",
+                       (unsigned long long)bytes);
     return 0;
 }
 

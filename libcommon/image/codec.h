@@ -21,9 +21,13 @@ enum {
     CS_MAX_PAGES = 1 << 20,       // a file
     CS_MAX_ROW_BYTES = 1 << 28,   // decoded
     CS_MAX_CHUNK_BYTES = 1 << 30, // decoded at once: a strip, a row of tiles, an interlaced image
-    CS_MAX_RATIO = 20000,         // decoded bytes to file bytes, for planes above the next limit
+    // Decompression bombs: what is decoded at once may be CHUNK_RATIO times the file above
+    // FREE_CHUNK_BYTES, a whole plane PLANE_RATIO times the file above FREE_PLANE_BYTES.
+    CS_FREE_CHUNK_BYTES = 1 << 26,
+    CS_MAX_CHUNK_RATIO = 2000,
+    CS_FREE_PLANE_BYTES = 1 << 30,
+    CS_MAX_PLANE_RATIO = 20000,
 };
-#define CS_RATIO_FREE_BYTES ((uint64_t)1 << 30)
 
 enum cs_colour {
     CS_GRAY,          // channels without a colour space: one or many
@@ -79,6 +83,8 @@ const char *cs_codec_names(void);
 // Bytes of one row of the page; CS_EINPUT when the page breaks a limit. For codecs.
 int cs_page_check(const struct cs_page *page, uint64_t file_bytes, size_t *row_bytes,
                   struct cs_err *err);
+// CS_EINPUT when `bytes` are too many to be decoded at once.
+int cs_chunk_check(uint64_t bytes, uint64_t file_bytes, struct cs_err *err);
 // pread of exactly these bytes; CS_EINPUT "truncated" when the file ends before.
 int cs_codec_pread(int fd, void *data, size_t bytes, uint64_t offset, struct cs_err *err);
 // Reverse the bytes of each sample, in place.

@@ -32,10 +32,9 @@ static void plan_palette(struct cs_conversion *c, const struct cs_page *page)
 }
 
 // 1 to 7 bits to 0..255, and the inversion of 8-bit samples in the same table.
-static void plan_scale(struct cs_conversion *c, const struct cs_page *page)
+static void plan_scale(struct cs_conversion *c, const struct cs_page *page, bool invert)
 {
     unsigned top = (1u << page->bits) - 1;
-    bool invert = page->colour == CS_GRAY_INVERTED;
     c->kind = CS_CONVERT_SCALE;
     for (unsigned i = 0; i < 256; i++) {
         unsigned value = i < top ? i : top;
@@ -81,7 +80,7 @@ int cs_convert_plan(struct cs_conversion *c, const struct cs_page *page, bool in
         plan_palette(c, page);
         return 0;
     }
-    if (page->colour == CS_PALETTE)
+    if (page->colour == CS_PALETTE || (page->colour == CS_GRAY_INVERTED && intensities))
         note(c, "lut");
     if (page->alpha && page->alpha < page->samples) {
         c->channels = page->samples - page->alpha;
@@ -92,9 +91,9 @@ int cs_convert_plan(struct cs_conversion *c, const struct cs_page *page, bool in
         c->rgb = false;
     }
     bool unsigned_samples = page->dtype >= CS_U8 && page->dtype <= CS_U64;
-    bool invert = page->colour == CS_GRAY_INVERTED && unsigned_samples;
+    bool invert = page->colour == CS_GRAY_INVERTED && unsigned_samples && !intensities;
     if (page->dtype == CS_U8 && page->colour != CS_PALETTE && (page->bits < 8 || invert)) {
-        plan_scale(c, page);
+        plan_scale(c, page, invert);
     } else if (invert) {
         c->kind = CS_CONVERT_INVERT;
         c->top = page->bits >= 64 ? UINT64_MAX : ((uint64_t)1 << page->bits) - 1;

@@ -2,9 +2,10 @@
 // From stored samples to plain ones. Plain: 0 is black, one to three channels of a known meaning,
 // each in the whole range or in the units of its file. Depths are kept: 16 bits stay 16 bits.
 //
-//   palette          RGB, or gray where all its colours are gray; but where the file's description
-//                    says that the samples are intensities (ImageJ, OME) they are kept as they are
+//   palette          RGB, or gray where all its colours are gray
 //   white is zero    inverted, for unsigned samples
+//                    Both only serve display where the file's description says that the samples
+//                    are intensities (ImageJ, OME): there the samples are kept as they are.
 //   alpha            dropped
 //   1 to 7 bits      scaled to 0..255
 //   9 to 15 bits     kept, in 16
@@ -30,7 +31,7 @@ struct cs_conversion {
     char note[48]; // what was done, "," between; "" nothing
 };
 
-// intensities: the file's description says that samples are measured values, whatever the palette.
+// intensities: the description says that samples are measured values, however they are shown.
 // raw: change nothing. CS_EINPUT: no plain samples can be made of it; the message names --raw.
 int cs_convert_plan(struct cs_conversion *conversion, const struct cs_page *page, bool intensities,
                     bool raw, struct cs_err *err);

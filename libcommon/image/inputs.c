@@ -92,7 +92,7 @@ static void add(struct cs_inputs *inputs, char *path, char *output)
     if ((inputs->count & (inputs->count - 1)) == 0)
         inputs->list =
             cs_xrealloc(inputs->list, inputs->count ? 2 * inputs->count : 1, sizeof *inputs->list);
-    inputs->list[inputs->count] = (struct cs_input){path, output, inputs->count};
+    inputs->list[inputs->count] = (struct cs_input){path, output, 0};
     inputs->count++;
 }
 
@@ -233,8 +233,8 @@ static int check_outputs(const struct cs_inputs *inputs, struct cs_err *err)
     for (size_t i = 1; i < inputs->count && status == 0; i++)
         if (strcmp(sorted[i - 1]->output, sorted[i]->output) == 0)
             status = cs_fail(err, CS_EUSAGE,
-                             "%s and %s would both be named '%s'; give their folder instead, or "
-                             "choose with --exclude",
+                             "%s and %s would both be named '%s': choose with --exclude, or "
+                             "give a folder above both",
                              sorted[i - 1]->path, sorted[i]->path, sorted[i]->output);
     free(sorted);
     return status;
@@ -263,6 +263,8 @@ int cs_inputs_finish(struct cs_inputs *inputs, const struct cs_inputs_options *o
 {
     if (inputs->count && check_outputs(inputs, err) != 0)
         return -1;
+    for (size_t i = 0; i < inputs->count; i++)
+        inputs->list[i].index = i;
     if (options->sample && options->sample < inputs->count) {
         // The middle file of each of `sample` equal parts.
         size_t kept = 0, total = inputs->count;

@@ -295,12 +295,23 @@ static void add_channel(struct cs_plan *plan, const struct choice *choice, uint3
     };
 }
 
+// The next word of a list; "\," stands for a comma within it. Caller frees.
+static char *next_word(const char **at)
+{
+    char *word = cs_xcalloc(strlen(*at) + 1, 1), *out = word;
+    for (; **at && **at != ','; (*at)++) {
+        if ((*at)[0] == '\\' && ((*at)[1] == ',' || (*at)[1] == '\\'))
+            (*at)++;
+        *out++ = **at;
+    }
+    return word;
+}
+
 static int add_listed(struct cs_plan *plan, const struct choice *choice, const char *list,
                       struct cs_err *err)
 {
     for (const char *at = list;; at++) {
-        size_t len = strcspn(at, ",");
-        char *word = cs_xstrndup(at, len);
+        char *word = next_word(&at);
         int64_t i = find_channel(choice, word);
         int status = i < 0 ? ask(choice, word, err) : 0;
         if (status == 0 && plan->channel_count == CS_MAX_CHANNELS)
@@ -309,7 +320,6 @@ static int add_listed(struct cs_plan *plan, const struct choice *choice, const c
         if (status != 0)
             return -1;
         add_channel(plan, choice, (uint32_t)i);
-        at += len;
         if (!*at)
             return 0;
     }

@@ -216,9 +216,8 @@ static int guarded_interlaced(struct png_file *file)
 static int start(struct png_file *file, struct cs_err *err)
 {
     size_t rows = file->interlaced ? file->page.height : 1;
-    if (file->row_bytes * rows > CS_MAX_CHUNK_BYTES)
-        return cs_fail(err, CS_EINPUT, "interlaced, and larger than %d MiB",
-                       CS_MAX_CHUNK_BYTES >> 20);
+    if (file->interlaced && cs_chunk_check(file->row_bytes * rows, file->file_bytes, err) != 0)
+        return cs_err_context(err, "interlaced");
     free(file->whole);
     file->whole = cs_alloc(rows, file->row_bytes, "PNG rows", err);
     if (!file->whole)

@@ -56,16 +56,12 @@ static int open_file(struct cs_source *source, const char *path, struct cs_err *
 {
     struct stat st;
     bool standard = strcmp(path, "-") == 0;
-    source->fd = standard ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    source->fd = standard ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC);
     if (source->fd < 0 || fstat(source->fd, &st) != 0)
         return cs_fail_errno(err, CS_EIO, "cannot be read");
     if (S_ISDIR(st.st_mode))
         return cs_fail(err, CS_EIO, "is a folder");
     if (!S_ISREG(st.st_mode)) {
-        // O_NONBLOCK kept open(2) from waiting for a writer; reads are to wait.
-        int flags = fcntl(source->fd, F_GETFL);
-        if (!standard && flags >= 0)
-            fcntl(source->fd, F_SETFL, flags & ~O_NONBLOCK);
         if (spool(source, err) != 0 || fstat(source->fd, &st) != 0)
             return err && err->code ? -1 : cs_fail_errno(err, CS_EIO, "cannot be read");
     } else {

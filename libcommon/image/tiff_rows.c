@@ -89,7 +89,7 @@ int tiff_rows_start(struct tiff_file *file, struct cs_err *err)
         use_rgba(file);
     if (unit_size(file, err) != 0)
         return -1;
-    uint64_t chunk = (uint64_t)file->row_bytes * file->unit_rows; // 2^28 x 2^32
+    uint64_t chunk = (uint64_t)file->row_bytes * file->unit_rows; // below 2^60
     if (file->extended) {
         if (!tiff_rows_contiguous(file))
             return cs_fail(err, CS_EINPUT, "the planes do not follow one another");
@@ -104,10 +104,9 @@ int tiff_rows_start(struct tiff_file *file, struct cs_err *err)
     uint64_t unit = (uint64_t)file->unit_row_bytes * file->unit_rows;
     if (file->way == TIFF_RGBA)
         unit = (uint64_t)file->unit_width * file->unit_rows * 4;
-    if (chunk > CS_MAX_CHUNK_BYTES || unit > CS_MAX_CHUNK_BYTES)
-        return cs_fail(err, CS_EINPUT, "%s of %u x %u pixels; at most %d MiB are decoded at once",
-                       file->tiled ? "tiles" : "strips", file->unit_width, file->unit_rows,
-                       CS_MAX_CHUNK_BYTES >> 20);
+    if (cs_chunk_check(chunk > unit ? chunk : unit, file->file_bytes, err) != 0)
+        return cs_err_context(err, "%s of %u x %u pixels", file->tiled ? "tiles" : "strips",
+                              file->unit_width, file->unit_rows);
     return 0;
 }
 
@@ -191,6 +190,10 @@ static int decode_unit(struct tiff_file *file, uint32_t unit, uint32_t rows, uin
                        uint16_t plane, struct cs_err *err)
 {
     size_t bytes = file->unit_row_bytes * (file->tiled ? file->unit_rows : rows);
+    // libtiff takes uncompressed samples from where they should be, whatever their stated size.
+    uint64_t stated = TIFFGetStrileByteCount(file->tif, unit);
+    if (stated == 0 || (file->compression == COMPRESSION_NONE && stated < bytes))
+        return unit_failed(file, unit, err);
     tmsize_t got = file->tiled ? TIFFReadEncodedTile(file->tif, unit, file->unit, (tmsize_t)bytes)
                                : TIFFReadEncodedStrip(file->tif, unit, file->unit, (tmsize_t)bytes);
     if (got < (tmsize_t)bytes || file->message[0])

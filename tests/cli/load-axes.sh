@@ -1,0 +1,163 @@
+# SPDX-License-Identifier: MIT
+# cs-load: axes of OME and ImageJ files, channels, projections, pages, conversions; what is not
+# said is asked for, never guessed.
+. "$SRC/tests/support/cli.sh"
+
+# row FILE OPTION...: row 1 of item 0's first samples, as numbers of two bytes.
+row()
+{
+    local file=$1
+    shift
+    cs-load "$@" "$file" | cs-view --item 0 --as npy | tail -c "$((9 * 7 * ${CHANNELS:-1} * 2))" |
+        od -A n -t u2 -w$((18 * ${CHANNELS:-1})) -v | sed -n 2p | tr -s ' ' | cut -d ' ' -f 2-5
+}
+
+is()
+{
+    [ "$1" = "$2" ] || {
+        echo "line ${BASH_LINENO[0]}: '$1' instead of '$2'" >&2
+        exit 1
+    }
+}
+
+# items ARGUMENT...: name, t, z, page and channels of each item.
+items()
+{
+    cs-load "$@" >s.cs 2>stderr
+    cs-view -i s.cs | grep ^BEGIN | tr '\t' '\n' |
+        grep -E '^(output|t|z|page|series|channels|pixel_um|pixel_um_y|convert|colour)=' |
+        sed 's/^output=/\n&/' | tr '\n' ' ' | sed 's/ output=/\n/g; s/ $/\n/' | grep .
+}
+
+# A hyperstack of ImageJ: 2 channels, 3 slices, 2 frames; page n holds 7 n + 3 x + 5 y.
+image-make -n 12 -b 16 -d $'ImageJ=1.53f\nimages=12\nchannels=2\nslices=3\nframes=2\nunit=micron\n' \
+    --resolution 4 ij.tif
+expect 1 cs-load ij.tif
+says "ij.tif: 3 z planes: choose -z max, -z mean, -z all or -z N"
+expect 1 cs-load -z max ij.tif
+says "ij.tif: 2 channels (0, 1): choose -c LIST, or -c all"
+echo "# ImageJ"
+items -z max -c 1 ij.tif
+items -z 1-2 -c all --time 1 ij.tif
+items -z mean -c 0 --time 0 -p 0.5 ij.tif
+items --page 3 ij.tif
+items --page 10-11 ij.tif
+# Pages run channel first, then z, then time: page = c + 2 z + 6 t.
+is "$(row ij.tif -z 2 -c 1 --time 1)" "82 85 88 91"
+is "$(row ij.tif --page 11)" "82 85 88 91"
+is "$(row ij.tif -z max -c 0 --time 0)" "33 36 39 42"
+is "$(row ij.tif -z mean -c 0 --time 0)" "19 22 25 28"
+is "$(CHANNELS=2 row ij.tif -z 0 -c 1,0 --time 0)" "12 5 15 8"
+expect 1 cs-load -z 3 -c 0 ij.tif
+says "ij.tif: -z 3: the file has 3, counted from 0"
+expect 1 cs-load -z 0 -c DAPI ij.tif
+says "ij.tif: no channel 'DAPI': the file has 0, 1"
+expect 1 cs-load --page 12 ij.tif
+says "ij.tif: --page 12: the file has 12 pages, counted from 0"
+# One directory for all planes, and a file too short for them.
+image-make -n 3 -b 16 --order big --one-directory -d $'ImageJ=1.53\nimages=3\nslices=3\n' one.tif
+is "$(row one.tif -z 2)" "19 22 25 28"
+image-make -n 2 -b 16 --one-directory -d $'ImageJ=1.53\nimages=9\nslices=9\n' short.tif
+expect 1 cs-load -z 0 short.tif
+says "short.tif: truncated: 9 planes announced"
+image-make -n 2 -d $'ImageJ=1.53\nimages=4\nslices=3\n' odd.tif
+expect 1 cs-load -z 0 odd.tif
+says "odd.tif: ImageJ description: 4 images, but 1 channels x 3 slices x 1 frames (--page N|all"
+
+# OME: names, sizes with units, an order of its own, several series.
+ome='<?xml version="1.0"?><OME xmlns="x"><Image><Pixels DimensionOrder="XYZTC" SizeX="9" SizeY="7"
+ SizeZ="2" SizeC="2" SizeT="2" PhysicalSizeX="325" PhysicalSizeXUnit="nm" PhysicalSizeY="0.5">
+ <Channel Name="DAPI"/><Channel Name="GFP, long"/><TiffData IFD="1" PlaneCount="7"/>
+ <TiffData FirstZ="1" FirstC="1" FirstT="1" IFD="0"/></Pixels></Image></OME>'
+image-make -n 8 -b 16 -d "$ome" ome.tif
+echo "# OME"
+items -z max -c dapi ome.tif
+items -z 0 -c 'GFP\, long' ome.tif
+items -z 0 -c 1,DAPI ome.tif
+expect 1 cs-load -z 0 ome.tif
+says "ome.tif: 2 channels (0 DAPI, 1 GFP, long): choose -c LIST, or -c all"
+# Planes run z, t, c; they begin at page 1, and the last of them is page 0.
+is "$(row ome.tif -z 1 -c 0 --time 1)" "33 36 39 42"
+is "$(row ome.tif -z 1 -c 1 --time 1)" "5 8 11 14"
+two=${ome/<\/Image>/<\/Image><Image><Pixels SizeX=\"9\" SizeY=\"7\" SizeT=\"2\"><TiffData IFD=\"0\" PlaneCount=\"2\"\/><\/Pixels><\/Image>}
+image-make -n 8 -b 16 -d "$two" two.tif
+expect 1 cs-load -z max -c 0 two.tif
+says "two.tif: 2 series: choose --series N"
+items --series 1 two.tif
+expect 1 cs-load --series 2 two.tif
+says "two.tif: --series 2: the file has 2 series"
+# Planes that lie in other files of a set are not needed for one's own.
+set='<OME><Image><Pixels SizeX="9" SizeY="7" SizeZ="2"><TiffData FirstZ="0" IFD="0">
+ <UUID FileName="other.tif">u</UUID></TiffData><TiffData FirstZ="1" IFD="0">
+ <UUID FileName="mine.tif">v</UUID></TiffData></Pixels></Image></OME>'
+image-make -b 16 -d "$set" mine.tif
+items mine.tif
+expect 1 cs-load -z max mine.tif
+says "mine.tif: 1 of 2 z planes are in other files"
+expect 1 cs-load -z 0 mine.tif
+says "mine.tif: the plane of time 0, z 0, channel 0 is not in this file"
+# Broken XML, and XML with an entity.
+image-make -d '<OME><Image><Pixels SizeX="9"' bad.tif
+expect 1 cs-load bad.tif
+says "bad.tif: OME-XML: line 1: "
+expect 0 cs-load --page 0 bad.tif
+image-make -d '<!DOCTYPE OME [<!ENTITY a "b">]><OME><Image/></OME>' doctype.tif
+expect 1 cs-load doctype.tif
+says "doctype.tif: OME-XML: a document type is not allowed"
+
+# Pages without axes.
+image-make -n 3 -b 16 pages.tif
+expect 1 cs-load pages.tif
+says "pages.tif: 3 pages and no axes: choose --page N|all, or say what they are with -z, --time or -c"
+expect 1 cs-load -z max --time 0 pages.tif
+says "pages.tif: 3 pages and no axes: they can be only one of -z, --time and -c"
+echo "# pages"
+items --page all pages.tif
+items -z max pages.tif
+items --time all pages.tif
+items -c 2,0 pages.tif
+is "$(row pages.tif -z max)" "19 22 25 28"
+image-make -n 3 --reduced pyramid.tif
+items pyramid.tif
+
+# Samples: colours, channels, alpha, palettes, depths.
+echo "# samples"
+image-make -s 3 -p rgb rgb.tif
+items rgb.tif
+items -c G rgb.tif
+items -c 2,1,0 rgb.tif
+image-make -s 4 -p rgb --alpha rgba.tif
+items rgba.tif
+items --raw rgba.tif
+image-make -s 3 three.tif
+expect 1 cs-load three.tif
+says "three.tif: 3 channels (0, 1, 2): choose -c LIST, or -c all"
+items -c all three.tif
+image-make -s 2 --alpha ga.tif
+items ga.tif
+image-make -p palette palette.tif
+items palette.tif
+items --raw palette.tif
+image-make -p palette -d $'ImageJ=1.53\n' lut.tif
+items lut.tif
+image-make -p white white.tif
+items white.tif
+cs-load white.tif | cs-view --item 0 --as npy | tail -c 63 | od -A n -t u1 -w9 -v | sed -n 2p
+image-make -b 12 twelve.tif
+items twelve.tif
+is "$(row twelve.tif)" "5 8 11 14"
+image-make -b 4 four.tif
+cs-load four.tif | cs-view --item 0 --as npy | tail -c 63 | od -A n -t u1 -w9 -v | sed -n 2p
+cs-load --raw four.tif | cs-view --item 0 --as npy | tail -c 63 | od -A n -t u1 -w9 -v | sed -n 2p
+# The same samples however they are stored.
+for how in "--order big" "-t 16" "--separate -s 2" "-c lzw --predictor horizontal" "-c zstd" \
+    "-c deflate -t 16" "--big" "-c packbits -r 100"; do
+    # shellcheck disable=SC2086
+    image-make -b 16 $how how.tif
+    is "$how: $(row how.tif -c 0)" "$how: 5 8 11 14"
+done
+# A print resolution is no pixel size; one of a microscope is.
+image-make --resolution 300 --unit inch dpi.tif
+image-make --resolution 20000 --unit cm scope.tif
+items dpi.tif
+items scope.tif
