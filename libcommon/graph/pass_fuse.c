@@ -7,12 +7,21 @@
 #include "graph/params.h"
 #include "graph/passes.h"
 
-static const char *const add_hosts[] = {"Conv", "BatchNormalization", "InstanceNormalization",
-                                        "GroupNormalization", NULL};
-static const char *const activation_hosts[] = {
-    "Conv", "ConvTranspose", "BatchNormalization", "InstanceNormalization", "GroupNormalization",
-    "Add",  "Sub",           "Mul",                "MatMul",                "Gemm", NULL};
-static const char *const activations[] = {"Relu", "LeakyRelu", "Clip",      "Sigmoid", "Tanh",
+static const char *const add_hosts[] = {
+    "Conv", "BatchNormalization", "InstanceNormalization", "GroupNormalization", "Resize", NULL};
+static const char *const activation_hosts[] = {"Conv",
+                                               "ConvTranspose",
+                                               "BatchNormalization",
+                                               "InstanceNormalization",
+                                               "GroupNormalization",
+                                               "Add",
+                                               "Sub",
+                                               "Mul",
+                                               "MatMul",
+                                               "Gemm",
+                                               "Resize",
+                                               NULL};
+static const char *const activations[] = {"Relu", "LeakyRelu", "Clip",        "Sigmoid", "Tanh",
                                           "Elu",  "HardSwish", "HardSigmoid", NULL};
 
 static bool same_tensor(const struct cs_value *a, const struct cs_value *b)
