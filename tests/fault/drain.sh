@@ -17,9 +17,10 @@ for signal in TERM:143 INT:130 USR1:138; do
     for all in "" yes; do
         : >view
         stage first /dev/null one stream-make -n 100000 -d 20
-        stage middle one two stream-pass
+        stage middle one two stream-pass -v
         stage last two view cs-view
-        sleep 0.5
+        reading last
+        until_true grep -q 'item 2' middle.err
         if [ "$all" ]; then
             kill -"${signal%:*}" "${stage_pid[middle]}" "${stage_pid[first]}"
         else
@@ -40,18 +41,17 @@ sleep 0.3
 kill -TERM "${stage_pid[first]}"
 sleep 0.3
 kill -0 "${stage_pid[first]}" || fail "the first signal killed a stage with a full ring"
-kill -TERM "${stage_pid[first]}"
+until_true bash -c "! kill -TERM ${stage_pid[first]}"
 ends first 143
-kill -TERM "${stage_pid[last]}"
-sleep 0.1
-kill -TERM "${stage_pid[last]}"
+until_true bash -c "! kill -TERM ${stage_pid[last]}"
 ends last 143
 
 # A filter that reads a file is the start of its pipeline, and drains by itself.
 stream-make -n 1000 >file.cs
-stage first /dev/null one stream-pass -i file.cs -d 20
+stage first /dev/null one stream-pass -v -i file.cs -d 20
 stage last one view cs-view
-sleep 0.5
+reading last
+until_true grep -q 'item 2' first.err
 kill -TERM "${stage_pid[first]}"
 ends first 143
 ends last 143

@@ -48,21 +48,24 @@ check_signals()
     find . -name '*.tmp-*' -delete # of a tool that was killed before
     stage first /dev/null in stream-make -n 100000 -W 60 -H 50 -d 20 -p image,probability,labels
     stage tool in "$log" "$@"
-    sleep 0.5
+    reading tool
+    sleep 0.1
     kill -TERM "${stage_pid[tool]}" "${stage_pid[first]}"
     ends first 143
     ends tool 143
     find . -name '*.tmp-*' | grep . && fail "$1: unfinished files"
     stage first /dev/null in stream-make -n 100000 -W 60 -H 50 -d 20 -p image,probability,labels
     stage tool in "$log" "$@"
-    sleep 0.5
+    reading tool
+    sleep 0.1
     kill -9 "${stage_pid[first]}"
     ends first 137
     ends tool 6
     grep -q 'the stream ends' tool.err || fail "$*: $(cat tool.err)"
     stage first /dev/null in stream-make -n 100000 -W 60 -H 50 -d 20 -p image,probability,labels
     stage tool in "$log" "$@"
-    sleep 0.5
+    reading tool
+    sleep 0.1
     kill -9 "${stage_pid[tool]}"
     ends tool 137
     ends first 141

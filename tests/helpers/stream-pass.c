@@ -31,6 +31,7 @@ static int pass(struct cs_item *item, void *context, struct cs_err *err)
     struct timespec pause = {delay_ms / 1000, delay_ms % 1000 * 1000000};
     (void)context;
     nanosleep(&pause, NULL);
+    cs_log(CS_LOG_INFO, "item %llu", (unsigned long long)item->number);
     if (fail_every && (item->number + 1) % (uint64_t)fail_every == 0)
         return cs_fail(err, CS_EINPUT, "asked to fail here");
     return 0;

@@ -48,6 +48,13 @@ until_true()
     exit 1
 }
 
+# reading NAME: wait until the stage has read the head of its stream and has attached to the shared
+# memory of the one before.
+reading()
+{
+    until_true grep -q 'memfd:cellstream' "/proc/${stage_pid[$1]}/maps"
+}
+
 # leftovers: what the tools could leave behind where files are shared.
 leftovers()
 {
