@@ -12,6 +12,10 @@ arrives()
     cmp "$2.cs" direct.cs || fail "$2: other items"
 }
 
+# Shared memory that was asked for and that nobody attaches to is an error after 10 s.
+(make_it --transport shm 2>nobody.err; echo $? >nobody.status) | cat >nobody.cs &
+nobody=$!
+
 make_it | pass >direct.cs
 [ "${PIPESTATUS[*]}" = "0 1" ] || fail "direct: ${PIPESTATUS[*]}"
 arrives shm direct
@@ -88,4 +92,7 @@ if unshare -Upf true 2>/dev/null; then
 else
     echo "not tried: another PID namespace"
 fi
+wait $nobody
+[ "$(cat nobody.status)" = 1 ] || fail "nobody attached: status $(cat nobody.status)"
+grep -q -- '--transport shm: no reader attached within 10 s' nobody.err || fail "$(cat nobody.err)"
 exit 0

@@ -69,6 +69,20 @@ START_TEST(core_ring_allocation)
 }
 END_TEST
 
+START_TEST(limits_ring_smallest)
+{
+    struct cs_ring ring;
+    struct cs_err err = {0};
+    ck_assert_int_eq(cs_ring_init(&ring, 0, &err), 0);
+    ck_assert_uint_eq(ring.bytes, CS_SHM_MIN_BYTES);
+    cs_ring_release(&ring);
+    ck_assert_int_eq(cs_ring_init(&ring, CS_SHM_MIN_BYTES + 1, &err), 0);
+    ck_assert_uint_eq(ring.bytes, CS_SHM_MIN_BYTES + 4096);
+    cs_ring_release(&ring);
+    cs_ring_release(&ring);
+}
+END_TEST
+
 START_TEST(limits_ring_inflight)
 {
     struct cs_ring ring;
@@ -543,6 +557,7 @@ int main(void)
     tcase_add_test(core, core_seals);
     tcase_add_test(core, core_offer);
     tcase_add_test(core, core_late_reader);
+    tcase_add_test(limits, limits_ring_smallest);
     tcase_add_test(limits, limits_ring_inflight);
     tcase_add_test(limits, limits_ring_false_credits);
     tcase_add_test(limits, limits_ring_no_memory);

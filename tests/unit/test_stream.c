@@ -170,6 +170,22 @@ START_TEST(core_many_small)
 }
 END_TEST
 
+// Somebody else may have made the shared description of the pipe non-blocking.
+START_TEST(core_nonblocking)
+{
+    struct source s = {.items = 200, .width = 200, .height = 200, .transport = CS_TRANSPORT_PIPE};
+    int fds[2];
+    pthread_t thread;
+    ck_assert_int_eq(pipe2(fds, O_NONBLOCK), 0);
+    s.fd = fds[1];
+    pthread_create(&thread, NULL, run_source, &s);
+    check_items(fds[0], &s, CS_TRANSPORT_AUTO, "pipe");
+    pthread_join(thread, NULL);
+    ck_assert_msg(s.err.code == CS_OK, "%s", s.err.text);
+    close(fds[0]);
+}
+END_TEST
+
 // ---- Streams in memory ---------------------------------------------------------------------
 
 static int memory_file(const void *bytes, size_t len)
@@ -240,6 +256,11 @@ static void compose(struct cs_buf *out, const char *script)
                                        : "state=ok\n",
                       NULL);
             break;
+        case 'F':
+        case 'G':
+            add_frame(out, (struct cs_frame_header){.kind = CS_FRAME_END, .item = item},
+                      *script == 'F' ? "failed=1\n" : "exit=256\n", NULL);
+            break;
         case 'E':
             add_frame(out, (struct cs_frame_header){.kind = CS_FRAME_END, .item = item}, "", NULL);
             break;
@@ -283,7 +304,8 @@ START_TEST(core_order)
 {
     static const char *const good[] = {
         "HE",      "HB0123D+E",      "HBD+E",           "HBX+E",
-        "HB01X+E", "HB0l123D+BlD+E", "HsBs0s123sDs+sE", "HBD+BD+BX+E"};
+        "HB01X+E", "HB0l123D+BlD+E", "HsBs0s123sDs+sE", "HBD+BD+BX+E",
+        "HBX+F"};
     static const struct {
         const char *script, *says;
     } bad[] = {
@@ -308,6 +330,9 @@ START_TEST(core_order)
         {"HB+D", "item 1 where item 0"},
         {"HBDE", "END counts 0 items, 1 came"},
         {"H+E", "END counts 1 items, 0 came"},
+        {"HBD+F", "END counts 1 failed items, 0 came"},
+        {"HBX+BX+F", "END counts 1 failed items, 2 came"},
+        {"HG", "END: exit: 256 is not between 0 and 255"},
         {"HBu", "unknown kind 9"},
         {"HEE", "bytes after END"},
         {"HEs", "bytes after END"},
@@ -430,6 +455,37 @@ START_TEST(core_item_limits)
     cs_item_release(&item);
     cs_reader_close(reader);
     close(fd);
+    cs_buf_release(&bytes);
+}
+END_TEST
+
+// Bands that find no place are checked all the same.
+START_TEST(limits_dropped_checksum)
+{
+    const struct cs_item_limits limits = {.max_bytes = 1};
+    struct cs_buf bytes = {0};
+    struct cs_err err = {0};
+    written(&bytes);
+    for (int damaged = 0; damaged < 2; damaged++) {
+        struct cs_reader *reader;
+        struct cs_item item = {0};
+        int fd = memory_file(bytes.data, bytes.len), result;
+        ck_assert_int_eq(cs_reader_open(&reader, fd, "test", CS_TRANSPORT_AUTO, &err), 0);
+        while ((result = cs_item_read(reader, &item, &limits, &err)) == 1)
+            ck_assert(cs_item_failed(&item));
+        ck_assert_int_eq(result, damaged ? -1 : 0);
+        cs_item_release(&item);
+        cs_reader_close(reader);
+        close(fd);
+        size_t at = 0;
+        struct cs_frame_header h = {0};
+        while (h.kind != CS_FRAME_DATA) { // the last byte of the first band
+            ck_assert_int_eq(cs_frame_decode((uint8_t *)bytes.data + at, &h, &err), 0);
+            at += CS_FRAME_BYTES + h.meta_bytes + (size_t)h.payload_bytes;
+        }
+        bytes.data[at - 1] ^= 1;
+    }
+    ck_assert_ptr_nonnull(strstr(err.text, "checksum"));
     cs_buf_release(&bytes);
 }
 END_TEST
@@ -655,6 +711,7 @@ int main(void)
     TCase *core = tcase_create("core"), *limits = tcase_create("limits");
     tcase_add_test(core, core_round_trip);
     tcase_add_test(core, core_many_small);
+    tcase_add_test(core, core_nonblocking);
     tcase_add_test(core, core_order);
     tcase_add_test(core, core_item_limits);
     tcase_add_test(core, core_item_spill);
@@ -664,6 +721,7 @@ int main(void)
     tcase_add_test(limits, limits_cut_anywhere);
     tcase_add_test(limits, limits_damage_anywhere);
     tcase_add_test(limits, limits_sticky);
+    tcase_add_test(limits, limits_dropped_checksum);
     tcase_add_test(limits, limits_writer_order);
     tcase_add_test(limits, limits_metadata);
     tcase_add_test(limits, limits_closed_output);
