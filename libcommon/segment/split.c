@@ -7,8 +7,9 @@
 // component tree in quasi-linear time", IEEE Transactions on Image Processing 15 (2006).
 //
 // Each connected component of the mask is flooded on its own, over a list of its pixels: the cost
-// is linear, whatever the shapes, and the memory that of the largest component. While a component
-// is flooded, the plane of labels holds the place of each of its pixels in that list, plus one.
+// is linear, whatever the shapes, and the memory that of the largest component. The places of the
+// pixels in that list, plus one, are kept in a grid: a box round the component, which stays in the
+// processor's cache, or the plane of labels itself where the box would be mostly empty.
 #include "segment/objects.h"
 
 #include <stdlib.h>
@@ -18,18 +19,21 @@
 #include "image/runs.h"
 
 #define NOT_TAKEN UINT32_MAX
+enum { MOST_BOX = 8 }; // a box of more than this times the pixels is not worth it
 
 // The component being flooded. The arrays have one entry a pixel, in raster order, but `order`.
 struct flood {
     struct cs_big block;
-    uint32_t *x, *y;
+    uint32_t *x, *y;  // in the grid
     uint32_t *parent; // union-find; the root of a basin is its peak
     uint32_t *order;  // by decreasing relief; afterwards names of the roots
     uint32_t *swap;
     uint16_t *relief;
     uint32_t count;
-    uint32_t *labels; // the plane
-    uint32_t width, height;
+    struct cs_image *labels;
+    uint32_t *grid, *box;           // the grid in use; memory for boxes
+    uint32_t x0, y0, width, height; // the part of the plane that the grid covers
+    int64_t steps[8];               // to the neighbours, in the grid
     int connectivity;
     uint32_t depth, least_peak;
 };
@@ -42,7 +46,7 @@ static int flood_init(struct flood *f, size_t pixels, const struct cs_scratch *s
                       struct cs_err *err)
 {
     size_t bytes;
-    if (!cs_mul_size(pixels + 1, 5 * sizeof(uint32_t) + sizeof(uint16_t), &bytes) ||
+    if (!cs_mul_size(pixels + 1, (5 + MOST_BOX) * sizeof(uint32_t) + sizeof(uint16_t), &bytes) ||
         pixels >= NOT_TAKEN)
         return cs_fail(err, CS_ENOMEM, "an object of %zu pixels is too large to split", pixels);
     if (cs_big_init(&f->block, bytes, scratch->spill_bytes, scratch->dir, err) != 0)
@@ -52,20 +56,54 @@ static int flood_init(struct flood *f, size_t pixels, const struct cs_scratch *s
     f->parent = f->y + pixels;
     f->order = f->parent + pixels;
     f->swap = f->order + pixels;
-    f->relief = (uint16_t *)(f->swap + pixels);
+    f->box = f->swap + pixels;
+    f->relief = (uint16_t *)(f->box + MOST_BOX * pixels);
     return 0;
+}
+
+// Choose and empty the grid for the runs order[0..count) of a component.
+static void flood_place(struct flood *f, const struct cs_run *runs, const uint32_t *order,
+                        size_t count)
+{
+    uint32_t left = UINT32_MAX, right = 0;
+    uint64_t pixels = 0;
+    for (size_t k = 0; k < count; k++) {
+        const struct cs_run *run = &runs[order[k]];
+        left = run->first < left ? run->first : left;
+        right = run->end > right ? run->end : right;
+        pixels += run->end - run->first;
+    }
+    f->x0 = left;
+    f->y0 = runs[order[0]].row;
+    f->width = right - left;
+    f->height = runs[order[count - 1]].row + 1 - f->y0;
+    uint64_t cells = (uint64_t)f->width * f->height;
+    if (cells <= MOST_BOX * pixels) {
+        f->grid = f->box;
+        memset(f->grid, 0, cells * sizeof *f->grid);
+    } else { // its pixels are zero still: no other component has them
+        f->grid = f->labels->data;
+        f->x0 = f->y0 = 0;
+        f->width = f->labels->width;
+        f->height = f->labels->height;
+    }
+    for (int d = 0; d < 8; d++)
+        f->steps[d] = (int64_t)step_y[d] * f->width + step_x[d];
+    f->count = 0;
 }
 
 static void add_run(struct flood *f, const struct cs_run *run, const struct cs_image *relief)
 {
-    size_t row = (size_t)run->row * f->width;
+    const uint16_t *heights =
+        (const uint16_t *)relief->data + (size_t)run->row * f->labels->width + run->first;
+    uint32_t *row = f->grid + (size_t)(run->row - f->y0) * f->width;
     for (uint32_t x = run->first; x < run->end; x++) {
         uint32_t i = f->count++;
-        f->x[i] = x;
-        f->y[i] = run->row;
+        f->x[i] = x - f->x0;
+        f->y[i] = run->row - f->y0;
         f->parent[i] = NOT_TAKEN;
-        f->relief[i] = ((const uint16_t *)relief->data)[row + x];
-        f->labels[row + x] = i + 1;
+        f->relief[i] = *heights++;
+        row[x - f->x0] = i + 1;
     }
 }
 
@@ -106,12 +144,16 @@ static bool above(const struct flood *f, uint32_t i, uint32_t j)
 // The neighbours of pixel i that are taken; returns their number.
 static int taken_neighbours(const struct flood *f, uint32_t i, uint32_t neighbours[8])
 {
+    uint32_t x = f->x[i], y = f->y[i];
+    bool inner = x > 0 && y > 0 && x + 1 < f->width && y + 1 < f->height;
+    const uint32_t *here = f->grid + (size_t)y * f->width + x;
     int n = 0;
     for (int d = 0; d < f->connectivity; d++) {
-        int64_t x = (int64_t)f->x[i] + step_x[d], y = (int64_t)f->y[i] + step_y[d];
-        if (x < 0 || y < 0 || x >= f->width || y >= f->height)
+        if (!inner &&
+            ((x == 0 && step_x[d] < 0) || (y == 0 && step_y[d] < 0) ||
+             (x + 1 == f->width && step_x[d] > 0) || (y + 1 == f->height && step_y[d] > 0)))
             continue;
-        uint32_t place = f->labels[(size_t)y * f->width + (size_t)x];
+        uint32_t place = here[f->steps[d]];
         if (place && f->parent[place - 1] != NOT_TAKEN)
             neighbours[n++] = place - 1;
     }
@@ -151,7 +193,8 @@ static uint32_t write_labels(struct flood *f, uint32_t last)
         uint32_t r = find_root(f->parent, i);
         if (!f->order[r])
             f->order[r] = ++last;
-        f->labels[(size_t)f->y[i] * f->width + f->x[i]] = f->order[r];
+        size_t row = (size_t)(f->y[i] + f->y0) * f->labels->width;
+        ((uint32_t *)f->labels->data)[row + f->x[i] + f->x0] = f->order[r];
     }
     return last;
 }
@@ -178,10 +221,11 @@ static int split_components(struct cs_image *labels, uint32_t *count, const stru
     }
     if (flood_init(f, largest, scratch, err) != 0)
         return -1;
-    f->labels = labels->data;
+    f->labels = labels;
     *count = 0;
     for (uint32_t g = 0; g < groups->count; g++) {
-        f->count = 0;
+        flood_place(f, runs->items, groups->order + groups->start[g],
+                    groups->start[g + 1] - groups->start[g]);
         for (size_t k = groups->start[g]; k < groups->start[g + 1]; k++)
             add_run(f, &runs->items[groups->order[k]], relief);
         sort_by_relief(f);
@@ -200,11 +244,7 @@ int cs_objects_split(struct cs_image *labels, uint32_t *count, const struct cs_i
 {
     struct cs_runs runs = {0};
     struct cs_run_groups groups = {0};
-    struct flood flood = {.width = mask->width,
-                          .height = mask->height,
-                          .connectivity = connectivity,
-                          .depth = depth,
-                          .least_peak = least_peak};
+    struct flood flood = {.connectivity = connectivity, .depth = depth, .least_peak = least_peak};
     int status = cs_runs_find(&runs, mask, CS_RUNS_OBJECTS, connectivity, scratch->spill_bytes,
                               scratch->dir, err);
     if (status == 0)

@@ -237,6 +237,9 @@ START_TEST(splitting)
     uint64_t seed = (uint64_t)_i + 55;
     uint32_t expected[W * H], count;
     planes_random_mask(&mask, W, H, 60, 1 + _i % 3, seed);
+    if (_i % 5 == 1) // thin slanted lines, much smaller than their boxes
+        for (int k = 0; k < W * H; k++)
+            ((uint8_t *)mask.data)[k] = (k % W + k / W) % 7 == 0;
     if (_i % 4 == 0) {
         ck_assert_int_eq(cs_relief_distance(&relief, &mask, &memory, &err), 0);
     } else {
@@ -327,6 +330,29 @@ START_TEST(filters)
 }
 END_TEST
 
+// Rings in rings: boxes that hold each other. Work over boxes
+// would be 500 times the work over pixels, and the time limit of the test too short for it.
+START_TEST(nested_boxes)
+{
+    enum { SIDE = 2000 };
+    struct cs_err err = {0};
+    struct cs_image mask, relief, labels;
+    uint32_t count;
+    ck_assert_int_eq(cs_image_init(&mask, SIDE, SIDE, 1, CS_U8, 0, NULL, &err), 0);
+    ck_assert_int_eq(cs_image_init(&relief, SIDE, SIDE, 1, CS_U16, 0, NULL, &err), 0);
+    for (int y = 0; y < SIDE; y++)
+        for (int x = 0; x < SIDE; x++) {
+            int edge = x < y ? x : y, other = SIDE - 1 - (x > y ? x : y);
+            ((uint8_t *)mask.data)[y * SIDE + x] = (edge < other ? edge : other) % 2 == 0;
+        }
+    ck_assert_int_eq(cs_objects_split(&labels, &count, &mask, &relief, 1, 0, 4, &memory, &err), 0);
+    ck_assert_uint_eq(count, SIDE / 4);
+    cs_image_release(&labels);
+    cs_image_release(&relief);
+    cs_image_release(&mask);
+}
+END_TEST
+
 START_TEST(more_objects_than_16_bits)
 {
     struct cs_err err = {0};
@@ -381,6 +407,7 @@ int main(void)
     tcase_add_loop_test(core, splitting, 0, 60);
     tcase_add_test(core, two_discs);
     tcase_add_test(core, filters);
+    tcase_add_test(limits, nested_boxes);
     tcase_add_test(limits, more_objects_than_16_bits);
     tcase_add_test(limits, spilled);
     suite_add_tcase(suite, core);
