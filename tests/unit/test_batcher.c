@@ -1,0 +1,251 @@
+// SPDX-License-Identifier: MIT
+// Which images share a batch, which are cut into tiles, and which fail before they are run.
+#include <check.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "infer/batcher.h"
+
+static struct cs_package package;
+static struct cs_recipe recipe;
+static struct cs_buffers pool;
+static struct cs_err err;
+
+// The small test package, with a network that needs 100 bytes a pixel.
+static void setup_with(struct cs_infer_options o, uint64_t memory, bool tile_safe)
+{
+    char path[512];
+    snprintf(path, sizeof path, "%s/models/tiny", getenv("TESTDATA"));
+    ck_assert_msg(cs_package_open(&package, path, &err) == 0, "%s", err.text);
+    struct cs_session_info info = {
+        .channels = 1,
+        .maps = 2,
+        .max_batch = CS_MAX_BATCH,
+        .same_size = true,
+        .tile_safe = tile_safe,
+        .unsafe = "GlobalAveragePool gap",
+        .stride = 4,
+        .halo = 11,
+        .probe_bytes = 100 * 64 * 64,
+        .probe_height = 64,
+        .probe_width = 64,
+    };
+    o.tool = "cs-infer";
+    o.map = CS_U16;
+    ck_assert_msg(cs_recipe_init(&recipe, &package, &info, &o, 1, memory, &err) == 0, "%s",
+                  err.text);
+    cs_buffers_init(&pool);
+}
+
+static void teardown(void)
+{
+    cs_buffers_release(&pool);
+    cs_package_release(&package);
+}
+
+static struct cs_draft draft_of(uint32_t width, uint32_t height, int channels)
+{
+    struct cs_item item = {.number = 1};
+    struct cs_draft draft;
+    cs_meta_set(&item.done, CS_KEY_STATUS, "ok");
+    if (width && cs_image_init(&item.planes[CS_PLANE_IMAGE], width, height, (uint16_t)channels,
+                               CS_U8, 0, NULL, &err) != 0)
+        ck_abort();
+    for (uint32_t i = 0; i < width * height * (uint32_t)channels; i++)
+        ((uint8_t *)item.planes[CS_PLANE_IMAGE].data)[i] = (uint8_t)(i * 7);
+    cs_draft_make(&draft, &item, &recipe, &pool);
+    cs_item_release(&item);
+    return draft;
+}
+
+static void drop(struct cs_draft *draft)
+{
+    cs_item_release(&draft->unit.item);
+    cs_buffer_release(&pool, draft->unit.buffer);
+    free(draft->works);
+}
+
+static void fails_with(struct cs_draft draft, const char *words)
+{
+    ck_assert(cs_item_failed(&draft.unit.item));
+    ck_assert_ptr_null(draft.unit.buffer);
+    ck_assert_int_eq(draft.work_count, 0);
+    const char *text = cs_meta_get(&draft.unit.item.done, CS_KEY_ERROR_TEXT);
+    ck_assert_msg(strstr(text, words) != NULL, "'%s' lacks '%s'", text, words);
+    drop(&draft);
+}
+
+START_TEST(core_batches)
+{
+    // Sizes in order; a batch ends before another size of the plane, and after three.
+    static const uint32_t widths[] = {30, 32, 31, 29, 40, 40, 0, 40, 40, 8, 30};
+    static const char expected[] = "30 32 31|29|40 40 0 40|40|8|30|";
+    char got[128] = "";
+    setup_with((struct cs_infer_options){.batch = 3}, (uint64_t)1 << 30, true);
+    struct cs_batch *batch = cs_batch_new();
+    for (size_t i = 0; i < sizeof widths / sizeof *widths; i++) {
+        struct cs_draft draft = draft_of(widths[i], widths[i] ? 32 : 0, 1);
+        size_t used = strlen(got);
+        if (!cs_batch_takes(batch, &draft, &recipe)) {
+            cs_batch_free(batch, &pool);
+            batch = cs_batch_new();
+            snprintf(got + used, sizeof got - used, "|%u", widths[i]);
+        } else {
+            snprintf(got + used, sizeof got - used, "%s%u", batch->unit_count ? " " : "",
+                     widths[i]);
+        }
+        ck_assert(cs_batch_takes(batch, &draft, &recipe));
+        cs_batch_add(batch, &draft, &recipe);
+        ck_assert_int_eq(batch->full, batch->images == 3);
+    }
+    strncat(got, "|", 2);
+    ck_assert_str_eq(got, expected);
+    cs_batch_free(batch, &pool);
+    teardown();
+}
+END_TEST
+
+START_TEST(core_jobs)
+{
+    setup_with((struct cs_infer_options){.batch = 1}, (uint64_t)1 << 30, true);
+    struct cs_draft draft = draft_of(30, 17, 3);
+    ck_assert_int_eq(draft.work_count, 1);
+    ck_assert_uint_eq(draft.plane_width, 32);
+    ck_assert_uint_eq(draft.plane_height, 20);
+    const struct cs_job *job = &draft.works[0].job;
+    ck_assert_ptr_eq(job->pixels, draft.unit.buffer->data);
+    ck_assert_uint_ge(draft.unit.out_offset, 30 * 17 * 3);
+    ck_assert_uint_eq(draft.unit.out_offset % (size_t)sysconf(_SC_PAGESIZE), 0);
+    ck_assert_int_eq(job->from[0], -1); // the package asks for the mean
+    ck_assert_uint_eq(job->out_channels, 2);
+    ck_assert_uint_eq(job->part_width, 30);
+    ck_assert_uint_eq(job->part_height, 17);
+    ck_assert_int_eq(job->activation, CS_ACT_SIGMOID);
+    ck_assert(job->scale[0] > 0);
+    ck_assert_float_eq(job->high, 2);
+    drop(&draft);
+    teardown();
+}
+END_TEST
+
+START_TEST(core_tiles_when_memory_is_short)
+{
+    // Three quarters of 4 MiB, less a reserve: 160 x 160 at 100 bytes a pixel; a quarter holds
+    // the image.
+    setup_with((struct cs_infer_options){.batch = 4}, 4 << 20, true);
+    struct cs_draft draft = draft_of(400, 300, 1);
+    ck_assert_int_gt(draft.work_count, 1);
+    ck_assert_uint_le(draft.plane_width * draft.plane_height, 160 * 168);
+    uint64_t covered = 0;
+    for (int i = 0; i < draft.work_count; i++)
+        covered += (uint64_t)draft.works[i].job.part_width * draft.works[i].job.part_height;
+    ck_assert_uint_eq(covered, 400 * 300);
+    struct cs_batch *batch = cs_batch_new();
+    cs_batch_add(batch, &draft, &recipe);
+    ck_assert(batch->full);
+    ck_assert_int_eq(batch->run_limit, 1);
+    cs_batch_free(batch, &pool);
+    // A batch shrinks before an image is cut.
+    draft = draft_of(100, 100, 1);
+    ck_assert_int_eq(draft.work_count, 1);
+    batch = cs_batch_new();
+    cs_batch_add(batch, &draft, &recipe);
+    ck_assert_int_eq(batch->run_limit, 2);
+    cs_batch_free(batch, &pool);
+    teardown();
+}
+END_TEST
+
+START_TEST(limits_memory)
+{
+    setup_with((struct cs_infer_options){.batch = 1}, 4 << 20, false);
+    fails_with(draft_of(400, 300, 1), "GlobalAveragePool");
+    fails_with(draft_of(1000, 800, 1), "a quarter of --memory");
+    teardown();
+    setup_with((struct cs_infer_options){.fit = CS_INFER_FIT_TILE}, 1 << 20, false);
+    fails_with(draft_of(200, 150, 1), "even tiles of");
+    teardown();
+}
+END_TEST
+
+START_TEST(limits_images)
+{
+    setup_with((struct cs_infer_options){.fit = CS_INFER_FIT_NATIVE}, (uint64_t)1 << 30, true);
+    fails_with(draft_of(0, 0, 1), "no image plane");
+    fails_with(draft_of(30, 32, 1), "--fit pad");
+    struct cs_draft draft = draft_of(32, 32, 1);
+    ck_assert(!cs_item_failed(&draft.unit.item));
+    drop(&draft);
+    teardown();
+}
+END_TEST
+
+START_TEST(limits_recipe)
+{
+    struct cs_session_info info = {.channels = 1, .maps = 2, .max_batch = 1, .stride = 4};
+    struct cs_infer_options o = {.tool = "cs-infer", .batch = 8};
+    char path[512];
+    snprintf(path, sizeof path, "%s/models/tiny", getenv("TESTDATA"));
+    ck_assert_int_eq(cs_package_open(&package, path, &err), 0);
+    ck_assert_int_eq(cs_recipe_init(&recipe, &package, &info, &o, 1, 1 << 30, &err), -1);
+    ck_assert_ptr_nonnull(strstr(err.text, "another size"));
+    info.same_size = true;
+    ck_assert_int_eq(cs_recipe_init(&recipe, &package, &info, &o, 1, 1 << 30, &err), 0);
+    ck_assert_int_eq(recipe.batch, 1); // the network takes one at a time
+    info.maps = 3;
+    ck_assert_int_eq(cs_recipe_init(&recipe, &package, &info, &o, 1, 1 << 30, &err), -1);
+    ck_assert_int_eq(err.code, CS_EMODEL);
+    info.maps = 2;
+    info.channels = 3;
+    ck_assert_int_eq(cs_recipe_init(&recipe, &package, &info, &o, 1, 1 << 30, &err), -1);
+    cs_package_release(&package);
+}
+END_TEST
+
+START_TEST(core_buffers)
+{
+    cs_buffers_init(&pool);
+    struct cs_buffer *a = cs_buffer_acquire(&pool, 100, &err);
+    struct cs_buffer *b = cs_buffer_acquire(&pool, 100, &err);
+    ck_assert_int_ne(a->id, b->id);
+    uint32_t generation = a->generation;
+    void *data = a->data;
+    cs_buffer_release(&pool, a);
+    a = cs_buffer_acquire(&pool, 200, &err); // fits: the same memory again
+    ck_assert_ptr_eq(a->data, data);
+    ck_assert_uint_eq(a->generation, generation);
+    cs_buffer_release(&pool, a);
+    a = cs_buffer_acquire(&pool, (size_t)65 << 20, &err); // larger: another memory
+    ck_assert_uint_ne(a->generation, generation);
+    memset(a->data, 1, (size_t)65 << 20);
+    cs_buffer_release(&pool, a); // and given back
+    ck_assert_int_eq(a->fd, -1);
+    ck_assert_ptr_null(cs_buffer_acquire(&pool, SIZE_MAX / 2 + 1, &err));
+    ck_assert_int_eq(err.code, CS_ENOMEM);
+    cs_buffer_release(&pool, b);
+    cs_buffer_release(&pool, NULL);
+    cs_buffers_release(&pool);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("batcher");
+    TCase *core = tcase_create("core"), *limits = tcase_create("limits");
+    tcase_add_test(core, core_batches);
+    tcase_add_test(core, core_jobs);
+    tcase_add_test(core, core_tiles_when_memory_is_short);
+    tcase_add_test(core, core_buffers);
+    tcase_add_test(limits, limits_memory);
+    tcase_add_test(limits, limits_images);
+    tcase_add_test(limits, limits_recipe);
+    suite_add_tcase(suite, core);
+    suite_add_tcase(suite, limits);
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_NORMAL);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
