@@ -13,7 +13,7 @@ stage()
     stage_pid[$name]=$!
 }
 
-# ends NAME STATUS: the stage must end by itself within 10 s, with this exit status.
+# ends NAME STATUS[|STATUS]: the stage must end by itself within 10 s, with this exit status.
 ends()
 {
     local name=$1 wanted=$2 status=0 i
@@ -27,7 +27,7 @@ ends()
         exit 1
     fi
     wait "${stage_pid[$name]}" || status=$?
-    if [ "$status" != "$wanted" ]; then
+    if [[ ! $status =~ ^($wanted)$ ]]; then
         kill -9 "${stage_pid[@]}" 2>/dev/null
         cat "$name.err" >&2
         echo "line ${BASH_LINENO[0]}: $name ends with $status instead of $wanted" >&2
