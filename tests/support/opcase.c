@@ -43,7 +43,7 @@ int64_t opcase_pick(struct opcase *c, int64_t low, int64_t high)
 
 static float *random_data(struct opcase *c, const struct cs_shape *shape, double low, double high)
 {
-    int64_t count = cs_shape_elements(shape);
+    int64_t count = cs_shape_elements(shape) < 0 ? 0 : cs_shape_elements(shape);
     float *data = cs_arena_alloc(&c->graph.arena, (size_t)count + 1, sizeof *data);
     for (int64_t i = 0; i < count; i++)
         data[i] = (float)opcase_random(c, low, high);
@@ -65,8 +65,9 @@ int opcase_input_data(struct opcase *c, const struct cs_shape *shape, const floa
 {
     int value = fresh(c, shape, CS_TYPE_F32, NULL);
     c->shapes[c->graph.input_count] = *shape;
-    c->data[c->graph.input_count] = cs_arena_copy(
-        &c->graph.arena, data, (size_t)cs_shape_elements(shape) * sizeof *data);
+    int64_t count = cs_shape_elements(shape) < 0 ? 0 : cs_shape_elements(shape);
+    c->data[c->graph.input_count] =
+        cs_arena_copy(&c->graph.arena, data, (size_t)count * sizeof *data);
     cs_graph_add_input(&c->graph, value);
     return value;
 }

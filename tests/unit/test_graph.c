@@ -1,0 +1,271 @@
+// SPDX-License-Identifier: MIT
+// graph/graph.h: building, finishing, attributes, shapes as text, and the memory plan.
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "opcase.h"
+#include "suite.h"
+
+START_TEST(core_build)
+{
+    struct cs_graph g;
+    struct cs_err err = {0};
+    cs_graph_init(&g, 17);
+    int x = cs_graph_add_value(&g, "x", CS_TYPE_F32, SHAPE(1, 3, -1, -1));
+    int y = cs_graph_add_value(&g, "y", CS_TYPE_NONE, NULL);
+    int unread = cs_graph_add_value(&g, "unread", CS_TYPE_NONE, NULL);
+    cs_graph_add_input(&g, x);
+    cs_graph_add_node(&g, "Relu", "a", &x, 1, &y, 1);
+    struct cs_node *node = cs_graph_add_node(&g, "Neg", "b", &x, 1, &unread, 1);
+    cs_node_add_ints(&g, node, "list", (int64_t[]){4, 5}, 2);
+    cs_graph_add_output(&g, y);
+    ck_assert_int_eq(g.node_count, 2);
+    ck_assert_int_eq(cs_graph_finish(&g, &err), 0);
+    ck_assert_int_eq(g.node_count, 1); // nobody reads "unread"
+    ck_assert_int_eq(g.values[x].uses, 1);
+    ck_assert_int_eq(g.values[y].uses, 1);
+    ck_assert_int_eq(g.values[y].producer, 0);
+    ck_assert_int_eq(g.values[unread].producer, -1);
+    struct cs_buf text = {0};
+    cs_graph_dump(&g, &text);
+    ck_assert_str_eq(text.data, "input x:1x3x?x?\noutput y:unknown:none\n"
+                                "Relu x:1x3x?x? -> y:unknown:none\n");
+    cs_buf_release(&text);
+    cs_graph_release(&g);
+    cs_graph_release(&g); // accepts a zeroed struct
+}
+END_TEST
+
+START_TEST(core_attributes)
+{
+    struct opcase c;
+    struct cs_err err = {0};
+    int64_t two[2];
+    opcase_init(&c, 17, 1);
+    opcase_input(&c, SHAPE(1, 1, 4, 4));
+    struct cs_node *node = opcase_node(&c, "MaxPool", 1);
+    cs_node_add_int(&c.graph, node, "i", -7);
+    cs_node_add_float(&c.graph, node, "f", 0.5f);
+    cs_node_add_string(&c.graph, node, "s", "text");
+    cs_node_add_ints(&c.graph, node, "ints", (int64_t[]){1, 2, 3}, 3);
+    ck_assert_int_eq(cs_node_int(node, "i", 0), -7);
+    ck_assert_int_eq(cs_node_int(node, "none", 9), 9);
+    ck_assert_int_eq(cs_node_int(node, "f", 9), 9); // of another kind
+    ck_assert(cs_node_float(node, "f", 0) == 0.5f);
+    ck_assert_str_eq(cs_node_string(node, "s", ""), "text");
+    ck_assert_int_eq(cs_node_ints(node, "none", 2, 4, two, &err), 0);
+    ck_assert_int_eq(two[1], 4);
+    ck_assert_int_eq(cs_node_ints(node, "ints", 2, 4, two, &err), -1);
+    ck_assert_str_eq(err.text, "node MaxPool (MaxPool): attribute ints must have 2 integers");
+    opcase_release(&c);
+}
+END_TEST
+
+START_TEST(core_shapes)
+{
+    char text[64];
+    cs_shape_text(SHAPE(1, 64, -1, 8), text, sizeof text);
+    ck_assert_str_eq(text, "1x64x?x8");
+    cs_shape_text(&(struct cs_shape){.rank = 0}, text, sizeof text);
+    ck_assert_str_eq(text, "scalar");
+    ck_assert_int_eq(cs_shape_elements(SHAPE(2, 3, 4)), 24);
+    ck_assert_int_eq(cs_shape_elements(SHAPE(2, -1)), -1);
+    ck_assert_int_eq(cs_shape_elements(SHAPE(INT64_MAX / 2, 3)), -1);
+    ck_assert_int_eq(cs_shape_elements(&(struct cs_shape){.rank = 0}), 1);
+    ck_assert(!cs_shape_equal(SHAPE(2, 3), SHAPE(2, 3, 1)));
+    ck_assert(cs_shape_equal(SHAPE(2, 3), SHAPE(2, 3)));
+}
+END_TEST
+
+static void expect_broken(struct cs_graph *g, const char *message)
+{
+    struct cs_err err = {0};
+    ck_assert_int_eq(cs_graph_finish(g, &err), -1);
+    ck_assert_int_eq(err.code, CS_EMODEL);
+    ck_assert_str_eq(err.text, message);
+    cs_graph_release(g);
+}
+
+START_TEST(limits_order)
+{
+    struct cs_graph g;
+    cs_graph_init(&g, 17);
+    int x = cs_graph_add_value(&g, "x", CS_TYPE_F32, NULL);
+    int y = cs_graph_add_value(&g, "y", CS_TYPE_F32, NULL);
+    int z = cs_graph_add_value(&g, "z", CS_TYPE_F32, NULL);
+    cs_graph_add_input(&g, x);
+    cs_graph_add_node(&g, "Relu", "late", &z, 1, &y, 1);
+    cs_graph_add_node(&g, "Relu", "early", &x, 1, &z, 1);
+    cs_graph_add_output(&g, y);
+    expect_broken(&g, "node late (Relu): input \"z\" is made by no earlier node");
+
+    cs_graph_init(&g, 17);
+    x = cs_graph_add_value(&g, "x", CS_TYPE_F32, NULL);
+    y = cs_graph_add_value(&g, "y", CS_TYPE_F32, NULL);
+    cs_graph_add_input(&g, x);
+    cs_graph_add_node(&g, "Relu", "a", &x, 1, &y, 1);
+    cs_graph_add_node(&g, "Neg", "b", &x, 1, &y, 1);
+    cs_graph_add_output(&g, y);
+    expect_broken(&g, "node b (Neg): output \"y\" is made twice");
+
+    cs_graph_init(&g, 17);
+    x = cs_graph_add_value(&g, "x", CS_TYPE_F32, NULL);
+    cs_graph_add_output(&g, x);
+    expect_broken(&g, "output \"x\" is made by no node");
+
+    cs_graph_init(&g, 17);
+    x = cs_graph_add_value(&g, "x", CS_TYPE_F32, NULL);
+    y = cs_graph_add_value(&g, "y", CS_TYPE_F32, NULL);
+    cs_graph_add_input(&g, x);
+    cs_graph_add_node(&g, "Relu", "a", &x, 1, &y, 1)->inputs[0] = 77;
+    expect_broken(&g, "node a (Relu): input 0 does not exist");
+}
+END_TEST
+
+// ---- The memory plan -----------------------------------------------------------------------
+
+// A random chain with skips: every node reads up to three earlier values.
+static void random_graph(struct opcase *c, int nodes)
+{
+    int made[64];
+    made[0] = opcase_input(c, SHAPE(1, 1, 4, opcase_pick(c, 1, 40)));
+    c->pending_count = 0;
+    for (int n = 1; n < nodes; n++) {
+        for (int64_t k = opcase_pick(c, 1, 3); k > 0; k--)
+            opcase_value(c, made[opcase_pick(c, n > 6 ? n - 6 : 0, n - 1)]);
+        opcase_node(c, "Sum", 1);
+        made[n] = c->graph.outputs[0];
+    }
+}
+
+static size_t odd_size(const struct cs_graph *graph, int value, void *context)
+{
+    (void)graph;
+    return value % 7 == *(int *)context ? 0 : (size_t)(value * 37 % 501 + 1);
+}
+
+// First and last node at which a value must be intact.
+static void life(const struct cs_graph *g, int value, int *first, int *last)
+{
+    *first = g->values[value].producer;
+    *last = *first;
+    for (int n = 0; n < g->node_count; n++)
+        for (int i = 0; i < g->nodes[n].input_count; i++)
+            if (g->nodes[n].inputs[i] == value)
+                *last = n;
+    for (int i = 0; i < g->output_count; i++)
+        if (g->outputs[i] == value)
+            *last = g->node_count;
+    if (*first < 0)
+        *first = 0;
+}
+
+static void check_plan(const struct cs_graph *g, const struct cs_memory_plan *plan)
+{
+    for (int a = 0; a < g->value_count; a++) {
+        int a0, a1, b0, b1;
+        if (plan->offset[a] == SIZE_MAX)
+            continue;
+        ck_assert_uint_eq(plan->offset[a] % 64, 0);
+        ck_assert_uint_le(plan->offset[a] + plan->bytes[a], plan->arena_bytes);
+        life(g, a, &a0, &a1);
+        for (int b = 0; b < a; b++) {
+            if (plan->offset[b] == SIZE_MAX)
+                continue;
+            life(g, b, &b0, &b1);
+            bool together = a0 <= b1 && b0 <= a1;
+            bool apart = plan->offset[a] + plan->bytes[a] <= plan->offset[b] ||
+                         plan->offset[b] + plan->bytes[b] <= plan->offset[a];
+            ck_assert_msg(!together || apart, "values %d and %d overlap", a, b);
+        }
+    }
+}
+
+START_TEST(core_plan)
+{
+    struct opcase c;
+    struct cs_graph concrete;
+    struct cs_memory_plan plan;
+    struct cs_err err = {0};
+    int residue = _i % 7;
+    opcase_init(&c, 17, (uint64_t)_i);
+    random_graph(&c, 40);
+    ck_assert_msg(cs_graph_infer(&c.graph, c.shapes, &concrete, &err) == 0, "%s", err.text);
+    ck_assert_int_eq(cs_memory_plan_make(&concrete, odd_size, &residue, &plan, &err), 0);
+    check_plan(&concrete, &plan);
+    size_t total = 0;
+    for (int v = 0; v < concrete.value_count; v++) {
+        ck_assert_uint_eq(plan.bytes[v] == 0, plan.offset[v] == SIZE_MAX);
+        total += plan.bytes[v];
+    }
+    ck_assert_uint_lt(plan.arena_bytes, total); // values share memory
+    cs_memory_plan_release(&plan);
+    cs_memory_plan_release(&plan);
+    cs_graph_release(&concrete);
+    opcase_release(&c);
+}
+END_TEST
+
+// x -> a -> b -> c: two values live at a time, so that two places do for four values.
+START_TEST(core_plan_chain)
+{
+    struct opcase c;
+    struct cs_graph concrete;
+    struct cs_memory_plan plan;
+    struct cs_err err = {0};
+    opcase_init(&c, 17, 1);
+    int x = opcase_input(&c, SHAPE(1, 1, 16, 16));
+    for (int i = 0; i < 3; i++) {
+        c.pending_count = 0;
+        opcase_value(&c, x);
+        opcase_node(&c, "Relu", 1);
+        x = c.graph.outputs[0];
+    }
+    ck_assert_int_eq(cs_graph_infer(&c.graph, c.shapes, &concrete, &err), 0);
+    ck_assert_int_eq(cs_memory_plan_make(&concrete, NULL, NULL, &plan, &err), 0);
+    check_plan(&concrete, &plan);
+    ck_assert_uint_eq(plan.arena_bytes, 2 * 16 * 16 * sizeof(float));
+    cs_memory_plan_release(&plan);
+    cs_graph_release(&concrete);
+    opcase_release(&c);
+}
+END_TEST
+
+static size_t huge_size(const struct cs_graph *graph, int value, void *context)
+{
+    (void)graph, (void)value, (void)context;
+    return SIZE_MAX / 8;
+}
+
+START_TEST(limits_plan)
+{
+    struct opcase c;
+    struct cs_graph concrete;
+    struct cs_memory_plan plan;
+    struct cs_err err = {0};
+    opcase_init(&c, 17, 3);
+    random_graph(&c, 20);
+    ck_assert_int_eq(cs_graph_infer(&c.graph, c.shapes, &concrete, &err), 0);
+    ck_assert_int_eq(cs_memory_plan_make(&concrete, huge_size, NULL, &plan, &err), -1);
+    ck_assert_int_eq(err.code, CS_ENOMEM);
+    cs_graph_release(&concrete);
+    opcase_release(&c);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("graph");
+    TCase *core = tcase_create("core"), *limits = tcase_create("limits");
+    tcase_add_test(core, core_build);
+    tcase_add_test(core, core_attributes);
+    tcase_add_test(core, core_shapes);
+    tcase_add_loop_test(core, core_plan, 0, 20);
+    tcase_add_test(core, core_plan_chain);
+    tcase_add_test(limits, limits_order);
+    tcase_add_test(limits, limits_plan);
+    suite_add_tcase(suite, core);
+    suite_add_tcase(suite, limits);
+    return suite_run(suite);
+}
