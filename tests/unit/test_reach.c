@@ -1,0 +1,269 @@
+// SPDX-License-Identifier: MIT
+// graph/reach.c: known receptive fields, what makes a network unsafe to tile, and the promise
+// itself: no input pixel beyond the halo changes an output pixel.
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "opcase.h"
+#include "suite.h"
+
+static int value(const struct opcase *c)
+{
+    return c->graph.outputs[0];
+}
+
+static void conv(struct opcase *c, int64_t kernel, int64_t stride, int64_t dilation)
+{
+    int64_t pad = kernel / 2 * dilation;
+    opcase_value(c, value(c));
+    opcase_weight(c, SHAPE(1, 1, kernel, kernel));
+    struct cs_node *node = opcase_node(c, "Conv", 1);
+    cs_node_add_ints(&c->graph, node, "pads", (int64_t[]){pad, pad, pad, pad}, 4);
+    cs_node_add_ints(&c->graph, node, "strides", (int64_t[]){stride, stride}, 2);
+    cs_node_add_ints(&c->graph, node, "dilations", (int64_t[]){dilation, dilation}, 2);
+}
+
+static void pool(struct opcase *c)
+{
+    opcase_value(c, value(c));
+    struct cs_node *node = opcase_node(c, "MaxPool", 1);
+    cs_node_add_ints(&c->graph, node, "kernel_shape", (int64_t[]){2, 2}, 2);
+    cs_node_add_ints(&c->graph, node, "strides", (int64_t[]){2, 2}, 2);
+}
+
+static void up(struct opcase *c, int64_t kernel, int64_t stride, int64_t pad)
+{
+    opcase_value(c, value(c));
+    opcase_weight(c, SHAPE(1, 1, kernel, kernel));
+    struct cs_node *node = opcase_node(c, "ConvTranspose", 1);
+    cs_node_add_ints(&c->graph, node, "strides", (int64_t[]){stride, stride}, 2);
+    cs_node_add_ints(&c->graph, node, "pads", (int64_t[]){pad, pad, pad, pad}, 4);
+}
+
+static void resize(struct opcase *c, const char *coord, const char *mode, float scale)
+{
+    opcase_value(c, value(c));
+    opcase_value(c, -1);
+    opcase_weight_data(c, SHAPE(4), (float[]){1, 1, scale, scale});
+    struct cs_node *node = opcase_node(c, "Resize", 1);
+    cs_node_add_string(&c->graph, node, "coordinate_transformation_mode", coord);
+    cs_node_add_string(&c->graph, node, "mode", mode);
+}
+
+static void begin(struct opcase *c, int64_t size)
+{
+    opcase_init(c, 17, 7);
+    opcase_input(c, SHAPE(1, 1, size, size));
+    opcase_node(c, "Relu", 1);
+}
+
+static struct cs_reach reach_of(struct opcase *c)
+{
+    struct cs_reach reach;
+    struct cs_err err = {0};
+    ck_assert_msg(cs_graph_reach(&c->graph, &reach, &err) == 0, "%s", err.text);
+    return reach;
+}
+
+START_TEST(core_known)
+{
+    struct opcase c;
+    begin(&c, -1);
+    conv(&c, 3, 1, 1);
+    conv(&c, 3, 1, 2);
+    struct cs_reach reach = reach_of(&c);
+    ck_assert(reach.tile_safe);
+    ck_assert_int_eq(reach.stride, 1);
+    ck_assert_int_eq(reach.halo, 3);
+    opcase_release(&c);
+
+    begin(&c, -1); // 3x3, pool, 3x3, up, as in one level of a U-Net
+    conv(&c, 3, 1, 1);
+    int skip = value(&c);
+    pool(&c);
+    conv(&c, 3, 1, 1);
+    up(&c, 2, 2, 0);
+    opcase_value(&c, skip);
+    opcase_value(&c, value(&c));
+    cs_node_add_int(&c.graph, opcase_node(&c, "Concat", 1), "axis", 1);
+    reach = reach_of(&c);
+    ck_assert(reach.tile_safe);
+    ck_assert_int_eq(reach.stride, 2);
+    ck_assert_int_eq(reach.halo, 4);
+    opcase_release(&c);
+}
+END_TEST
+
+static const char *unsafe_of(struct opcase *c)
+{
+    struct cs_reach reach = reach_of(c);
+    static char text[64];
+    snprintf(text, sizeof text, "%s", reach.tile_safe ? "safe" : reach.unsafe_op);
+    opcase_release(c);
+    return text;
+}
+
+static const char *unsafe_after(const char *op, const int64_t *axes, int count)
+{
+    struct opcase c;
+    begin(&c, -1);
+    opcase_value(&c, value(&c));
+    struct cs_node *node = opcase_node(&c, op, 1);
+    if (axes)
+        cs_node_add_ints(&c.graph, node, "axes", axes, count);
+    return unsafe_of(&c);
+}
+
+START_TEST(core_unsafe)
+{
+    struct opcase c;
+    ck_assert_str_eq(unsafe_after("GlobalAveragePool", NULL, 0), "GlobalAveragePool");
+    ck_assert_str_eq(unsafe_after("GlobalMaxPool", NULL, 0), "GlobalMaxPool");
+    ck_assert_str_eq(unsafe_after("ReduceMean", (int64_t[]){2, 3}, 2), "ReduceMean");
+    ck_assert_str_eq(unsafe_after("ReduceMax", (int64_t[]){1}, 1), "safe");
+    ck_assert_str_eq(unsafe_after("Flatten", NULL, 0), "Flatten");
+    ck_assert_str_eq(unsafe_after("Transpose", NULL, 0), "Transpose");
+    ck_assert_str_eq(unsafe_after("Softmax", NULL, 0), "Softmax");
+    ck_assert_str_eq(unsafe_after("Sigmoid", NULL, 0), "safe");
+    begin(&c, -1);
+    resize(&c, "align_corners", "linear", 2);
+    ck_assert_str_eq(unsafe_of(&c), "Resize");
+    begin(&c, -1);
+    resize(&c, "half_pixel", "linear", 2);
+    ck_assert_str_eq(unsafe_of(&c), "safe");
+    begin(&c, -1);
+    opcase_value(&c, value(&c));
+    opcase_weight(&c, SHAPE(1));
+    opcase_weight(&c, SHAPE(1));
+    opcase_node(&c, "InstanceNormalization", 1);
+    ck_assert_str_eq(unsafe_of(&c), "InstanceNormalization");
+    begin(&c, 16); // a table of positions
+    opcase_value(&c, value(&c));
+    opcase_weight(&c, SHAPE(16, 16));
+    opcase_node(&c, "Add", 1);
+    ck_assert_str_eq(unsafe_of(&c), "Add");
+    begin(&c, 16); // a window as large as the plane
+    opcase_value(&c, value(&c));
+    cs_node_add_ints(&c.graph, opcase_node(&c, "MaxPool", 1), "kernel_shape",
+                     (int64_t[]){16, 16}, 2);
+    ck_assert_str_eq(unsafe_of(&c), "MaxPool");
+    begin(&c, -1);
+    opcase_value(&c, value(&c));
+    opcase_value(&c, value(&c));
+    opcase_node(&c, "MatMul", 1);
+    ck_assert_str_eq(unsafe_of(&c), "MatMul");
+}
+END_TEST
+
+// Networks of every local operator whose output is as large as the input.
+static void build(struct opcase *c, int kind, int64_t size)
+{
+    begin(c, size);
+    switch (kind) {
+    case 0:
+        conv(c, 5, 2, 1);
+        conv(c, 3, 2, 1);
+        conv(c, 3, 1, 3);
+        resize(c, "half_pixel", "linear", 4);
+        conv(c, 3, 1, 1);
+        break;
+    case 1:
+        conv(c, 3, 1, 1);
+        pool(c);
+        pool(c);
+        conv(c, 3, 1, 1);
+        up(c, 4, 2, 1);
+        up(c, 2, 2, 0);
+        break;
+    case 2:
+        resize(c, "asymmetric", "nearest", 0.5f);
+        conv(c, 3, 1, 1);
+        resize(c, "asymmetric", "nearest", 2);
+        break;
+    case 3: // pads of its own, then a convolution without
+        opcase_value(c, value(c));
+        opcase_ints(c, (int64_t[]){0, 0, 3, 3, 0, 0, 3, 3}, 8);
+        cs_node_add_string(&c->graph, opcase_node(c, "Pad", 1), "mode", "reflect");
+        opcase_value(c, value(c));
+        opcase_weight(c, SHAPE(1, 1, 7, 7));
+        opcase_node(c, "Conv", 1);
+        break;
+    case 4:
+        opcase_value(c, value(c));
+        cs_node_add_int(&c->graph, opcase_node(c, "SpaceToDepth", 1), "blocksize", 4);
+        opcase_value(c, value(c));
+        cs_node_add_int(&c->graph, opcase_node(c, "DepthToSpace", 1), "blocksize", 2);
+        opcase_value(c, value(c));
+        opcase_weight(c, SHAPE(4, 4, 3, 3));
+        cs_node_add_ints(&c->graph, opcase_node(c, "Conv", 1), "pads",
+                         (int64_t[]){1, 1, 1, 1}, 4);
+        opcase_value(c, value(c));
+        cs_node_add_int(&c->graph, opcase_node(c, "DepthToSpace", 1), "blocksize", 2);
+        break;
+    default:
+        conv(c, 3, 2, 1);
+        resize(c, "half_pixel", "linear", 2);
+        resize(c, "half_pixel", "linear", 0.5f);
+        up(c, 3, 2, 1);
+        opcase_value(c, value(c)); // 2n - 1 pixels: one more
+        opcase_ints(c, (int64_t[]){0, 0, 0, 0, 0, 0, 1, 1}, 8);
+        opcase_node(c, "Pad", 1);
+    }
+}
+
+static float *run(const struct opcase *c)
+{
+    struct cs_err err = {0};
+    int64_t elements;
+    float *out = opcase_run(c, "ref", &elements, &err);
+    ck_assert_msg(out, "%s", err.text);
+    ck_assert_int_eq(elements, 64 * 64);
+    return out;
+}
+
+// Change one pixel: what differs must lie within the halo of it, and some network must come close.
+START_TEST(core_promise)
+{
+    struct opcase c;
+    float pixels[64 * 64];
+    int64_t farthest = 0;
+    build(&c, _i, 64);
+    struct cs_reach reach = reach_of(&c);
+    ck_assert(reach.tile_safe);
+    for (int64_t i = 0; i < 64 * 64; i++)
+        pixels[i] = c.data[0][i] + 2; // positive: the ReLU lets all through
+    c.data[0] = pixels;
+    float *before = run(&c);
+    for (int64_t at = 28; at < 36; at++) {
+        float kept = pixels[at * 64 + at];
+        pixels[at * 64 + at] = 100;
+        float *after = run(&c);
+        pixels[at * 64 + at] = kept;
+        for (int64_t y = 0; y < 64; y++)
+            for (int64_t x = 0; x < 64; x++)
+                if (after[y * 64 + x] != before[y * 64 + x]) {
+                    int64_t dy = llabs(y - at), dx = llabs(x - at);
+                    farthest = dy > farthest ? dy : farthest;
+                    farthest = dx > farthest ? dx : farthest;
+                }
+        free(after);
+    }
+    free(before);
+    ck_assert_int_gt(farthest, 0);
+    ck_assert_int_le(farthest, reach.halo);
+    ck_assert_int_ge(3 * farthest, reach.halo); // no idle promise
+    opcase_release(&c);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("reach");
+    TCase *core = tcase_create("core");
+    tcase_add_test(core, core_known);
+    tcase_add_test(core, core_unsafe);
+    tcase_add_loop_test(core, core_promise, 0, 6);
+    suite_add_tcase(suite, core);
+    return suite_run(suite);
+}
