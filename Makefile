@@ -36,7 +36,8 @@ $(BUILD)/gen/onnx.pb-c.c $(BUILD)/gen/onnx.pb-c.h &: libcommon/model/onnx.proto
 $(BUILD)/gen/onnx.pb-c.o: $(BUILD)/gen/onnx.pb-c.c
 	$(CC) $(CPPFLAGS) -std=c11 -O2 -g $(SANFLAGS) -c -o $@ $<
 
-$(filter $(BUILD)/libcommon/model/%.o,$(LIB_OBJ)): | $(BUILD)/gen/onnx.pb-c.h
+$(filter $(BUILD)/libcommon/model/%.o,$(LIB_OBJ)) $(BUILD)/tests/unit/test_onnx.o: \
+    | $(BUILD)/gen/onnx.pb-c.h
 
 $(BUILD)/%_avx512.o: %_avx512.c
 	@mkdir -p $(@D)

@@ -9,8 +9,9 @@
 #include "graph/infer.h"
 #include "graph/move.h"
 
-// Elements of one folded result: larger than any weight that an exporter leaves to be moved.
-static const int64_t MAX_FOLDED = INT64_C(1) << 26;
+// Bytes of all folded results of a graph, and elements of one that grows beyond its inputs.
+static const size_t MAX_FOLDED_BYTES = (size_t)1 << 29;
+static const int64_t MAX_GROWTH = INT64_C(1) << 20;
 
 static bool all_constant(const struct cs_infer *at)
 {
@@ -25,28 +26,41 @@ static bool all_constant(const struct cs_infer *at)
            !at->node->fusion.activation;
 }
 
+// Memory for output i; NULL with an error when the model asks for too much.
+static void *make_room(struct cs_infer *at, const struct cs_value *value, int64_t input_elements)
+{
+    int64_t elements = cs_shape_elements(&value->shape);
+    int64_t most = input_elements > MAX_GROWTH ? input_elements : MAX_GROWTH;
+    size_t left = MAX_FOLDED_BYTES - at->graph->folded_bytes, bytes = cs_type_bytes(value->type);
+    if (elements < 0 || elements > most || (size_t)elements > left / bytes) {
+        cs_node_fail(at->node, at->err, "a constant result is too large");
+        return NULL;
+    }
+    at->graph->folded_bytes += (size_t)elements * bytes;
+    return cs_arena_alloc(&at->graph->arena, (size_t)elements + 1, bytes);
+}
+
 int cs_fold_node(struct cs_infer *at, const struct cs_operator *op, bool *folded)
 {
     const void *inputs[CS_MAX_NODE_IO];
     void *outputs[CS_MAX_NODE_IO];
+    int64_t elements = 0;
     *folded = false;
     if (!all_constant(at))
         return 0;
     for (int i = 0; i < at->node->input_count; i++) {
         const struct cs_value *value = cs_infer_input(at, i);
         inputs[i] = value ? value->data : NULL;
+        elements += value ? cs_shape_elements(&value->shape) : 0;
     }
     for (int i = 0; i < at->node->output_count; i++) {
         const struct cs_value *value = cs_node_output(at->graph, at->node, i);
-        if (!value || value->type == CS_TYPE_NONE) {
-            outputs[i] = NULL;
+        outputs[i] = NULL;
+        if (!value || value->type == CS_TYPE_NONE)
             continue;
-        }
-        int64_t elements = cs_shape_elements(&value->shape);
-        if (elements < 0 || elements > MAX_FOLDED)
-            return cs_node_fail(at->node, at->err, "a constant result is too large");
-        outputs[i] = cs_arena_alloc(&at->graph->arena, (size_t)elements + 1,
-                                    cs_type_bytes(value->type));
+        outputs[i] = make_room(at, value, elements);
+        if (!outputs[i])
+            return -1;
     }
     if (op->fold(at, inputs, outputs) < 0)
         return -1;

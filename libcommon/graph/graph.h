@@ -80,6 +80,7 @@ struct cs_graph {
     int *inputs, *outputs; // value indices; initialisers are no inputs
     int input_count, output_count;
     int opset;
+    size_t folded_bytes; // constants made by folding, which is bounded
 };
 
 // ---- Building ----------------------------------------------------------------------------
