@@ -19,8 +19,7 @@ static void add_value(const struct cs_graph *graph, int value, struct cs_buf *ou
         cs_buf_adds(out, "=");
 }
 
-static void add_list(const struct cs_graph *graph, const int *values, int count,
-                     struct cs_buf *out)
+static void add_list(const struct cs_graph *graph, const int *values, int count, struct cs_buf *out)
 {
     for (int i = 0; i < count; i++) {
         cs_buf_addc(out, ' ');
@@ -72,8 +71,8 @@ void cs_graph_dump(const struct cs_graph *graph, struct cs_buf *out)
             add_value(graph, node->fusion.add, out);
         }
         if (node->fusion.activation)
-            cs_buf_addf(out, " | %s %.9g %.9g", node->fusion.activation,
-                        (double)node->fusion.alpha, (double)node->fusion.beta);
+            cs_buf_addf(out, " | %s %.9g %.9g", node->fusion.activation, (double)node->fusion.alpha,
+                        (double)node->fusion.beta);
         cs_buf_addc(out, '\n');
     }
 }

@@ -22,8 +22,7 @@ static bool all_constant(const struct cs_infer *at)
         if (value && !value->data)
             return false;
     }
-    return at->node->outputs[0] >= 0 && at->node->fusion.add < 0 &&
-           !at->node->fusion.activation;
+    return at->node->outputs[0] >= 0 && at->node->fusion.add < 0 && !at->node->fusion.activation;
 }
 
 // Memory for output i; NULL with an error when the model asks for too much.
@@ -94,8 +93,7 @@ static int64_t load_int(enum cs_type type, const void *data, int64_t i)
 
 static double load_real(enum cs_type type, const void *data, int64_t i)
 {
-    return type == CS_TYPE_F32 ? (double)((const float *)data)[i]
-                               : (double)load_int(type, data, i);
+    return type == CS_TYPE_F32 ? (double)((const float *)data)[i] : (double)load_int(type, data, i);
 }
 
 static void store_int(enum cs_type type, void *data, int64_t i, int64_t value)
@@ -268,8 +266,7 @@ int cs_fold_unary(struct cs_infer *at, const void *const *inputs, void *const *o
         bool negates = strcmp(op, "Neg") == 0 || (strcmp(op, "Abs") == 0 && value < 0);
         if (!negates && strcmp(op, "Abs") != 0)
             return cs_node_fail(at->node, at->err, "integers are not supported");
-        store_int(in->type, outputs[0], i,
-                  negates ? (int64_t)(0 - (uint64_t)value) : value);
+        store_int(in->type, outputs[0], i, negates ? (int64_t)(0 - (uint64_t)value) : value);
     }
     return 0;
 }
@@ -289,8 +286,7 @@ int cs_fold_where(struct cs_infer *at, const void *const *inputs, void *const *o
     return 0;
 }
 
-int cs_fold_constant_of_shape(struct cs_infer *at, const void *const *inputs,
-                              void *const *outputs)
+int cs_fold_constant_of_shape(struct cs_infer *at, const void *const *inputs, void *const *outputs)
 {
     (void)inputs;
     const struct cs_value *out = cs_node_output(at->graph, at->node, 0);
@@ -348,8 +344,7 @@ int cs_fold_reduce(struct cs_infer *at, const void *const *inputs, void *const *
     for (int d = 0; d < kept.rank; d++)
         if (reduce.axes[d])
             kept.dim[d] = 1;
-    struct accumulator *sums =
-        cs_arena_alloc(&at->graph->arena, (size_t)results, sizeof *sums);
+    struct accumulator *sums = cs_arena_alloc(&at->graph->arena, (size_t)results, sizeof *sums);
     bool *seen = cs_arena_alloc(&at->graph->arena, (size_t)results, sizeof *seen);
     for (int64_t i = 0; i < count; i++) {
         int64_t k = broadcast_index(&in->shape, &kept, i);

@@ -24,7 +24,7 @@ size_t cs_type_bytes(enum cs_type type);
 const char *cs_type_name(enum cs_type type); // "float32"
 
 struct cs_shape {
-    int rank; // -1: unknown
+    int rank;                 // -1: unknown
     int64_t dim[CS_MAX_RANK]; // -1: unknown
 };
 
@@ -52,15 +52,15 @@ struct cs_attr {
 
 // Work that a pass moved into a node; a backend that does not support one refuses the node.
 struct cs_fusion {
-    int add;       // value added to the result before the activation; -1 none
+    int add;                // value added to the result before the activation; -1 none
     const char *activation; // "Relu", "Sigmoid", "LeakyRelu"...; NULL none
-    float alpha;   // of the activation
+    float alpha;            // of the activation
     float beta;
 };
 
 struct cs_node {
-    const char *op;   // ONNX operator name, "Conv"
-    const char *name; // for messages; never NULL
+    const char *op;             // ONNX operator name, "Conv"
+    const char *name;           // for messages; never NULL
     int inputs[CS_MAX_NODE_IO]; // value indices, -1 for an omitted optional input
     int input_count;
     int outputs[CS_MAX_NODE_IO];
@@ -148,11 +148,11 @@ int cs_graph_infer(const struct cs_graph *graph, const struct cs_shape *input_sh
 // What tiling may do to the network, derived from its operators (graph/reach.c). Unknown sizes of
 // the inputs are guessed: the answer is that for large planes. Names are borrowed from the graph.
 struct cs_reach {
-    bool tile_safe;         // no whole-image statistics
-    const char *unsafe_op;  // the operator that makes it unsafe
+    bool tile_safe;        // no whole-image statistics
+    const char *unsafe_op; // the operator that makes it unsafe
     const char *unsafe_node;
-    int stride;             // total stride: tile origins and sizes are multiples of it
-    int halo;               // input pixels that an output pixel sees to each side, at most
+    int stride; // total stride: tile origins and sizes are multiples of it
+    int halo;   // input pixels that an output pixel sees to each side, at most
 };
 int cs_graph_reach(const struct cs_graph *graph, struct cs_reach *reach, struct cs_err *err);
 
@@ -183,8 +183,7 @@ int cs_memory_plan_make(const struct cs_graph *graph,
 // The same with values that share memory: value v lies where share[v] lies (itself for most), which
 // must be as large and come first. For nodes that may write over what they read.
 int cs_memory_plan_make_shared(const struct cs_graph *graph,
-                               size_t (*size_of)(const struct cs_graph *, int value,
-                                                 void *context),
+                               size_t (*size_of)(const struct cs_graph *, int value, void *context),
                                void *context, const int *share, struct cs_memory_plan *plan,
                                struct cs_err *err);
 void cs_memory_plan_release(struct cs_memory_plan *plan);

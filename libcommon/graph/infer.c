@@ -8,12 +8,27 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define FLOAT_OP(op, inputs, infer)     {op, inputs, inputs, 1, CS_OPERANDS_FLOAT, infer, NULL}
-#define UNARY_OP(op)                    {op, 1, 1, 1, CS_OPERANDS_ANY, cs_infer_same, cs_fold_unary}
-#define FLOAT_UNARY(op)                 FLOAT_OP(op, 1, cs_infer_same)
-#define BINARY_OP(op, infer)            {op, 2, 2, 1, CS_OPERANDS_ANY, infer, cs_fold_binary}
-#define REDUCE_OP(op)                   {op, 1, 2, 1, CS_OPERANDS_ANY, cs_infer_reduce, cs_fold_reduce}
-#define MOVE_OP(op, least, most, infer) {op, least, most, 1, CS_OPERANDS_ANY, infer, cs_fold_move}
+#define FLOAT_OP(op, inputs, infer)                                                                \
+    {                                                                                              \
+        op, inputs, inputs, 1, CS_OPERANDS_FLOAT, infer, NULL                                      \
+    }
+#define UNARY_OP(op)                                                                               \
+    {                                                                                              \
+        op, 1, 1, 1, CS_OPERANDS_ANY, cs_infer_same, cs_fold_unary                                 \
+    }
+#define FLOAT_UNARY(op) FLOAT_OP(op, 1, cs_infer_same)
+#define BINARY_OP(op, infer)                                                                       \
+    {                                                                                              \
+        op, 2, 2, 1, CS_OPERANDS_ANY, infer, cs_fold_binary                                        \
+    }
+#define REDUCE_OP(op)                                                                              \
+    {                                                                                              \
+        op, 1, 2, 1, CS_OPERANDS_ANY, cs_infer_reduce, cs_fold_reduce                              \
+    }
+#define MOVE_OP(op, least, most, infer)                                                            \
+    {                                                                                              \
+        op, least, most, 1, CS_OPERANDS_ANY, infer, cs_fold_move                                   \
+    }
 
 // Sorted by family; looked up by name.
 static const struct cs_operator operators[] = {
@@ -144,9 +159,9 @@ static void copy_graph(const struct cs_graph *from, struct cs_graph *to)
     }
     for (int n = 0; n < from->node_count; n++) {
         const struct cs_node *node = &from->nodes[n];
-        struct cs_node *copy = cs_graph_add_node(to, node->op, node->name, node->inputs,
-                                                 node->input_count, node->outputs,
-                                                 node->output_count);
+        struct cs_node *copy =
+            cs_graph_add_node(to, node->op, node->name, node->inputs, node->input_count,
+                              node->outputs, node->output_count);
         copy->fusion = node->fusion;
         cs_node_copy_attrs(to, copy, node);
     }
@@ -171,8 +186,8 @@ static int set_input(struct cs_graph *graph, int i, const struct cs_shape *shape
         fits = value->shape.dim[d] < 0 || value->shape.dim[d] == shape->dim[d];
     int64_t elements = cs_shape_elements(shape);
     if (!fits || elements < 1 || elements > MAX_ELEMENTS)
-        return cs_fail(err, CS_EMODEL, "input \"%.100s\" is %s, which %s does not fit",
-                       value->name, wanted, given);
+        return cs_fail(err, CS_EMODEL, "input \"%.100s\" is %s, which %s does not fit", value->name,
+                       wanted, given);
     value->shape = *shape;
     return 0;
 }

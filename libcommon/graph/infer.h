@@ -94,8 +94,7 @@ int cs_fold_cast(struct cs_infer *at, const void *const *inputs, void *const *ou
 int cs_fold_binary(struct cs_infer *at, const void *const *inputs, void *const *outputs);
 int cs_fold_unary(struct cs_infer *at, const void *const *inputs, void *const *outputs);
 int cs_fold_where(struct cs_infer *at, const void *const *inputs, void *const *outputs);
-int cs_fold_constant_of_shape(struct cs_infer *at, const void *const *inputs,
-                              void *const *outputs);
+int cs_fold_constant_of_shape(struct cs_infer *at, const void *const *inputs, void *const *outputs);
 int cs_fold_range(struct cs_infer *at, const void *const *inputs, void *const *outputs);
 int cs_fold_reduce(struct cs_infer *at, const void *const *inputs, void *const *outputs);
 

@@ -239,11 +239,10 @@ static void move_blocks(const struct move *m, bool to_space)
                           crd ? block * plane : block * channels * plane,
                           1,
                           crd ? plane : channels * plane};
-    int64_t in_wide[6] = {channels * wide->dim[2] * width, wide->dim[2] * width,
-                          block * width, width, block, 1};
-    struct strided s = {.rank = 6,
-                        .count = {deep->dim[0], channels, deep->dim[2], block, deep->dim[3],
-                                  block}};
+    int64_t in_wide[6] = {
+        channels * wide->dim[2] * width, wide->dim[2] * width, block * width, width, block, 1};
+    struct strided s = {
+        .rank = 6, .count = {deep->dim[0], channels, deep->dim[2], block, deep->dim[3], block}};
     memcpy(s.from, to_space ? in_deep : in_wide, sizeof in_deep);
     memcpy(s.to, to_space ? in_wide : in_deep, sizeof in_deep);
     copy_strided(&s, m->inputs[0], m->outputs[0], m->bytes);
@@ -298,8 +297,8 @@ static void pad_mirror(const struct move *m, const struct cs_pads *pads)
     for (int64_t i = 0; i < count; i++, target += m->bytes) {
         int64_t from = 0;
         for (int d = 0; d < rank; d++)
-            from += strides[d] *
-                    pad_source(pads->mode, at[d] - pads->begin[d], m->in->shape.dim[d]);
+            from +=
+                strides[d] * pad_source(pads->mode, at[d] - pads->begin[d], m->in->shape.dim[d]);
         memcpy(target, element(m->inputs[0], from, m->bytes), m->bytes);
         for (int d = rank - 1; d >= 0 && ++at[d] == m->out->shape.dim[d]; d--)
             at[d] = 0;
@@ -361,8 +360,13 @@ bool cs_move_knows(const char *op)
 void cs_move_run(const struct cs_graph *graph, const struct cs_node *node,
                  const void *const *inputs, void *const *outputs)
 {
-    struct move m = {graph, node, cs_node_input(graph, node, 0), cs_node_output(graph, node, 0),
-                     inputs, outputs, cs_type_bytes(cs_node_input(graph, node, 0)->type)};
+    struct move m = {graph,
+                     node,
+                     cs_node_input(graph, node, 0),
+                     cs_node_output(graph, node, 0),
+                     inputs,
+                     outputs,
+                     cs_type_bytes(cs_node_input(graph, node, 0)->type)};
     for (size_t i = 0; i < sizeof moves / sizeof *moves; i++)
         if (strcmp(moves[i].op, node->op) == 0)
             moves[i].run(&m);

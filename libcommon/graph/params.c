@@ -70,8 +70,8 @@ int cs_node_axes(const struct cs_graph *graph, const struct cs_node *node, int i
     *given = count >= 0;
     for (int k = 0; k < count; k++) {
         if (list[k] < -rank || list[k] >= rank)
-            return cs_node_fail(node, err, "axis %lld is outside a rank of %d",
-                                (long long)list[k], rank);
+            return cs_node_fail(node, err, "axis %lld is outside a rank of %d", (long long)list[k],
+                                rank);
         int64_t axis = list[k] < 0 ? list[k] + rank : list[k];
         if (axes[axis])
             return cs_node_fail(node, err, "axis %lld is named twice", (long long)list[k]);
@@ -131,8 +131,8 @@ static int slice_lists_get(const struct cs_graph *graph, const struct cs_node *n
                        0 ||
                    cs_node_const_ints(graph, node, 3, MAX, lists->axes, &lists->axis_count, err) <
                        0 ||
-                   cs_node_const_ints(graph, node, 4, MAX, lists->steps, &lists->step_count,
-                                      err) < 0
+                   cs_node_const_ints(graph, node, 4, MAX, lists->steps, &lists->step_count, err) <
+                       0
                ? -1
                : 0;
 }
@@ -163,8 +163,8 @@ static void slice_axis(struct cs_slice *slice, int axis, int64_t size, int64_t s
     slice->step[axis] = step;
 }
 
-int cs_node_slice(const struct cs_graph *graph, const struct cs_node *node,
-                  struct cs_slice *slice, struct cs_err *err)
+int cs_node_slice(const struct cs_graph *graph, const struct cs_node *node, struct cs_slice *slice,
+                  struct cs_err *err)
 {
     const struct cs_shape *shape = &cs_node_input(graph, node, 0)->shape;
     struct slice_lists lists;
@@ -300,8 +300,8 @@ int cs_node_reduce(const struct cs_graph *graph, const struct cs_node *node,
     return 0;
 }
 
-int cs_node_clip(const struct cs_graph *graph, const struct cs_node *node, float *low,
-                 float *high, struct cs_err *err)
+int cs_node_clip(const struct cs_graph *graph, const struct cs_node *node, float *low, float *high,
+                 struct cs_err *err)
 {
     if (graph->opset < 11) {
         *low = cs_node_float(node, "min", -FLT_MAX);
@@ -314,8 +314,8 @@ int cs_node_clip(const struct cs_graph *graph, const struct cs_node *node, float
                : 0;
 }
 
-int cs_node_softmax(const struct cs_graph *graph, const struct cs_node *node, int *first,
-                    int *last, struct cs_err *err)
+int cs_node_softmax(const struct cs_graph *graph, const struct cs_node *node, int *first, int *last,
+                    struct cs_err *err)
 {
     int rank = cs_node_input(graph, node, 0)->shape.rank;
     if (cs_node_axis(node, graph->opset < 13 ? 1 : -1, rank, first, err) < 0)

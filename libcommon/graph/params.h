@@ -44,7 +44,12 @@ enum cs_resize_coord {
     CS_COORD_ALIGN_CORNERS,
     CS_COORD_ASYMMETRIC,
 };
-enum cs_resize_nearest { CS_ROUND_PREFER_FLOOR, CS_ROUND_PREFER_CEIL, CS_ROUND_FLOOR, CS_ROUND_CEIL };
+enum cs_resize_nearest {
+    CS_ROUND_PREFER_FLOOR,
+    CS_ROUND_PREFER_CEIL,
+    CS_ROUND_FLOOR,
+    CS_ROUND_CEIL
+};
 
 struct cs_resize {
     enum cs_resize_mode mode;
@@ -65,8 +70,8 @@ int64_t cs_resize_pick(const struct cs_resize *resize, int axis, int64_t at);
 struct cs_slice { // for every axis of the input
     int64_t start[CS_MAX_RANK], step[CS_MAX_RANK], count[CS_MAX_RANK];
 };
-int cs_node_slice(const struct cs_graph *graph, const struct cs_node *node,
-                  struct cs_slice *slice, struct cs_err *err);
+int cs_node_slice(const struct cs_graph *graph, const struct cs_node *node, struct cs_slice *slice,
+                  struct cs_err *err);
 
 enum cs_pad_mode { CS_PAD_CONSTANT, CS_PAD_REFLECT, CS_PAD_EDGE, CS_PAD_WRAP };
 struct cs_pads {
@@ -88,11 +93,11 @@ struct cs_reduce {
 };
 int cs_node_reduce(const struct cs_graph *graph, const struct cs_node *node,
                    struct cs_reduce *reduce, struct cs_err *err);
-int cs_node_clip(const struct cs_graph *graph, const struct cs_node *node, float *low,
-                 float *high, struct cs_err *err);
+int cs_node_clip(const struct cs_graph *graph, const struct cs_node *node, float *low, float *high,
+                 struct cs_err *err);
 // Softmax runs over axes first..last (before opset 13 over all axes from `axis` on).
-int cs_node_softmax(const struct cs_graph *graph, const struct cs_node *node, int *first,
-                    int *last, struct cs_err *err);
+int cs_node_softmax(const struct cs_graph *graph, const struct cs_node *node, int *first, int *last,
+                    struct cs_err *err);
 // The two shapes' numpy broadcast; false when they do not fit.
 bool cs_shape_broadcast(const struct cs_shape *a, const struct cs_shape *b, struct cs_shape *out);
 

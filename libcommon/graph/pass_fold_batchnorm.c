@@ -84,7 +84,8 @@ int cs_fold_batchnorm_apply(struct cs_graph *graph, struct cs_node *node, struct
     (void)err;
     struct cs_node *conv = cs_pass_sole_producer(graph, node, 0);
     int64_t channels = channels_of(graph, conv);
-    const float *scale = vector(graph, node, 1, channels), *shift = vector(graph, node, 2, channels);
+    const float *scale = vector(graph, node, 1, channels),
+                *shift = vector(graph, node, 2, channels);
     const float *mean = vector(graph, node, 3, channels);
     const float *variance = vector(graph, node, 4, channels);
     const float *bias = vector(graph, conv, 2, channels);
@@ -92,8 +93,8 @@ int cs_fold_batchnorm_apply(struct cs_graph *graph, struct cs_node *node, struct
     struct cs_shape shape = cs_node_input(graph, conv, 1)->shape, line = {1, {channels}};
     double *factor = cs_arena_alloc(&graph->arena, (size_t)channels, sizeof *factor);
     float *moved = cs_arena_alloc(&graph->arena, (size_t)channels, sizeof *moved);
-    float *scaled = cs_arena_alloc(&graph->arena, (size_t)cs_shape_elements(&shape) + 1,
-                                   sizeof *scaled);
+    float *scaled =
+        cs_arena_alloc(&graph->arena, (size_t)cs_shape_elements(&shape) + 1, sizeof *scaled);
     for (int64_t c = 0; c < channels; c++) {
         factor[c] = (double)scale[c] / sqrt((double)variance[c] + epsilon);
         double before = bias ? (double)bias[c] : 0;

@@ -17,8 +17,7 @@ const struct cs_pass cs_passes[] = {
     {NULL, CS_PASSES_ALGEBRA, NULL, NULL},
 };
 
-int cs_pass_run(const struct cs_pass *pass, struct cs_graph *graph, int *count,
-                struct cs_err *err)
+int cs_pass_run(const struct cs_pass *pass, struct cs_graph *graph, int *count, struct cs_err *err)
 {
     *count = 0;
     for (int n = 0; n < graph->node_count; n++) {

@@ -14,8 +14,7 @@ struct cs_pass {
 };
 extern const struct cs_pass cs_passes[]; // ends with a NULL name
 // One pass over all nodes; *count rewrites were made.
-int cs_pass_run(const struct cs_pass *pass, struct cs_graph *graph, int *count,
-                struct cs_err *err);
+int cs_pass_run(const struct cs_pass *pass, struct cs_graph *graph, int *count, struct cs_err *err);
 
 // ---- Help for the rewrites ------------------------------------------------------------------
 

@@ -124,8 +124,7 @@ static void walk_window(struct walk *w, struct track *t)
         if (pool && win.kernel[a] >= in->dim[2 + a] && in->dim[2 + a] > 1)
             unsafe(w);
         t->axis[a].left += (double)win.pad_begin[a] * scale;
-        t->axis[a].right +=
-            (reach + 1 - (double)win.pad_begin[a] - (double)win.stride[a]) * scale;
+        t->axis[a].right += (reach + 1 - (double)win.pad_begin[a] - (double)win.stride[a]) * scale;
         rescale(t, a, win.stride[a], 1);
     }
 }
@@ -292,8 +291,9 @@ static const struct {
      walk_reduce},
     {{"Expand", "Tile", NULL}, walk_repeat},
     {{"InstanceNormalization", "GroupNormalization", NULL}, walk_norm},
-    {{"Relu", "LeakyRelu", "Elu", "Sigmoid", "HardSigmoid", "HardSwish", "Softplus", "Tanh", "Erf",
-      "Gelu", "Mish", "Exp", "Log", "Sqrt", "Abs", "Neg", "Floor", "Ceil", "Clip", NULL},
+    {{"Relu", "LeakyRelu", "Elu",   "Sigmoid", "HardSigmoid", "HardSwish", "Softplus",
+      "Tanh", "Erf",       "Gelu",  "Mish",    "Exp",         "Log",       "Sqrt",
+      "Abs",  "Neg",       "Floor", "Ceil",    "Clip",        NULL},
      walk_pointwise},
     {{"PRelu", "Add", "Sub", "Mul", "Div", "Pow", "Mod", "Max", "Min", "Where", "Identity",
       "Dropout", "Cast", NULL},
@@ -349,15 +349,13 @@ static int account(struct walk *w, int value, struct cs_err *err)
         int64_t num = t->axis[a].num, stride = w->reach->stride;
         if (num > MAX_RATIO || t->axis[a].den > MAX_RATIO ||
             stride / gcd(stride, num) * num > MAX_RATIO)
-            return cs_node_fail(w->node, err, "the network's total stride is beyond %d",
-                                MAX_RATIO);
+            return cs_node_fail(w->node, err, "the network's total stride is beyond %d", MAX_RATIO);
         w->reach->stride = (int)(stride / gcd(stride, num) * num);
     }
     return 0;
 }
 
-static int reach_concrete(const struct cs_graph *graph, struct cs_reach *reach,
-                          struct cs_err *err)
+static int reach_concrete(const struct cs_graph *graph, struct cs_reach *reach, struct cs_err *err)
 {
     struct walk w = {graph, cs_xcalloc((size_t)graph->value_count, sizeof *w.tracks), reach, NULL};
     double halo = 0;

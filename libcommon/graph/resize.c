@@ -31,12 +31,11 @@ static int resize_modes(const struct cs_graph *graph, const struct cs_node *node
                                           {"linear", CS_RESIZE_LINEAR},
                                           {"bilinear", CS_RESIZE_LINEAR},
                                           {NULL, 0}};
-    static const struct choice coords[] = {
-        {"half_pixel", CS_COORD_HALF_PIXEL},
-        {"pytorch_half_pixel", CS_COORD_PYTORCH_HALF_PIXEL},
-        {"align_corners", CS_COORD_ALIGN_CORNERS},
-        {"asymmetric", CS_COORD_ASYMMETRIC},
-        {NULL, 0}};
+    static const struct choice coords[] = {{"half_pixel", CS_COORD_HALF_PIXEL},
+                                           {"pytorch_half_pixel", CS_COORD_PYTORCH_HALF_PIXEL},
+                                           {"align_corners", CS_COORD_ALIGN_CORNERS},
+                                           {"asymmetric", CS_COORD_ASYMMETRIC},
+                                           {NULL, 0}};
     static const struct choice nearest[] = {{"round_prefer_floor", CS_ROUND_PREFER_FLOOR},
                                             {"round_prefer_ceil", CS_ROUND_PREFER_CEIL},
                                             {"floor", CS_ROUND_FLOOR},

@@ -143,8 +143,8 @@ int cs_infer_concat(struct cs_infer *at)
             return cs_node_fail(at->node, at->err, "input %d has another type or rank", i);
         for (int d = 0; d < out.rank; d++)
             if (d != axis && next->shape.dim[d] != out.dim[d])
-                return cs_node_fail(at->node, at->err, "input %d has %lld on axis %d, not %lld",
-                                    i, (long long)next->shape.dim[d], d, (long long)out.dim[d]);
+                return cs_node_fail(at->node, at->err, "input %d has %lld on axis %d, not %lld", i,
+                                    (long long)next->shape.dim[d], d, (long long)out.dim[d]);
         if (__builtin_add_overflow(out.dim[axis], next->shape.dim[axis], &out.dim[axis]))
             return cs_node_fail(at->node, at->err, "the result is too large");
     }
@@ -161,8 +161,8 @@ static int split_sizes(struct cs_infer *at, int64_t size, int64_t sizes[CS_MAX_N
             return cs_node_fail(at->node, at->err, "split does not fit %d outputs", parts);
         memcpy(sizes, attr->ints, (size_t)parts * sizeof *sizes);
         count = parts;
-    } else if (cs_node_const_ints(at->graph, at->node, 1, CS_MAX_NODE_IO, sizes, &count,
-                                  at->err) < 0) {
+    } else if (cs_node_const_ints(at->graph, at->node, 1, CS_MAX_NODE_IO, sizes, &count, at->err) <
+               0) {
         return -1;
     }
     if (count < 0) {
@@ -255,8 +255,8 @@ int cs_infer_pad(struct cs_infer *at)
 int cs_infer_expand(struct cs_infer *at)
 {
     struct cs_shape wanted, out;
-    if (cs_node_const_ints(at->graph, at->node, 1, CS_MAX_RANK, wanted.dim, &wanted.rank,
-                           at->err) < 0)
+    if (cs_node_const_ints(at->graph, at->node, 1, CS_MAX_RANK, wanted.dim, &wanted.rank, at->err) <
+        0)
         return -1;
     for (int d = 0; d < wanted.rank; d++)
         if (wanted.dim[d] < 0)

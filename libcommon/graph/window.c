@@ -107,8 +107,7 @@ static int window_transposed(const struct cs_graph *graph, const struct cs_node 
             int64_t wanted = sized ? out[i] : in->dim[2 + i] * window->stride[i];
             int64_t cut = full - wanted;
             if (cut < 0 || wanted < 1)
-                return cs_node_fail(node, err, "output_shape %lld does not fit",
-                                    (long long)wanted);
+                return cs_node_fail(node, err, "output_shape %lld does not fit", (long long)wanted);
             bool upper = strcmp(automatic, "SAME_UPPER") == 0;
             window->pad_begin[i] = upper ? cut / 2 : cut - cut / 2;
             window->pad_end[i] = cut - window->pad_begin[i];

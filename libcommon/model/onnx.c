@@ -61,8 +61,7 @@ static int CS_PRINTF(2, 3) bad_node(struct reader *r, const char *fmt, ...)
     va_start(ap, fmt);
     vsnprintf(reason, sizeof reason, fmt, ap);
     va_end(ap);
-    return cs_fail(r->err, CS_EMODEL, "node %.120s (%.40s): %s", r->node_name, r->node_op,
-                   reason);
+    return cs_fail(r->err, CS_EMODEL, "node %.120s (%.40s): %s", r->node_name, r->node_op, reason);
 }
 
 static int check_name(struct reader *r, const char *name)
@@ -116,8 +115,8 @@ static int read_input(struct reader *r, const Onnx__ValueInfoProto *info)
     if (*find_slot(r, info->name))
         return 0; // an initialiser that older files also list as input
     if (cs_onnx_type(type->elem_type) != CS_TYPE_F32)
-        return cs_fail(r->err, CS_EMODEL, "input \"%.120s\" is not float32 (type %d)",
-                       info->name, type->elem_type);
+        return cs_fail(r->err, CS_EMODEL, "input \"%.120s\" is not float32 (type %d)", info->name,
+                       type->elem_type);
     if (type->shape) {
         if (type->shape->n_dim > CS_MAX_RANK)
             return cs_fail(r->err, CS_EMODEL, "input \"%.120s\" has %zu dimensions", info->name,
@@ -163,8 +162,7 @@ static int attr_type(const Onnx__AttributeProto *attr)
 }
 
 // ConstantOfShape's value: one element becomes a plain number.
-static int add_tensor_attr(struct reader *r, struct cs_node *node,
-                           const Onnx__AttributeProto *attr)
+static int add_tensor_attr(struct reader *r, struct cs_node *node, const Onnx__AttributeProto *attr)
 {
     struct cs_onnx_tensor tensor;
     if (strcmp(node->op, "ConstantOfShape") != 0 || !attr->t)
@@ -194,8 +192,8 @@ static int add_attr(struct reader *r, struct cs_node *node, const Onnx__Attribut
         cs_node_add_int(r->graph, node, attr->name, attr->i);
         return 0;
     case ATTR_STRING: {
-        char *text = attr->s.len ? cs_xstrndup((const char *)attr->s.data, attr->s.len)
-                                 : cs_xstrdup("");
+        char *text =
+            attr->s.len ? cs_xstrndup((const char *)attr->s.data, attr->s.len) : cs_xstrdup("");
         cs_node_add_string(r->graph, node, attr->name, text);
         free(text);
         return 0;
@@ -231,8 +229,7 @@ static int read_constant(struct reader *r, const Onnx__NodeProto *proto)
     } else if (type == ATTR_INT) {
         tensor = (struct cs_onnx_tensor){CS_TYPE_I64, {0, {0}}, &attr->i};
     } else if (type == ATTR_FLOATS && attr->n_floats) {
-        tensor = (struct cs_onnx_tensor){
-            CS_TYPE_F32, {1, {(int64_t)attr->n_floats}}, attr->floats};
+        tensor = (struct cs_onnx_tensor){CS_TYPE_F32, {1, {(int64_t)attr->n_floats}}, attr->floats};
     } else if (type == ATTR_INTS && attr->n_ints) {
         tensor = (struct cs_onnx_tensor){CS_TYPE_I64, {1, {(int64_t)attr->n_ints}}, attr->ints};
     } else {
@@ -383,8 +380,8 @@ int cs_onnx_read(const char *path, struct cs_graph *graph, struct cs_onnx **file
     if (bytes == MAP_FAILED)
         return cs_fail_errno(err, CS_EIO, "%s", path);
     const char *slash = strrchr(path, '/');
-    char *folder = slash ? cs_xstrndup(path, slash == path ? 1 : (size_t)(slash - path))
-                         : cs_xstrdup(".");
+    char *folder =
+        slash ? cs_xstrndup(path, slash == path ? 1 : (size_t)(slash - path)) : cs_xstrdup(".");
     int result = cs_onnx_parse(bytes, (size_t)info.st_size, folder, graph, file, err);
     free(folder);
     munmap(bytes, (size_t)info.st_size);

@@ -48,8 +48,7 @@ static size_t stored_bytes(int data_type)
 
 static int fail(const Onnx__TensorProto *proto, struct cs_err *err, const char *reason)
 {
-    return cs_fail(err, CS_EMODEL, "tensor \"%.120s\": %s", proto->name ? proto->name : "",
-                   reason);
+    return cs_fail(err, CS_EMODEL, "tensor \"%.120s\": %s", proto->name ? proto->name : "", reason);
 }
 
 // ---- External files ------------------------------------------------------------------------
@@ -123,8 +122,7 @@ static int find_map(struct cs_onnx_store *store, const char *location, struct cs
         return cs_fail(err, CS_EMODEL, "external weights \"%.200s\" leave the model's folder",
                        location);
     if (store->map_count == CS_ONNX_MAX_FILES)
-        return cs_fail(err, CS_EMODEL, "more than %d files of external weights",
-                       CS_ONNX_MAX_FILES);
+        return cs_fail(err, CS_EMODEL, "more than %d files of external weights", CS_ONNX_MAX_FILES);
     *map = &store->maps[store->map_count];
     char *path = cs_xasprintf("%s/%s", store->folder, location);
     int result = map_file(path, *map, err);

@@ -17,7 +17,7 @@
 #include "backend/backend.h"
 #include "graph/graph.h"
 
-#define SHAPE(...)                                                                                \
+#define SHAPE(...)                                                                                 \
     (&(struct cs_shape){(int)(sizeof((int64_t[]){__VA_ARGS__}) / sizeof(int64_t)), {__VA_ARGS__}})
 
 struct opcase {
@@ -31,7 +31,7 @@ struct opcase {
 
 void opcase_init(struct opcase *c, int opset, uint64_t seed);
 void opcase_release(struct opcase *c);
-double opcase_random(struct opcase *c, double low, double high); // uniform
+double opcase_random(struct opcase *c, double low, double high);  // uniform
 int64_t opcase_pick(struct opcase *c, int64_t low, int64_t high); // integer, both included
 
 // All return the value. Random samples are uniform in -1..1, or low..high.

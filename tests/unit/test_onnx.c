@@ -279,8 +279,7 @@ static void write_file(const char *name, const void *bytes, size_t size)
     free(path);
 }
 
-static void external(struct maker *m, const char *location, const char *offset,
-                     const char *length)
+static void external(struct maker *m, const char *location, const char *offset, const char *length)
 {
     static const char *const keys[] = {"location", "offset", "length"};
     const char *values[] = {location, offset, length};
@@ -334,8 +333,7 @@ START_TEST(core_external)
                      "tensor \"w\": external weights reach behind the end of their file");
     ck_assert_str_eq(external_verdict("weights", "65", "0"),
                      "tensor \"w\": external weights begin behind the end of their file");
-    ck_assert_str_eq(external_verdict("weights", "0", "4"),
-                     "tensor \"w\": 4 bytes for 2 elements");
+    ck_assert_str_eq(external_verdict("weights", "0", "4"), "tensor \"w\": 4 bytes for 2 elements");
     ck_assert_str_eq(external_verdict("weights", "-1", "8"),
                      "tensor \"w\": bad offset of external weights");
     ck_assert_str_eq(external_verdict("../outside", "16", "8"),

@@ -222,8 +222,7 @@ START_TEST(core_fuse_activation)
     opcase_weight_data(&c, SHAPE(1), (float[]){-0.5f});
     opcase_weight_data(&c, SHAPE(1), (float[]){0.75f});
     opcase_node(&c, "Clip", 1);
-    expect(&c, "fuse_activation", 1,
-           "Add v0:1x2x4x4 v1:1= -> v5:1x2x4x4 | Clip -0.5 0.75\n");
+    expect(&c, "fuse_activation", 1, "Add v0:1x2x4x4 v1:1= -> v5:1x2x4x4 | Clip -0.5 0.75\n");
 }
 END_TEST
 

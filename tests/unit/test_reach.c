@@ -145,8 +145,8 @@ START_TEST(core_unsafe)
     ck_assert_str_eq(unsafe_of(&c), "Add");
     begin(&c, 16); // a window as large as the plane
     opcase_value(&c, value(&c));
-    cs_node_add_ints(&c.graph, opcase_node(&c, "MaxPool", 1), "kernel_shape",
-                     (int64_t[]){16, 16}, 2);
+    cs_node_add_ints(&c.graph, opcase_node(&c, "MaxPool", 1), "kernel_shape", (int64_t[]){16, 16},
+                     2);
     ck_assert_str_eq(unsafe_of(&c), "MaxPool");
     begin(&c, -1);
     opcase_value(&c, value(&c));
@@ -196,8 +196,7 @@ static void build(struct opcase *c, int kind, int64_t size)
         cs_node_add_int(&c->graph, opcase_node(c, "DepthToSpace", 1), "blocksize", 2);
         opcase_value(c, value(c));
         opcase_weight(c, SHAPE(4, 4, 3, 3));
-        cs_node_add_ints(&c->graph, opcase_node(c, "Conv", 1), "pads",
-                         (int64_t[]){1, 1, 1, 1}, 4);
+        cs_node_add_ints(&c->graph, opcase_node(c, "Conv", 1), "pads", (int64_t[]){1, 1, 1, 1}, 4);
         opcase_value(c, value(c));
         cs_node_add_int(&c->graph, opcase_node(c, "DepthToSpace", 1), "blocksize", 2);
         break;

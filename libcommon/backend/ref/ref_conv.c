@@ -70,8 +70,8 @@ static void conv_line(const struct conv *c, int64_t n, int64_t oc, int64_t oy, i
         target[begin + i] = (float)sum[i];
 }
 
-static void transpose_line(const struct conv *c, int64_t n, int64_t oc, int64_t oy,
-                           int64_t begin, int64_t count)
+static void transpose_line(const struct conv *c, int64_t n, int64_t oc, int64_t oy, int64_t begin,
+                           int64_t count)
 {
     double sum[LINE];
     int64_t per_in = c->channels / c->w.group, per_out = c->out_channels / c->w.group;
@@ -90,8 +90,7 @@ static void transpose_line(const struct conv *c, int64_t n, int64_t oc, int64_t 
             for (int64_t kx = 0; kx < c->w.kernel[1]; kx++)
                 for (int64_t i = 0; i < count; i++) {
                     int64_t left = begin + i + c->w.pad_begin[1] - kx * c->w.dilation[1];
-                    if (left >= 0 && left % c->w.stride[1] == 0 &&
-                        left / c->w.stride[1] < c->width)
+                    if (left >= 0 && left % c->w.stride[1] == 0 && left / c->w.stride[1] < c->width)
                         sum[i] += (double)taps[kx] * (double)line[left / c->w.stride[1]];
                 }
         }

@@ -7,25 +7,24 @@
 
 // ---- Activations ---------------------------------------------------------------------------
 
-#define ACTIVATION(function, expression)                                                          \
-    static double function(double x, double a, double b)                                          \
-    {                                                                                             \
-        (void)a, (void)b;                                                                         \
-        return expression;                                                                        \
+#define ACTIVATION(function, expression)                                                           \
+    static double function(double x, double a, double b)                                           \
+    {                                                                                              \
+        (void)a, (void)b;                                                                          \
+        return expression;                                                                         \
     }
 ACTIVATION(relu, x > 0 || isnan(x) ? x : 0)
 ACTIVATION(leaky_relu, x < 0 ? a * x : x)
 ACTIVATION(elu, x < 0 ? a * expm1(x) : x)
 ACTIVATION(sigmoid, 1 / (1 + exp(-x)))
-ACTIVATION(hard_sigmoid, isnan(x) ? x : fmax(0, fmin(1, a * x + b)))
-ACTIVATION(hard_swish, x * (isnan(x) ? x : fmax(0, fmin(1, x / 6 + 0.5))))
+ACTIVATION(hard_sigmoid, isnan(x) ? x : fmax(0, fmin(1, a *x + b)))
+ACTIVATION(hard_swish, x *(isnan(x) ? x : fmax(0, fmin(1, x / 6 + 0.5))))
 ACTIVATION(softplus, x > 30 ? x : log1p(exp(x)))
 ACTIVATION(hyperbolic_tangent, tanh(x))
 ACTIVATION(error_function, erf(x))
 ACTIVATION(gelu, 0.5 * x * (1 + erf(x * 0.70710678118654752440)))
-ACTIVATION(gelu_tanh,
-           0.5 * x * (1 + tanh(0.79788456080286535588 * (x + 0.044715 * x * x * x))))
-ACTIVATION(mish, x * tanh(x > 30 ? x : log1p(exp(x))))
+ACTIVATION(gelu_tanh, 0.5 * x * (1 + tanh(0.79788456080286535588 * (x + 0.044715 * x * x * x))))
+ACTIVATION(mish, x *tanh(x > 30 ? x : log1p(exp(x))))
 ACTIVATION(exponential, exp(x))
 ACTIVATION(logarithm, log(x))
 ACTIVATION(root, sqrt(x))
@@ -33,7 +32,7 @@ ACTIVATION(absolute, fabs(x))
 ACTIVATION(negative, -x)
 ACTIVATION(floored, floor(x))
 ACTIVATION(ceiled, ceil(x))
-ACTIVATION(clip, x < a ? a : x > b ? b : x)
+ACTIVATION(clip, x<a ? a : x> b ? b : x)
 
 static const struct cs_ref_activation activations[] = {
     {"Relu", relu, 0, 0},
@@ -65,8 +64,8 @@ const struct cs_ref_activation *cs_ref_find_activation(const char *name)
     return NULL;
 }
 
-static void map(const float *in, float *out, int64_t count,
-                double (*run)(double, double, double), double alpha, double beta)
+static void map(const float *in, float *out, int64_t count, double (*run)(double, double, double),
+                double alpha, double beta)
 {
 #pragma omp parallel for
     for (int64_t i = 0; i < count; i++)
@@ -88,8 +87,8 @@ void cs_ref_clip(const struct cs_ref_call *call)
 {
     float low, high;
     cs_node_clip(call->graph, call->node, &low, &high, NULL);
-    map(call->in[0], call->out[0], cs_shape_elements(cs_ref_in_shape(call, 0)), clip,
-        (double)low, (double)high);
+    map(call->in[0], call->out[0], cs_shape_elements(cs_ref_in_shape(call, 0)), clip, (double)low,
+        (double)high);
 }
 
 // ---- Arithmetic ----------------------------------------------------------------------------
@@ -197,7 +196,6 @@ void cs_ref_fusion(const struct cs_ref_call *call, const float *added,
     if (added)
         broadcast(shape, out, shape, added, add_shape, out, add);
     if (fusion->activation)
-        map(out, out, cs_shape_elements(shape),
-            cs_ref_find_activation(fusion->activation)->run, (double)fusion->alpha,
-            (double)fusion->beta);
+        map(out, out, cs_shape_elements(shape), cs_ref_find_activation(fusion->activation)->run,
+            (double)fusion->alpha, (double)fusion->beta);
 }

@@ -64,8 +64,8 @@ void cs_ref_gemm(const struct cs_ref_call *call)
                        (double)right[turn_b ? x * inner + k : k * b->dim[1] + x];
             sum *= alpha;
             if (third)
-                sum += beta * (double)third[(c_rows > 1 ? y : 0) * c_columns +
-                                            (c_columns > 1 ? x : 0)];
+                sum += beta *
+                       (double)third[(c_rows > 1 ? y : 0) * c_columns + (c_columns > 1 ? x : 0)];
             ((float *)call->out[0])[y * out->dim[1] + x] = (float)sum;
         }
 }
@@ -158,10 +158,7 @@ void cs_ref_reduce(const struct cs_ref_call *call)
         set->total *= in->dim[d];
     }
     enum reduction kind = reduction_of(call->node->op);
-    double start = kind == MOST      ? -INFINITY
-                   : kind == LEAST   ? INFINITY
-                   : kind == PRODUCT ? 1
-                                     : 0;
+    double start = kind == MOST ? -INFINITY : kind == LEAST ? INFINITY : kind == PRODUCT ? 1 : 0;
 #pragma omp parallel for
     for (int64_t k = 0; k < kept->total; k++) {
         const float *source = (const float *)call->in[0] + offset_of(kept, k);

@@ -27,9 +27,8 @@ static float window_max(const struct cs_window *w, const float *plane, int64_t w
     float most = -INFINITY;
     for (int64_t r = y.first; r <= y.last; r += w->dilation[0])
         for (int64_t c = x.first; c <= x.last; c += w->dilation[1])
-            most = plane[r * width + c] > most || isnan(plane[r * width + c])
-                       ? plane[r * width + c]
-                       : most;
+            most = plane[r * width + c] > most || isnan(plane[r * width + c]) ? plane[r * width + c]
+                                                                              : most;
     return most;
 }
 

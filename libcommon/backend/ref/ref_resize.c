@@ -15,8 +15,12 @@ static struct taps linear_taps(const struct cs_resize *resize, int axis, int64_t
     double x = cs_resize_source(resize, axis, at), floor_x = floor(x);
     int64_t last = resize->in[axis] - 1, low = (int64_t)floor_x, high = low + 1;
     return (struct taps){
-        low < 0 ? 0 : low > last ? last : low,
-        high < 0 ? 0 : high > last ? last : high,
+        low < 0      ? 0
+        : low > last ? last
+                     : low,
+        high < 0      ? 0
+        : high > last ? last
+                      : high,
         x - floor_x,
     };
 }
