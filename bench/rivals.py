@@ -4,6 +4,7 @@
 Engines wait for each other, so that none runs beside another; each has had one run to warm up.
 """
 import argparse
+import os
 import statistics
 import subprocess
 import time
@@ -13,9 +14,10 @@ import onnxruntime
 import openvino
 
 
-def ours(program, threads):
+def ours(program, threads, cpu_time):
     def open_model(path, size, _):
-        child = subprocess.Popen([program, "-i", "-t", str(threads), f"{path}:{size}"],
+        flags = ["-i", "-t", str(threads)] + (["-c"] if cpu_time else [])
+        child = subprocess.Popen([program, *flags, f"{path}:{size}"],
                                  stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
         def run():
@@ -26,15 +28,17 @@ def ours(program, threads):
     return open_model
 
 
-def timed(call):
+def timed(call, cpu_time):
+    clock = time.process_time if cpu_time else time.perf_counter
+
     def run():
-        start = time.perf_counter()
+        start = clock()
         call()
-        return (time.perf_counter() - start) * 1e3
+        return (clock() - start) * 1e3
     return run
 
 
-def onnx_runtime(threads):
+def onnx_runtime(threads, cpu_time):
     def open_model(path, _, image):
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
@@ -42,11 +46,11 @@ def onnx_runtime(threads):
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         session = onnxruntime.InferenceSession(path, options, ["CPUExecutionProvider"])
         feed = {session.get_inputs()[0].name: image}
-        return timed(lambda: session.run(None, feed))
+        return timed(lambda: session.run(None, feed), cpu_time)
     return open_model
 
 
-def open_vino(threads):
+def open_vino(threads, cpu_time):
     def open_model(path, _, image):
         core = openvino.Core()
         model = core.read_model(path)
@@ -55,7 +59,7 @@ def open_vino(threads):
             "INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY",
             "INFERENCE_NUM_THREADS": threads})
         request = compiled.create_infer_request()
-        return timed(lambda: request.infer([image]))
+        return timed(lambda: request.infer([image]), cpu_time)
     return open_model
 
 
@@ -64,20 +68,21 @@ def main():
     parser.add_argument("--program", required=True)
     parser.add_argument("-t", "--threads", type=int, default=0)
     parser.add_argument("-r", "--rounds", type=int, default=5)
+    parser.add_argument("-c", "--cpu-time", action="store_true",
+                        help="processor time, for one thread on a busy machine")
     parser.add_argument("models", nargs="+")
     args = parser.parse_args()
     if not args.threads:
-        import os
         args.threads = len(os.sched_getaffinity(0))
     print(f"onnxruntime {onnxruntime.__version__}, openvino {openvino.__version__}, "
-          f"{args.threads} threads; median (best) in ms of {args.rounds}")
+          f"{args.threads} threads, {'processor' if args.cpu_time else 'elapsed'} time; median (best) in ms of {args.rounds}")
     for model in args.models:
         path, _, size = model.partition(":")
         size = int(size or 1024)
         image = numpy.random.default_rng(1).standard_normal((1, 3, size, size), numpy.float32)
-        engines = {"cellstream": ours(args.program, args.threads),
-                   "onnxruntime": onnx_runtime(args.threads),
-                   "openvino": open_vino(args.threads)}
+        engines = {"cellstream": ours(args.program, args.threads, args.cpu_time),
+                   "onnxruntime": onnx_runtime(args.threads, args.cpu_time),
+                   "openvino": open_vino(args.threads, args.cpu_time)}
         runs = {name: make(path, size, image) for name, make in engines.items()}
         times = {name: [] for name in runs}
         for run in runs.values():
