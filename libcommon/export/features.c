@@ -53,12 +53,11 @@ void cs_number_put(struct cs_buf *out, double value)
     put_whole(out, digits / unit);
     if (!decimals)
         return;
-    char *fraction = cs_buf_reserve(out, (size_t)decimals + 1);
+    char fraction[20] = ".";
     uint64_t rest = digits % unit;
-    fraction[0] = '.';
     for (int i = decimals; i > 0; i--, rest /= 10)
         fraction[i] = (char)('0' + rest % 10);
-    out->len += (size_t)decimals + 1;
+    cs_buf_add(out, fraction, (size_t)decimals + 1);
 }
 
 // ---- Columns -------------------------------------------------------------------------------
