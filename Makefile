@@ -101,7 +101,7 @@ install: all
 	    install -m 644 $$page $(DESTDIR)$(PREFIX)/share/man/man$${page##*.} || exit 1; done
 	for package in models/*/rdf.yaml; do dir=$${package%/rdf.yaml}; \
 	    install -d $(DESTDIR)$(PREFIX)/share/cellstream/$$dir && \
-	    install -m 644 $$dir/rdf.yaml $$dir/*.onnx \
+	    install -m 644 $$dir/rdf.yaml $$dir/*.onnx $$dir/*.npy \
 	        $(DESTDIR)$(PREFIX)/share/cellstream/$$dir || exit 1; done
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
