@@ -178,10 +178,10 @@ static int64_t binary_int(const char *op, int64_t a, int64_t b)
         return a > b;
     if (strcmp(op, "Less") == 0)
         return a < b;
-    if (strcmp(op, "Mod") == 0) { // sign of the divisor, as in Python
-        int64_t rest = b == -1 ? 0 : a % b;
-        return rest != 0 && (rest < 0) != (b < 0) ? rest + b : rest;
-    }
+    if (strcmp(op, "Mod") == 0) // sign of the divisor, as in Python
+        return b == -1 ? 0 : a % b != 0 && (a % b < 0) != (b < 0) ? a % b + b : a % b;
+    if (strcmp(op, "fmod") == 0) // sign of the dividend, as in C
+        return b == -1 ? 0 : a % b;
     double power = pow((double)a, (double)b);
     return fabs(power) < 9.2e18 ? (int64_t)power : 0;
 }
@@ -206,8 +206,12 @@ static double binary_real(const char *op, double a, double b)
         return a > b;
     if (strcmp(op, "Less") == 0)
         return a < b;
-    if (strcmp(op, "Mod") == 0)
+    if (strcmp(op, "fmod") == 0)
         return fmod(a, b);
+    if (strcmp(op, "Mod") == 0) {
+        double rest = fmod(a, b);
+        return rest != 0 && (rest < 0) != (b < 0) ? rest + b : rest;
+    }
     return pow(a, b);
 }
 
@@ -217,6 +221,8 @@ int cs_fold_binary(struct cs_infer *at, const void *const *inputs, void *const *
     const struct cs_value *out = cs_node_output(at->graph, at->node, 0);
     const char *op = at->node->op;
     bool divides = strcmp(op, "Div") == 0 || strcmp(op, "Mod") == 0;
+    if (strcmp(op, "Mod") == 0 && cs_node_int(at->node, "fmod", 0) != 0)
+        op = "fmod";
     for (int64_t i = 0, count = cs_shape_elements(&out->shape); i < count; i++) {
         int64_t of_a = broadcast_index(&out->shape, &a->shape, i);
         int64_t of_b = broadcast_index(&out->shape, &b->shape, i);
@@ -234,6 +240,31 @@ int cs_fold_binary(struct cs_infer *at, const void *const *inputs, void *const *
             return cs_node_fail(at->node, at->err, "divides by zero");
         store_int(out->type, outputs[0], i,
                   binary_int(op, load_int(a->type, inputs[0], of_a), right));
+    }
+    return 0;
+}
+
+int cs_fold_variadic(struct cs_infer *at, const void *const *inputs, void *const *outputs)
+{
+    const struct cs_value *out = cs_node_output(at->graph, at->node, 0);
+    const char *op = at->node->op;
+    bool sums = strcmp(op, "Sum") == 0 || strcmp(op, "Mean") == 0;
+    int n = at->node->input_count;
+    double share = strcmp(op, "Mean") == 0 ? n : 1;
+    for (int64_t i = 0, count = cs_shape_elements(&out->shape); i < count; i++) {
+        double real = 0;
+        int64_t integer = 0;
+        for (int k = 0; k < n; k++) {
+            int64_t from = broadcast_index(&out->shape, &cs_infer_input(at, k)->shape, i);
+            double next = load_real(out->type, inputs[k], from);
+            int64_t whole = load_int(out->type, inputs[k], from);
+            real = k ? binary_real(sums ? "Add" : op, real, next) : next;
+            integer = k ? binary_int(sums ? "Add" : op, integer, whole) : whole;
+        }
+        if (out->type == CS_TYPE_F32)
+            ((float *)outputs[0])[i] = (float)(real / share);
+        else
+            store_int(out->type, outputs[0], i, integer / (int64_t)share);
     }
     return 0;
 }

@@ -8,102 +8,92 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define FLOAT_OP(op, inputs, infer)                                                                \
-    {                                                                                              \
-        op, inputs, inputs, 1, CS_OPERANDS_FLOAT, infer, NULL                                      \
-    }
-#define UNARY_OP(op)                                                                               \
-    {                                                                                              \
-        op, 1, 1, 1, CS_OPERANDS_ANY, cs_infer_same, cs_fold_unary                                 \
-    }
-#define FLOAT_UNARY(op) FLOAT_OP(op, 1, cs_infer_same)
-#define BINARY_OP(op, infer)                                                                       \
-    {                                                                                              \
-        op, 2, 2, 1, CS_OPERANDS_ANY, infer, cs_fold_binary                                        \
-    }
-#define REDUCE_OP(op)                                                                              \
-    {                                                                                              \
-        op, 1, 2, 1, CS_OPERANDS_ANY, cs_infer_reduce, cs_fold_reduce                              \
-    }
-#define MOVE_OP(op, least, most, infer)                                                            \
-    {                                                                                              \
-        op, least, most, 1, CS_OPERANDS_ANY, infer, cs_fold_move                                   \
-    }
+// The fields of an entry for operators of one kind.
+#define FLOAT_OP(op, inputs, infer) op, inputs, inputs, 1, CS_OPERANDS_FLOAT, infer, NULL
+#define FLOAT_UNARY(op)             op, 1, 1, 1, CS_OPERANDS_FLOAT, cs_infer_same, NULL
+#define UNARY_OP(op)                op, 1, 1, 1, CS_OPERANDS_ANY, cs_infer_same, cs_fold_unary
+#define BINARY_OP(op, infer)        op, 2, 2, 1, CS_OPERANDS_ANY, infer, cs_fold_binary
+#define VARIADIC_OP(op)                                                                            \
+    op, 1, CS_MAX_NODE_IO, 1, CS_OPERANDS_ANY, cs_infer_variadic, cs_fold_variadic
+#define REDUCE_OP(op)                   op, 1, 2, 1, CS_OPERANDS_ANY, cs_infer_reduce, cs_fold_reduce
+#define MOVE_OP(op, least, most, infer) op, least, most, 1, CS_OPERANDS_ANY, infer, cs_fold_move
 
 // Sorted by family; looked up by name.
 static const struct cs_operator operators[] = {
     {"Conv", 2, 3, 1, CS_OPERANDS_FLOAT, cs_infer_conv, NULL},
     {"ConvTranspose", 2, 3, 1, CS_OPERANDS_FLOAT, cs_infer_conv_transpose, NULL},
-    FLOAT_OP("MaxPool", 1, cs_infer_pool),
-    FLOAT_OP("AveragePool", 1, cs_infer_pool),
-    FLOAT_OP("GlobalAveragePool", 1, cs_infer_global_pool),
-    FLOAT_OP("GlobalMaxPool", 1, cs_infer_global_pool),
+    {FLOAT_OP("MaxPool", 1, cs_infer_pool)},
+    {FLOAT_OP("AveragePool", 1, cs_infer_pool)},
+    {FLOAT_OP("GlobalAveragePool", 1, cs_infer_global_pool)},
+    {FLOAT_OP("GlobalMaxPool", 1, cs_infer_global_pool)},
     {"Resize", 1, 4, 1, CS_OPERANDS_FLOAT, cs_infer_resize, NULL},
-    FLOAT_OP("Upsample", 2, cs_infer_resize),
+    {FLOAT_OP("Upsample", 2, cs_infer_resize)},
     {"BatchNormalization", 5, 5, 5, CS_OPERANDS_FLOAT, cs_infer_batch_norm, NULL},
-    FLOAT_OP("InstanceNormalization", 3, cs_infer_instance_norm),
-    FLOAT_OP("GroupNormalization", 3, cs_infer_group_norm),
+    {FLOAT_OP("InstanceNormalization", 3, cs_infer_instance_norm)},
+    {FLOAT_OP("GroupNormalization", 3, cs_infer_group_norm)},
     {"LayerNormalization", 2, 3, 3, CS_OPERANDS_FLOAT, cs_infer_layer_norm, NULL},
 
-    FLOAT_UNARY("Relu"),
-    FLOAT_UNARY("LeakyRelu"),
-    FLOAT_UNARY("Elu"),
-    FLOAT_UNARY("Sigmoid"),
-    FLOAT_UNARY("HardSigmoid"),
-    FLOAT_UNARY("HardSwish"),
-    FLOAT_UNARY("Softplus"),
-    FLOAT_UNARY("Tanh"),
-    FLOAT_UNARY("Erf"),
-    FLOAT_UNARY("Gelu"),
-    FLOAT_UNARY("Mish"),
-    UNARY_OP("Exp"),
-    UNARY_OP("Log"),
-    UNARY_OP("Sqrt"),
-    UNARY_OP("Abs"),
-    UNARY_OP("Neg"),
-    UNARY_OP("Floor"),
-    UNARY_OP("Ceil"),
+    {FLOAT_UNARY("Relu")},
+    {FLOAT_UNARY("LeakyRelu")},
+    {FLOAT_UNARY("Elu")},
+    {FLOAT_UNARY("Sigmoid")},
+    {FLOAT_UNARY("HardSigmoid")},
+    {FLOAT_UNARY("HardSwish")},
+    {FLOAT_UNARY("Softplus")},
+    {FLOAT_UNARY("Tanh")},
+    {FLOAT_UNARY("Erf")},
+    {FLOAT_UNARY("Gelu")},
+    {FLOAT_UNARY("Mish")},
+    {UNARY_OP("Exp")},
+    {UNARY_OP("Log")},
+    {UNARY_OP("Sqrt")},
+    {UNARY_OP("Abs")},
+    {UNARY_OP("Neg")},
+    {UNARY_OP("Floor")},
+    {UNARY_OP("Ceil")},
     {"Clip", 1, 3, 1, CS_OPERANDS_FLOAT, cs_infer_clip, NULL},
-    FLOAT_OP("PRelu", 2, cs_infer_prelu),
-    FLOAT_OP("Softmax", 1, cs_infer_softmax),
-    BINARY_OP("Add", cs_infer_broadcast),
-    BINARY_OP("Sub", cs_infer_broadcast),
-    BINARY_OP("Mul", cs_infer_broadcast),
-    BINARY_OP("Div", cs_infer_broadcast),
-    BINARY_OP("Pow", cs_infer_broadcast),
-    BINARY_OP("Mod", cs_infer_broadcast),
-    BINARY_OP("Max", cs_infer_broadcast),
-    BINARY_OP("Min", cs_infer_broadcast),
-    BINARY_OP("Equal", cs_infer_compare),
-    BINARY_OP("Greater", cs_infer_compare),
-    BINARY_OP("Less", cs_infer_compare),
+    {FLOAT_OP("PRelu", 2, cs_infer_prelu)},
+    {FLOAT_OP("Softmax", 1, cs_infer_softmax)},
+    {BINARY_OP("Add", cs_infer_broadcast)},
+    {BINARY_OP("Sub", cs_infer_broadcast)},
+    {BINARY_OP("Mul", cs_infer_broadcast)},
+    {BINARY_OP("Div", cs_infer_broadcast)},
+    {BINARY_OP("Pow", cs_infer_broadcast)},
+    {BINARY_OP("Mod", cs_infer_broadcast)},
+    {VARIADIC_OP("Max")},
+    {VARIADIC_OP("Min")},
+    {VARIADIC_OP("Sum")},
+    {VARIADIC_OP("Mean")},
+    {BINARY_OP("Equal", cs_infer_compare)},
+    {BINARY_OP("Greater", cs_infer_compare)},
+    {BINARY_OP("Less", cs_infer_compare)},
     {"Where", 3, 3, 1, CS_OPERANDS_ANY, cs_infer_where, cs_fold_where},
-    FLOAT_OP("MatMul", 2, cs_infer_matmul),
+    {FLOAT_OP("MatMul", 2, cs_infer_matmul)},
     {"Gemm", 2, 3, 1, CS_OPERANDS_FLOAT, cs_infer_gemm, NULL},
-    REDUCE_OP("ReduceMean"),
-    REDUCE_OP("ReduceMax"),
-    REDUCE_OP("ReduceMin"),
-    REDUCE_OP("ReduceSum"),
-    REDUCE_OP("ReduceProd"),
+    {REDUCE_OP("ReduceMean")},
+    {REDUCE_OP("ReduceMax")},
+    {REDUCE_OP("ReduceMin")},
+    {REDUCE_OP("ReduceSum")},
+    {REDUCE_OP("ReduceProd")},
     {"ReduceL2", 1, 2, 1, CS_OPERANDS_FLOAT, cs_infer_reduce, NULL},
 
     {"Shape", 1, 1, 1, CS_OPERANDS_ANY, cs_infer_shape, cs_fold_shape},
-    MOVE_OP("Identity", 1, 1, cs_infer_same),
+    {MOVE_OP("Identity", 1, 1, cs_infer_same)},
     {"Dropout", 1, 3, 2, CS_OPERANDS_ANY, cs_infer_dropout, cs_fold_move},
-    MOVE_OP("Reshape", 2, 2, cs_infer_reshape),
-    MOVE_OP("Flatten", 1, 1, cs_infer_flatten),
-    MOVE_OP("Squeeze", 1, 2, cs_infer_squeeze),
-    MOVE_OP("Unsqueeze", 1, 2, cs_infer_unsqueeze),
-    MOVE_OP("Transpose", 1, 1, cs_infer_transpose),
-    MOVE_OP("Concat", 1, CS_MAX_NODE_IO, cs_infer_concat),
+    {MOVE_OP("Reshape", 2, 2, cs_infer_reshape)},
+    {MOVE_OP("Flatten", 1, 1, cs_infer_flatten)},
+    {MOVE_OP("Squeeze", 1, 2, cs_infer_squeeze)},
+    {MOVE_OP("Unsqueeze", 1, 2, cs_infer_unsqueeze)},
+    {MOVE_OP("Transpose", 1, 1, cs_infer_transpose)},
+    {MOVE_OP("Concat", 1, CS_MAX_NODE_IO, cs_infer_concat)},
     {"Split", 1, 2, CS_MAX_NODE_IO, CS_OPERANDS_ANY, cs_infer_split, cs_fold_move},
-    MOVE_OP("Slice", 1, 5, cs_infer_slice),
-    MOVE_OP("Gather", 2, 2, cs_infer_gather),
-    MOVE_OP("Pad", 1, 4, cs_infer_pad),
-    MOVE_OP("Expand", 2, 2, cs_infer_expand),
-    MOVE_OP("Tile", 2, 2, cs_infer_tile),
-    MOVE_OP("DepthToSpace", 1, 1, cs_infer_depth_to_space),
-    MOVE_OP("SpaceToDepth", 1, 1, cs_infer_space_to_depth),
+    {MOVE_OP("Slice", 1, 5, cs_infer_slice)},
+    {MOVE_OP("Gather", 2, 2, cs_infer_gather)},
+    {MOVE_OP("Pad", 1, 4, cs_infer_pad)},
+    {MOVE_OP("Expand", 2, 2, cs_infer_expand)},
+    {MOVE_OP("Tile", 2, 2, cs_infer_tile)},
+    {MOVE_OP("DepthToSpace", 1, 1, cs_infer_depth_to_space)},
+    {MOVE_OP("SpaceToDepth", 1, 1, cs_infer_space_to_depth)},
     {"Cast", 1, 1, 1, CS_OPERANDS_ANY, cs_infer_cast, cs_fold_cast},
     {"ConstantOfShape", 1, 1, 1, CS_OPERANDS_ANY, cs_infer_constant_of_shape,
      cs_fold_constant_of_shape},
@@ -217,6 +207,8 @@ static int check_node(const struct cs_infer *at, const struct cs_operator *op)
 
 static int check_outputs(const struct cs_infer *at, bool folded)
 {
+    if (!folded && cs_shape_elements(&cs_infer_input(at, 0)->shape) == 0)
+        return cs_node_fail(at->node, at->err, "input 0 is empty");
     for (int i = 0; i < at->node->output_count; i++) {
         const struct cs_value *value = cs_node_output(at->graph, at->node, i);
         if (!value || folded)

@@ -59,6 +59,7 @@ int cs_infer_group_norm(struct cs_infer *at);
 int cs_infer_layer_norm(struct cs_infer *at);
 
 int cs_infer_broadcast(struct cs_infer *at);
+int cs_infer_variadic(struct cs_infer *at);
 int cs_infer_compare(struct cs_infer *at);
 int cs_infer_where(struct cs_infer *at);
 int cs_infer_prelu(struct cs_infer *at);
@@ -92,6 +93,7 @@ int cs_fold_move(struct cs_infer *at, const void *const *inputs, void *const *ou
 int cs_fold_shape(struct cs_infer *at, const void *const *inputs, void *const *outputs);
 int cs_fold_cast(struct cs_infer *at, const void *const *inputs, void *const *outputs);
 int cs_fold_binary(struct cs_infer *at, const void *const *inputs, void *const *outputs);
+int cs_fold_variadic(struct cs_infer *at, const void *const *inputs, void *const *outputs);
 int cs_fold_unary(struct cs_infer *at, const void *const *inputs, void *const *outputs);
 int cs_fold_where(struct cs_infer *at, const void *const *inputs, void *const *outputs);
 int cs_fold_constant_of_shape(struct cs_infer *at, const void *const *inputs, void *const *outputs);

@@ -295,8 +295,8 @@ static const struct {
       "Tanh", "Erf",       "Gelu",  "Mish",    "Exp",         "Log",       "Sqrt",
       "Abs",  "Neg",       "Floor", "Ceil",    "Clip",        NULL},
      walk_pointwise},
-    {{"PRelu", "Add", "Sub", "Mul", "Div", "Pow", "Mod", "Max", "Min", "Where", "Identity",
-      "Dropout", "Cast", NULL},
+    {{"PRelu", "Add", "Sub", "Mul", "Div", "Pow", "Mod", "Max", "Min", "Sum", "Mean", "Where",
+      "Identity", "Dropout", "Cast", NULL},
      walk_pointwise},
 };
 

@@ -368,7 +368,7 @@ int cs_infer_space_to_depth(struct cs_infer *at)
     struct cs_shape out = cs_infer_input(at, 0)->shape;
     int64_t block = cs_node_int(at->node, "blocksize", 0);
     if (out.rank != 4 || block < 1 || block > 1024 || out.dim[2] % block != 0 ||
-        out.dim[3] % block != 0)
+        out.dim[3] % block != 0 || strcmp(cs_node_string(at->node, "mode", "DCR"), "DCR") != 0)
         return cs_node_fail(at->node, at->err, "blocks of %lld do not fit", (long long)block);
     out.dim[1] *= block * block;
     out.dim[2] /= block;

@@ -26,6 +26,20 @@ int cs_infer_broadcast(struct cs_infer *at)
     return 0;
 }
 
+int cs_infer_variadic(struct cs_infer *at)
+{
+    const struct cs_value *first = cs_infer_input(at, 0);
+    struct cs_shape out = first->shape, both;
+    for (int i = 1; i < at->node->input_count; i++) {
+        const struct cs_value *next = cs_infer_input(at, i);
+        if (!next || next->type != first->type || !cs_shape_broadcast(&out, &next->shape, &both))
+            return cs_node_fail(at->node, at->err, "input %d has another type or shape", i);
+        out = both;
+    }
+    cs_infer_set(at, 0, first->type, &out);
+    return 0;
+}
+
 int cs_infer_compare(struct cs_infer *at)
 {
     struct cs_shape out;

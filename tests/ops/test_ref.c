@@ -191,7 +191,7 @@ END_TEST
 // A convolution that adds and activates, against three nodes.
 START_TEST(core_fusion)
 {
-    static const char *const activations[] = {"Relu", "LeakyRelu", "Sigmoid", "Tanh",
+    static const char *const activations[] = {"Relu", "LeakyRelu", "Sigmoid",    "Tanh",
                                               "Elu",  "HardSwish", "HardSigmoid"};
     struct opcase c;
     struct cs_err err = {0};

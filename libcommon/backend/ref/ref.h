@@ -39,6 +39,7 @@ void cs_ref_activation(const struct cs_ref_call *call);
 void cs_ref_clip(const struct cs_ref_call *call);
 void cs_ref_prelu(const struct cs_ref_call *call);
 void cs_ref_binary(const struct cs_ref_call *call);
+void cs_ref_variadic(const struct cs_ref_call *call);
 void cs_ref_softmax(const struct cs_ref_call *call);
 void cs_ref_matmul(const struct cs_ref_call *call);
 void cs_ref_gemm(const struct cs_ref_call *call);

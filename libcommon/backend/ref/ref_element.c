@@ -32,7 +32,7 @@ ACTIVATION(absolute, fabs(x))
 ACTIVATION(negative, -x)
 ACTIVATION(floored, floor(x))
 ACTIVATION(ceiled, ceil(x))
-ACTIVATION(clip, x<a ? a : x> b ? b : x)
+ACTIVATION(clip, isnan(x) ? x : fmin(fmax(x, a), b)) // b wins where limits cross
 
 static const struct cs_ref_activation activations[] = {
     {"Relu", relu, 0, 0},
@@ -123,6 +123,12 @@ static double minimum(double a, double b)
     return a < b || isnan(a) ? a : b;
 }
 
+static double modulo(double a, double b)
+{
+    double rest = fmod(a, b);
+    return rest != 0 && (rest < 0) != (b < 0) ? rest + b : rest;
+}
+
 static double slope(double x, double factor)
 {
     return x < 0 ? x * factor : x;
@@ -132,8 +138,8 @@ static const struct {
     const char *op;
     double (*run)(double, double);
 } arithmetic[] = {
-    {"Add", add}, {"Sub", subtract}, {"Mul", multiply}, {"Div", divide},
-    {"Pow", pow}, {"Max", maximum},  {"Min", minimum},  {"Mod", fmod},
+    {"Add", add},    {"Sub", subtract}, {"Mul", multiply},
+    {"Div", divide}, {"Pow", pow},      {"Mod", modulo},
 };
 
 // Index of the element of a tensor of shape `in` that broadcasts to flat index `flat` of `out`.
@@ -176,13 +182,37 @@ static void broadcast_call(const struct cs_ref_call *call, double (*run)(double,
 void cs_ref_binary(const struct cs_ref_call *call)
 {
     for (size_t i = 0; i < sizeof arithmetic / sizeof *arithmetic; i++)
-        if (strcmp(arithmetic[i].op, call->node->op) == 0)
-            broadcast_call(call, arithmetic[i].run);
+        if (strcmp(arithmetic[i].op, call->node->op) == 0) {
+            bool as_in_c = arithmetic[i].run == modulo && cs_node_int(call->node, "fmod", 0) != 0;
+            broadcast_call(call, as_in_c ? fmod : arithmetic[i].run);
+        }
 }
 
 void cs_ref_prelu(const struct cs_ref_call *call)
 {
     broadcast_call(call, slope);
+}
+
+// Any number of inputs, each broadcast.
+void cs_ref_variadic(const struct cs_ref_call *call)
+{
+    const struct cs_shape *shape = cs_ref_out_shape(call, 0);
+    const char *op = call->node->op;
+    double (*run)(double, double) = strcmp(op, "Max") == 0   ? maximum
+                                    : strcmp(op, "Min") == 0 ? minimum
+                                                             : add;
+    double share = strcmp(op, "Mean") == 0 ? call->node->input_count : 1;
+    int64_t count = cs_shape_elements(shape);
+#pragma omp parallel for
+    for (int64_t i = 0; i < count; i++) {
+        double result = 0;
+        for (int k = 0; k < call->node->input_count; k++) {
+            int64_t from = source_index(shape, cs_ref_in_shape(call, k), i);
+            double next = (double)((const float *)call->in[k])[from];
+            result = k ? run(result, next) : next;
+        }
+        ((float *)call->out[0])[i] = (float)(result / share);
+    }
 }
 
 // ---- Fusions -------------------------------------------------------------------------------

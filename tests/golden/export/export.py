@@ -82,7 +82,7 @@ def main():
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     args.dir.mkdir(parents=True, exist_ok=True)
-    sizes = args.sizes or ("32x48" if args.small else "256x256,1024x1024")
+    sizes = args.sizes or ("64x96" if args.small else "256x256,1024x1024")
     sizes = [tuple(int(v) for v in s.split("x")) for s in sizes.split(",")]
     errors_path = args.dir / "errors.json"
     errors = json.loads(errors_path.read_text()) if errors_path.exists() else {}

@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: MIT
+// Whole networks against stored outputs in double precision: small variants of the three that the
+// engine is measured with, and, where CELLSTREAM_NETWORKS names a folder written by
+// tests/golden/export/export.py, the full ones at 256x256. The rule: an error of at most twice
+// ONNX Runtime's; on the small ones, whose planes of a few pixels magnify rounding by chance, also
+// anything below 2e-5.
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/io.h"
+#include "base/mem.h"
+#include "netrun.h"
+#include "npy_tensor.h"
+#include "suite.h"
+
+static const char *const names[] = {"unet", "cbam_resunet", "hrnet"};
+static const char *const backends[] = {"ref", "cpu"};
+
+// ONNX Runtime's error from errors.json.
+static double rival_error(const char *folder, const char *key)
+{
+    struct cs_err err = {0};
+    struct cs_buf text = {0};
+    char *path = cs_xasprintf("%s/errors.json", folder);
+    ck_assert_msg(cs_read_file(path, 1 << 20, &text, &err) == 0, "%s", err.text);
+    char *quoted = cs_xasprintf("\"%s\"", key), *at = strstr(text.data, quoted);
+    ck_assert_ptr_nonnull(at);
+    at = strstr(at, "\"onnxruntime\": ");
+    ck_assert_ptr_nonnull(at);
+    double error = strtod(at + strlen("\"onnxruntime\": "), NULL);
+    free(quoted);
+    free(path);
+    cs_buf_release(&text);
+    return error;
+}
+
+static void check_network(const char *folder, const char *name, const char *size,
+                          const char *backend, double enough)
+{
+    struct cs_err err = {0};
+    struct npy_tensor input, expected;
+    struct netrun run;
+    char *model = cs_xasprintf("%s/%s.onnx", folder, name);
+    char *key = cs_xasprintf("%s-%s", name, size);
+    char *in_path = cs_xasprintf("%s/%s-input.npy", folder, key);
+    char *out_path = cs_xasprintf("%s/%s-expected.npy", folder, key);
+    ck_assert_msg(npy_tensor_read(in_path, &input, &err) == 0, "%s", err.text);
+    ck_assert_msg(npy_tensor_read(out_path, &expected, &err) == 0, "%s", err.text);
+    ck_assert_msg(netrun_open(&run, model, backend, &input.shape, 2, &err) == 0, "%s", err.text);
+    ck_assert_int_eq(netrun_output_elements(&run), expected.elements);
+    float *in = npy_tensor_floats(&input);
+    float *out = cs_xcalloc((size_t)expected.elements, sizeof *out);
+    ck_assert_msg(netrun_run(&run, in, out, &err) == 0, "%s", err.text);
+    double error = npy_tensor_error(out, &expected), rival = rival_error(folder, key);
+    ck_assert_msg(error <= fmax(2 * rival, enough), "%s %s on %s: error %.2e, ONNX Runtime %.2e",
+                  name, size, backend, error, rival);
+    netrun_close(&run);
+    npy_tensor_release(&input);
+    npy_tensor_release(&expected);
+    free(in);
+    free(out);
+    free(model);
+    free(key);
+    free(in_path);
+    free(out_path);
+}
+
+START_TEST(core_small)
+{
+    check_network("tests/golden/networks", names[_i % 3], "64x96", backends[_i / 3], 2e-5);
+}
+END_TEST
+
+START_TEST(core_full)
+{
+    check_network(getenv("CELLSTREAM_NETWORKS"), names[_i % 3], "256", backends[_i / 3], 0);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("networks");
+    TCase *small = tcase_create("core");
+    tcase_set_timeout(small, 100);
+    tcase_add_loop_test(small, core_small, 0, 6);
+    suite_add_tcase(suite, small);
+    if (getenv("CELLSTREAM_NETWORKS")) {
+        TCase *full = tcase_create("full");
+        tcase_set_timeout(full, 600);
+        tcase_add_loop_test(full, core_full, 0, 6);
+        suite_add_tcase(suite, full);
+    } else {
+        puts("skip: full networks: CELLSTREAM_NETWORKS is not set");
+    }
+    return suite_run(suite);
+}
