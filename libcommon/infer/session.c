@@ -290,7 +290,9 @@ static int open_parts(struct cs_session *s, const struct cs_package *package,
     snprintf(info->device_text, sizeof info->device_text, "%s", s->backend->device_text(s->device));
     if (cs_onnx_read(package->weights_path, &s->graph, &s->file, err) != 0)
         return -1;
+    // Here and not per plan: folded weights are then shared, and outlive every plan.
     if (ask_graph(s, package, info, err) != 0 ||
+        cs_graph_run_passes(&s->graph, CS_PASSES_ALGEBRA, err) != 0 ||
         s->backend->network_open(s->device, &s->network, err) != 0 ||
         probe(s, package, info, err) != 0)
         return cs_err_context(err, "%s", package->weights_path);
