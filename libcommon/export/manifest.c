@@ -355,7 +355,6 @@ static int put_line(struct cs_manifest *m, struct cs_buf *out, const struct cs_i
     put_text(out, "image", source ? source : "");
     put_text(out, "name", cs_meta_get(begin, CS_KEY_OUTPUT));
     put_value(out, "items", cs_meta_get(begin, CS_KEY_ITEMS));
-    put_value(out, "items", cs_meta_get(begin, CS_KEY_ITEMS));
     put_plane(out, begin);
     put_text(out, "status", cs_meta_get(&item->done, CS_KEY_STATUS));
     if (!cs_item_failed(item))

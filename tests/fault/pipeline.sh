@@ -15,10 +15,11 @@ done
 start()
 {
     rm -rf results
-    stage load /dev/null one cs-load images
-    stage infer one two cs-infer -d ref -m tiny -T 1
-    stage post two three cs-postprocess
+    stage load /dev/null one cs-load --ring 256K images
+    stage infer one two cs-infer -d ref -m tiny -T 1 --ring 256K
+    stage post two three cs-postprocess --ring 256K
     stage poly three /dev/null cs-polygonize -o results -f geojson,csv
+    # shellcheck disable=SC2016
     until_true eval '[ "$(cat results/.cs/*.manifest.jsonl | wc -l)" -ge 3 ]'
 }
 
@@ -35,7 +36,8 @@ ended()
     whole=0
     while read -r line; do
         [[ $line == '{"v":1,'*'}' ]] || fail "manifest: $line"
-        name=$(sed 's/.*"path":"\(polygons[^"]*\)".*/\1/' <<<"$line")
+        name=${line#*\"path\":\"}
+        name=${name%%\"*}
         tail -c 3 "results/$name" | grep -q '}' || fail "$name is not whole"
         whole=$((whole + 1))
     done < <(cat results/.cs/*.manifest.jsonl)

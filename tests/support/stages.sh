@@ -13,11 +13,11 @@ stage()
     stage_pid[$name]=$!
 }
 
-# ends NAME STATUS[|STATUS]: the stage must end by itself within 10 s, with this exit status.
+# ends NAME STATUS[|STATUS]: the stage must end by itself within 30 s, with this exit status.
 ends()
 {
     local name=$1 wanted=$2 status=0 i
-    for ((i = 0; i < 200; i++)); do
+    for ((i = 0; i < 600; i++)); do
         kill -0 "${stage_pid[$name]}" 2>/dev/null || break
         sleep 0.05
     done
@@ -35,11 +35,11 @@ ends()
     fi
 }
 
-# until_true COMMAND...: wait for it, at most 10 s.
+# until_true COMMAND...: wait for it, at most 30 s.
 until_true()
 {
     local i
-    for ((i = 0; i < 200; i++)); do
+    for ((i = 0; i < 600; i++)); do
         "$@" >/dev/null 2>&1 && return
         sleep 0.05
     done
