@@ -104,6 +104,15 @@ says 'No space left'
 cs-polygonize -i labels.cs -o - | true
 status=${PIPESTATUS[0]}
 [ "$status" = 141 ] || [ "$status" = 0 ] || fail "closed pipe: $status"
+# A disk that is full when rows are written fails the item, one that is full for lines the run.
+mkdir -p full/.cs lines/.cs
+ln -s /dev/full full/.cs/0000.objects.csv
+expect 1 cs-polygonize -i labels.cs -o full
+says 'full/.cs/0000.objects.csv: '
+record full/.cs/0000.manifest.jsonl | jq -c '[.status, .outputs]'
+ln -s /dev/full lines/.cs/0000.manifest.jsonl
+expect 1 cs-polygonize -i labels.cs -o lines
+says 'No space left'
 # Rows that a line promises must be there.
 cp -r out gone && : >gone/.cs/0000.objects.csv
 expect 1 cs-polygonize --merge -o gone
