@@ -50,8 +50,7 @@ struct cs_backend {
 
     // Take the constants of the graph over to the device; shared by all plans. The graph's
     // constants must outlive the network. Constants are recognised by their data pointer.
-    int (*network_open)(struct cs_device *device, struct cs_network **network,
-                        struct cs_err *err);
+    int (*network_open)(struct cs_device *device, struct cs_network **network, struct cs_err *err);
     void (*network_close)(struct cs_network *network); // accepts NULL
 
     // Build everything for one concrete graph, which has gone through the passes and is borrowed

@@ -10,7 +10,7 @@
 #include "backend/ref/backend_ref.h"
 
 const struct cs_backend *const cs_backends[] = {&cs_backend_cpu, &cs_backend_ref, &cs_backend_fake,
-                                                 NULL};
+                                                NULL};
 
 const struct cs_backend *cs_backend_find(const char *name)
 {

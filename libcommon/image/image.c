@@ -40,8 +40,8 @@ int cs_image_init(struct cs_image *image, uint32_t width, uint32_t height, uint1
                   enum cs_dtype dtype, size_t spill_bytes, const char *scratch_dir,
                   struct cs_err *err)
 {
-    *image = (struct cs_image){
-        .width = width, .height = height, .channels = channels, .dtype = dtype};
+    *image =
+        (struct cs_image){.width = width, .height = height, .channels = channels, .dtype = dtype};
     size_t bytes = cs_image_bytes(image);
     if (!bytes && width && height && channels)
         return cs_fail(err, CS_ENOMEM, "%u x %u x %u samples are beyond the address space", width,

@@ -26,7 +26,7 @@ enum cs_dtype {
     CS_F64,
 };
 
-size_t cs_dtype_bytes(enum cs_dtype dtype); // 0 for no such type
+size_t cs_dtype_bytes(enum cs_dtype dtype);     // 0 for no such type
 const char *cs_dtype_name(enum cs_dtype dtype); // "u8" .. "f64"
 
 struct cs_image {
