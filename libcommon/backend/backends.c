@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT
 // What was compiled in, and what every backend needs.
-#include <sched.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -31,28 +30,4 @@ int cs_backend_check(const struct cs_backend *backend, const struct cs_graph *gr
                            backend->name);
     }
     return 0;
-}
-
-// CPUs by the quota of the control group (version 2), 0 when there is none.
-static int quota_cpus(void)
-{
-    FILE *file = fopen("/sys/fs/cgroup/cpu.max", "r");
-    if (!file)
-        return 0;
-    long quota, period;
-    int fields = fscanf(file, "%ld %ld", &quota, &period); // "max 100000" gives none
-    fclose(file);
-    if (fields != 2 || quota <= 0 || period <= 0)
-        return 0;
-    long cpus = (quota + period / 2) / period;
-    return cpus < 1 ? 1 : cpus > 4096 ? 4096 : (int)cpus;
-}
-
-int cs_usable_threads(void)
-{
-    cpu_set_t set;
-    int count = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
-    int quota = quota_cpus();
-    count = quota > 0 && quota < count ? quota : count;
-    return count < 1 ? 1 : count;
 }
