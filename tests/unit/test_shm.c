@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -444,7 +445,8 @@ START_TEST(core_late_reader)
     pthread_t thread;
     int shared;
     int fd = start(&s, &thread);
-    usleep(400000); // the pipe (1 MiB at most) is full by now
+    for (int waiting = 0; waiting < WIDTH * HEIGHT; usleep(10000)) // a payload in the pipe
+        ck_assert_int_eq(ioctl(fd, FIONREAD, &waiting), 0);
     drain(fd, 400, "shm", &shared);
     pthread_join(thread, NULL);
     ck_assert_int_gt(shared, 300);
