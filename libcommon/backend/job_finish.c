@@ -98,9 +98,10 @@ struct blend {
     float part;
 };
 
-static struct blend blend_at(int64_t i, int64_t size, int64_t net_size)
+// ratio: net_size / output size
+static struct blend blend_at(int64_t i, double ratio, int64_t net_size)
 {
-    double at = ((double)i + 0.5) * (double)net_size / (double)size - 0.5;
+    double at = ((double)i + 0.5) * ratio - 0.5;
     at = at < 0 ? 0 : at > (double)(net_size - 1) ? (double)(net_size - 1) : at;
     struct blend blend = {.low = (int64_t)at};
     blend.high = blend.low + 1 < net_size ? blend.low + 1 : blend.low;
@@ -120,12 +121,13 @@ static int64_t block_length(const struct cs_job *job, const struct plane *plane,
 static void scale_row(const struct cs_job *job, const struct plane *plane, int64_t y)
 {
     float low[BLOCK], high[BLOCK], values[BLOCK];
-    struct blend rows = blend_at(y, job->out_height, plane->height);
+    double ratio = (double)plane->width / job->out_width;
+    struct blend rows = blend_at(y, (double)plane->height / job->out_height, plane->height);
     for (int c = 0; c < job->out_channels; c++) {
         for (int64_t x = 0, count; x < job->out_width; x += count) {
             count = block_length(job, plane, x);
-            int64_t first = blend_at(x, job->out_width, plane->width).low;
-            int64_t last = blend_at(x + count - 1, job->out_width, plane->width).high;
+            int64_t first = blend_at(x, ratio, plane->width).low;
+            int64_t last = blend_at(x + count - 1, ratio, plane->width).high;
             int64_t columns = last - first + 1;
             assert(columns <= BLOCK);
             activate(plane, job->activation, first, rows.low, columns, job->out_from[c], low);
@@ -133,7 +135,7 @@ static void scale_row(const struct cs_job *job, const struct plane *plane, int64
             for (int64_t i = 0; i < columns; i++)
                 low[i] = low[i] + rows.part * (high[i] - low[i]);
             for (int64_t i = 0; i < count; i++) {
-                struct blend at = blend_at(x + i, job->out_width, plane->width);
+                struct blend at = blend_at(x + i, ratio, plane->width);
                 float a = low[at.low - first], b = low[at.high - first];
                 values[i] = a + at.part * (b - a);
             }

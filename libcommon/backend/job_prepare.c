@@ -5,16 +5,22 @@
 //
 // CS_PLACE_SCALE is a separable triangle filter of half width max(1, shrink factor) in image
 // pixels round the half-pixel centre, its weights renormalised at the border: plain bilinear
-// interpolation when enlarging, an antialiased mean when shrinking. Each output row first sums its
-// image rows (vertical pass, the only one that touches samples of the image's own type), a block
-// of columns at a time in a buffer on the stack, then adds the block's share to the output pixels
-// that it reaches (horizontal pass).
+// interpolation when enlarging, an antialiased mean when shrinking. Output columns are done a block
+// at a time, for which the filter's weights are worked out once: each output row sums its image
+// rows over the columns that the block needs (vertical pass, the only one that touches samples of
+// the image's own type), then its pixels from that sum (horizontal pass). Everything lies on the
+// stack. A block that a single pixel's filter does not fit is cut: its sums are added up.
 #include "backend/job_prepare.h"
 
 #include <assert.h>
 #include <math.h>
+#include <omp.h>
 
-enum { BLOCK = 2048 };
+enum {
+    BLOCK = 2048,  // image columns at once
+    OUTPUTS = 512, // output columns at once
+    WEIGHTS = 4096,
+};
 
 // sum[i] += weight * (sample i * scale + shift) for `count` pixels of one channel; `line` points to
 // the first pixel; from -1 is the mean of all channels.
@@ -28,7 +34,8 @@ typedef void add_fn(float *sum, const void *line, int64_t count, int channels, i
         const type *p = line;                                                                      \
         if (from >= 0) {                                                                           \
             p += from;                                                                             \
-            for (int64_t i = 0; i < count; i++) {                                                  \
+            _Pragma("omp simd") for (int64_t i = 0; i < count; i++)                                \
+            {                                                                                      \
                 type sample = p[i * channels];                                                     \
                 sum[i] += weight * (float)((real)(value) * (real)scale + (real)shift);             \
             }                                                                                      \
@@ -61,6 +68,17 @@ static add_fn *const adders[] = {
     [CS_I8] = add_i8,   [CS_I16] = add_i16, [CS_I32] = add_i32, [CS_I64] = add_i64,
     [CS_F16] = add_f16, [CS_F32] = add_f32, [CS_F64] = add_f64,
 };
+
+struct plane {
+    float *data;
+    int width, height, channels;
+    ptrdiff_t stride_x, stride_y, stride_c;
+};
+
+static float *line_of(const struct plane *plane, int y, int c)
+{
+    return plane->data + y * plane->stride_y + c * plane->stride_c;
+}
 
 // What every row needs.
 struct source {
@@ -130,6 +148,13 @@ static void copy_row(const struct source *source, float *dst, int64_t row, int n
     }
 }
 
+static void copy_rows(const struct source *source, const struct plane *plane, int first, int last)
+{
+    for (int y = first; y < last; y++)
+        for (int c = 0; c < plane->channels; c++)
+            copy_row(source, line_of(plane, y, c), y, plane->width, c, plane->stride_x);
+}
+
 // The image pixels first..last-1 under output pixel i, and their weights.
 struct taps {
     double centre, radius, total;
@@ -155,49 +180,91 @@ static struct taps taps_at(int64_t i, int64_t size, int64_t image_size)
     return taps;
 }
 
-// Add what the block of image columns x..x+count-1 gives to the row's output pixels; *next is the
-// first output pixel that later blocks may still reach.
-static void add_block(float *dst, ptrdiff_t stride_x, int net_width, int64_t image_width,
-                      const float *block, int64_t x, int64_t count, int *next)
+// Output columns first..first+count-1, which read image columns from..to-1; column k of output i
+// weighs weight[start[i] + k - low[i]].
+struct block {
+    int64_t first, count, from, to;
+    int64_t low[OUTPUTS], high[OUTPUTS];
+    int start[OUTPUTS + 1];
+    float weight[WEIGHTS];
+};
+
+// The next block from output column `first` on, reading image columns from `from` on; a column
+// whose filter is longer than a block is cut there.
+static void make_block(struct block *block, int64_t first, int64_t from, int64_t net_width,
+                       int64_t image_width)
 {
-    for (int i = *next; i < net_width; i++) {
+    *block = (struct block){.first = first, .from = from, .to = from};
+    for (int64_t i = first; i < net_width && block->count < OUTPUTS; i++) {
         struct taps taps = taps_at(i, net_width, image_width);
-        if (taps.first >= x + count)
+        int64_t n = block->count, low = taps.first > from ? taps.first : from, high = taps.last;
+        if (n == 0)
+            block->from = low;
+        bool fits = high - block->from <= BLOCK && high - low <= WEIGHTS - block->start[n];
+        if (!fits && n > 0)
             return;
-        if (taps.last <= x + count)
-            *next = i + 1;
-        int64_t first = taps.first > x ? taps.first : x;
-        int64_t last = taps.last < x + count ? taps.last : x + count;
-        double sum = 0;
-        for (int64_t k = first; k < last; k++) {
-            double weight = tap_weight(&taps, k);
-            if (weight > 0) // an infinity beside the filter must not become NaN
-                sum += weight * (double)block[k - x];
-        }
-        dst[i * stride_x] += (float)(sum / taps.total);
+        if (!fits)
+            high = low + BLOCK < high ? low + BLOCK : high;
+        block->low[n] = low;
+        block->high[n] = high;
+        for (int64_t k = low; k < high; k++)
+            block->weight[block->start[n] + k - low] = (float)(tap_weight(&taps, k) / taps.total);
+        block->start[n + 1] = block->start[n] + (int)(high - low);
+        block->to = high > block->to ? high : block->to;
+        block->count++;
+        if (high < taps.last || low > taps.first) // a piece of a column stays alone
+            return;
     }
 }
 
-static void scale_row(const struct source *source, float *dst, int64_t row, int net_width,
-                      int net_height, int c, ptrdiff_t stride_x)
+static void scale_block(const struct source *source, const struct block *block, float *dst,
+                        int64_t row, int net_height, int c, ptrdiff_t stride_x)
+{
+    float line[BLOCK] = {0};
+    struct taps rows = taps_at(row, net_height, source->job->height);
+    for (int64_t y = rows.first; y < rows.last; y++) {
+        double weight = tap_weight(&rows, y) / rows.total;
+        if (weight > 0)
+            add_pixels(source, line, block->from, y, block->to - block->from, c, (float)weight);
+    }
+    for (int64_t i = 0; i < block->count; i++) {
+        const float *weight = block->weight + block->start[i];
+        const float *from = line + (block->low[i] - block->from);
+        double sum = 0;
+        for (int64_t k = 0; k < block->high[i] - block->low[i]; k++)
+            if (weight[k] > 0) // an infinity beside the filter must not become NaN
+                sum += (double)weight[k] * (double)from[k];
+        dst[(block->first + i) * stride_x] += (float)sum;
+    }
+}
+
+// Rows first..last-1 of all planes.
+static void scale_rows(const struct source *source, const struct plane *plane, int first, int last)
 {
     const struct cs_job *job = source->job;
-    struct taps rows = taps_at(row, net_height, job->height);
-    for (int x = 0; x < net_width; x++)
-        dst[x * stride_x] = 0;
-    int next = 0;
-    for (int64_t x = 0; x < job->width; x += BLOCK) {
-        float block[BLOCK] = {0};
-        int64_t count = job->width - x < BLOCK ? job->width - x : BLOCK;
-        for (int64_t y = rows.first; y < rows.last; y++) {
-            double weight = tap_weight(&rows, y) / rows.total;
-            if (weight > 0)
-                add_pixels(source, block, x, y, count, c, (float)weight);
-        }
-        add_block(dst, stride_x, net_width, job->width, block, x, count, &next);
+    struct block block;
+    for (int y = first; y < last; y++)
+        for (int c = 0; c < plane->channels; c++)
+            for (int x = 0; x < plane->width; x++)
+                line_of(plane, y, c)[x * plane->stride_x] = 0;
+    for (int64_t x = 0, from = 0; x < plane->width;) {
+        make_block(&block, x, from, plane->width, job->width);
+        for (int y = first; y < last; y++)
+            for (int c = 0; c < plane->channels; c++)
+                scale_block(source, &block, line_of(plane, y, c), y, plane->height, c,
+                            plane->stride_x);
+        // The last column again where its filter was cut.
+        int64_t end = x + block.count;
+        bool cut = block.to < taps_at(end - 1, plane->width, job->width).last;
+        x = cut ? end - 1 : end;
+        from = cut ? block.to : 0;
     }
-    for (int x = 0; x < net_width; x++)
-        dst[x * stride_x] = clamp(dst[x * stride_x], job->low, job->high);
+    for (int y = first; y < last; y++)
+        for (int c = 0; c < plane->channels; c++)
+            for (int x = 0; x < plane->width; x++) {
+                float *value = &line_of(plane, y, c)[x * plane->stride_x];
+                *value = clamp(*value, job->low, job->high);
+            }
 }
 
 void cs_job_prepare(const struct cs_job *job, float *dst, int net_width, int net_height,
@@ -206,15 +273,24 @@ void cs_job_prepare(const struct cs_job *job, float *dst, int net_width, int net
     assert(net_channels <= CS_JOB_MAX_CHANNELS && job->width && job->height);
     size_t pixel_bytes = cs_dtype_bytes(job->dtype) * job->channels;
     struct source source = {job, adders[job->dtype], pixel_bytes, pixel_bytes * job->width};
+    const struct plane plane = {dst,      net_width, net_height, net_channels,
+                                stride_x, stride_y,  stride_c};
+    struct cs_job same = *job;
+    if (job->placement == CS_PLACE_SCALE && job->width == (uint32_t)net_width &&
+        job->height == (uint32_t)net_height) { // the filter is then one pixel
+        same.placement = CS_PLACE_COPY;
+        same.x0 = same.y0 = 0;
+        source.job = &same;
+    }
 
-#pragma omp parallel for schedule(static)
-    for (int y = 0; y < net_height; y++) {
-        for (int c = 0; c < net_channels; c++) {
-            float *line = dst + y * stride_y + c * stride_c;
-            if (job->placement == CS_PLACE_COPY)
-                copy_row(&source, line, y, net_width, c, stride_x);
-            else
-                scale_row(&source, line, y, net_width, net_height, c, stride_x);
-        }
+#pragma omp parallel
+    {
+        int threads = omp_get_num_threads(), thread = omp_get_thread_num();
+        int first = (int)((int64_t)net_height * thread / threads);
+        int last = (int)((int64_t)net_height * (thread + 1) / threads);
+        if (source.job->placement == CS_PLACE_SCALE)
+            scale_rows(&source, &plane, first, last);
+        else
+            copy_rows(&source, &plane, first, last);
     }
 }

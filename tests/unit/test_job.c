@@ -209,6 +209,19 @@ START_TEST(prepare_limits)
     float out[WIDTH];
     cs_job_prepare(&job, out, 1, 1, 1, 1, 1, 1);
     ck_assert_double_eq_tol((double)out[0], mean / total, 1e-2);
+    for (int size = 2; size < 12; size++) { // filters of a fifth of the row to all of it
+        cs_job_prepare(&job, out, size, 1, 1, 1, 1, 1);
+        for (int i = 0; i < size; i++) {
+            double expected = 0;
+            total = 0;
+            for (int x = 0; x < WIDTH; x++) {
+                double w = fmax(0, 1 - fabs(x + 0.5 - (i + 0.5) * WIDTH / size) * size / WIDTH);
+                expected += w * x;
+                total += w;
+            }
+            ck_assert_double_eq_tol((double)out[i], expected / total, 1e-2);
+        }
+    }
     cs_job_prepare(&job, out, WIDTH, 1, 1, 1, 1, 1);
     ck_assert_mem_eq(out, row, sizeof row);
     row[5] = NAN;
