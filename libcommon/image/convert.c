@@ -50,8 +50,9 @@ static void plan_scale(struct cs_conversion *c, const struct cs_page *page, bool
 static int plan_other(struct cs_conversion *c, const struct cs_page *page, struct cs_err *err)
 {
     if (page->samples == 4 && page->dtype == CS_U8 && page->bits == 8 &&
-        strcmp(page->colour_name, "CMYK") == 0) {
+        strstr(page->colour_name, "CMYK")) {
         c->kind = CS_CONVERT_CMYK;
+        c->top = strcmp(page->colour_name, "CMYK") == 0 ? 0 : 255; // Adobe's JPEG: 255 is no ink
         c->channels = 3;
         c->rgb = true;
         note(c, "cmyk");
@@ -151,11 +152,12 @@ static void run_invert(const struct cs_conversion *c, const void *in, size_t pix
 #undef INVERT
 }
 
-static void run_cmyk(const uint8_t *in, size_t pixels, uint8_t *out)
+static void run_cmyk(const struct cs_conversion *c, const uint8_t *in, size_t pixels, uint8_t *out)
 {
+    int white = c->top ? 0 : 255; // what is subtracted from, whose sign the product loses
     for (size_t i = 0; i < pixels; i++, in += 4)
         for (int k = 0; k < 3; k++)
-            *out++ = (uint8_t)(((255 - in[k]) * (255 - in[3]) + 127) / 255);
+            *out++ = (uint8_t)(((white - in[k]) * (white - in[3]) + 127) / 255);
 }
 
 void cs_convert_run(const struct cs_conversion *c, const void *in, size_t pixels, void *out)
@@ -172,7 +174,7 @@ void cs_convert_run(const struct cs_conversion *c, const void *in, size_t pixels
         run_invert(c, in, pixels, out);
         return;
     case CS_CONVERT_CMYK:
-        run_cmyk(in, pixels, out);
+        run_cmyk(c, in, pixels, out);
         return;
     }
 }

@@ -23,7 +23,7 @@ struct cs_conversion {
         CS_CONVERT_PALETTE, // through `table`: 3 bytes an index, or 1 where channels is 1
         CS_CONVERT_SCALE,   // 8-bit samples through `table`, the first `channels` of each pixel
         CS_CONVERT_INVERT,  // top - sample
-        CS_CONVERT_CMYK,
+        CS_CONVERT_CMYK,    // top 255: stored inverted
     } kind;
     uint64_t top;
     uint8_t table[3 * 256];

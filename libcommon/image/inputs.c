@@ -131,12 +131,20 @@ static int visible(const struct dirent *entry)
     return entry->d_name[0] != '.';
 }
 
+// A folder that cannot be listed stands in the list itself: reading it fails, and says why.
+static void add_unreadable(struct walk *walk, const char *path)
+{
+    size_t len = strlen(path);
+    const char *name = len > walk->root ? path + walk->root : "folder";
+    add(walk->inputs, cs_xstrdup(path), cs_xstrdup(name));
+}
+
 static int walk_folder(struct walk *walk, const char *path, int depth, struct cs_err *err)
 {
     struct stat st;
     struct dirent **entries = NULL;
     if (stat(path, &st) != 0)
-        return cs_fail_errno(err, CS_EIO, "%s", path);
+        return 0; // gone since it was listed
     for (int i = 0; i < depth; i++)
         if (walk->above[i].device == st.st_dev && walk->above[i].inode == st.st_ino)
             return 0;
@@ -145,8 +153,10 @@ static int walk_folder(struct walk *walk, const char *path, int depth, struct cs
     walk->above[depth].device = st.st_dev;
     walk->above[depth].inode = st.st_ino;
     int count = scandir(path, &entries, visible, NULL);
-    if (count < 0)
-        return cs_fail_errno(err, CS_EIO, "%s", path);
+    if (count < 0) {
+        add_unreadable(walk, path);
+        return 0;
+    }
     int status = 0;
     for (int i = 0; i < count; i++) {
         const char *between = path[strlen(path) - 1] == '/' ? "" : "/";

@@ -19,7 +19,6 @@ struct cs_input {
 struct cs_inputs {
     struct cs_input *list;
     size_t count;
-    size_t missing; // operands that are neither file nor folder are kept: reading them fails
 };
 
 struct cs_inputs_options {
@@ -31,7 +30,8 @@ struct cs_inputs_options {
 
 // Add one operand. A file is taken whatever its name. A folder is walked: its files with a known
 // extension, or those that match `include`, hidden ones left out, in bytewise order of their
-// paths; links are followed, loops are not. "-" is standard input. CS_EIO: a folder is unreadable.
+// paths; links are followed, loops are not. An unreadable folder stays in the list, where reading
+// it fails. "-" is standard input. CS_EIO: folders are nested too deeply.
 int cs_inputs_add(struct cs_inputs *inputs, const char *path,
                   const struct cs_inputs_options *options, struct cs_err *err);
 // Add the operands that a file lists, one a line or ended by NUL; "-": standard input.

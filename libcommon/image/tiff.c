@@ -78,17 +78,21 @@ static int on_error(TIFF *tif, void *context, const char *module, const char *fm
     return 1;
 }
 
-// Warnings are dropped, but for those of libjpeg that say that samples are made up.
+// Warnings are dropped, but for those that mean something else than the file says: libjpeg's that
+// samples are made up, and tags that lie behind the file's end (without its colour map, a palette
+// image would be taken for gray).
 static int on_warning(TIFF *tif, void *context, const char *module, const char *fmt, va_list ap)
 {
     char text[200];
     struct tiff_file *file = context;
     (void)tif;
-    if (!module || strncmp(module, "JPEG", 4) != 0)
-        return 1;
     vsnprintf(text, sizeof text, fmt, ap);
-    if (!file->message[0] && (strstr(text, "remature end") || strstr(text, "bad Huffman")))
+    bool made_up = module && strncmp(module, "JPEG", 4) == 0 &&
+                   (strstr(text, "remature end") || strstr(text, "bad Huffman"));
+    if (made_up && !file->message[0])
         snprintf(file->message, sizeof file->message, "%s", text);
+    if (strstr(text, "IO error during reading of"))
+        file->lost_tag = true;
     return 1;
 }
 
@@ -371,9 +375,12 @@ static int tiff_select(void *state, uint32_t index, struct cs_page *out, struct 
     file->message[0] = '\0';
     file->chunk_index = UINT32_MAX;
     file->plane = file->extended ? index : 0;
+    file->lost_tag = false;
     if (!TIFFSetSubDirectory(file->tif, file->directories[directory]))
         return tiff_fail(file, "the page cannot be read", err);
     file->message[0] = '\0';
+    if (file->lost_tag)
+        return cs_fail(err, CS_EINPUT, "truncated: a tag lies behind the end of the file");
     if (describe(file, err) != 0 ||
         cs_page_check(&file->page, file->file_bytes, &file->row_bytes, err) != 0 ||
         tiff_rows_start(file, err) != 0)

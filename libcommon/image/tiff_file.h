@@ -20,6 +20,7 @@ struct tiff_file {
     uint64_t file_bytes, position; // position: of the read procedure
     TIFF *tif;
     char message[300]; // first error of libtiff since it was last cleared
+    bool lost_tag;     // the current directory has a tag that could not be read
 
     uint64_t *directories; // offset of each
     uint32_t directory_count;

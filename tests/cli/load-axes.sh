@@ -79,7 +79,8 @@ says "ome.tif: 2 channels (0 DAPI, 1 GFP, long): choose -c LIST, or -c all"
 # Planes run z, t, c; they begin at page 1, and the last of them is page 0.
 is "$(row ome.tif -z 1 -c 0 --time 1)" "33 36 39 42"
 is "$(row ome.tif -z 1 -c 1 --time 1)" "5 8 11 14"
-two=${ome/<\/Image>/<\/Image><Image><Pixels SizeX=\"9\" SizeY=\"7\" SizeT=\"2\"><TiffData IFD=\"0\" PlaneCount=\"2\"\/><\/Pixels><\/Image>}
+more='<Image><Pixels SizeX="9" SizeY="7" SizeT="2"><TiffData IFD="0" PlaneCount="2"/></Pixels></Image>'
+two=${ome/%<\/OME>/$more</OME>}
 image-make -n 8 -b 16 -d "$two" two.tif
 expect 1 cs-load -z max -c 0 two.tif
 says "two.tif: 2 series: choose --series N"

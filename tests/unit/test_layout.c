@@ -107,8 +107,7 @@ START_TEST(test_ome_limits)
         "<Pixels DimensionOrder=\"XYZZT\"/>",
         "<Pixels DimensionOrder=\"ZCTXY\"/>",
         "<Pixels SizeC=\"3\"><Channel SamplesPerPixel=\"2\"/></Pixels>",
-        "<Pixels SizeC=\"3\"><Channel SamplesPerPixel=\"2\"/><Channel "
-        "SamplesPerPixel=\"1\"/></Pixels>",
+        "<Pixels SizeC=\"3\"><Channel SamplesPerPixel=\"2\"/>\n<Channel SamplesPerPixel=\"1\"/>",
         "<Pixels><TiffData FirstZ=\"1\"/></Pixels>",
     };
     for (size_t i = 0; i < sizeof broken / sizeof *broken; i++) {
