@@ -27,14 +27,16 @@ enum {
 typedef void add_fn(float *sum, const void *line, int64_t count, int channels, int from,
                     float scale, float shift, float weight);
 
-#define DEFINE_ADD(name, type, real, value)                                                        \
+#define SIMD   _Pragma("omp simd")
+#define SCALAR // binary16 is taken apart with branches
+#define DEFINE_ADD(name, type, real, value, simd)                                                  \
     static void name(float *sum, const void *line, int64_t count, int channels, int from,          \
                      float scale, float shift, float weight)                                       \
     {                                                                                              \
         const type *p = line;                                                                      \
         if (from >= 0) {                                                                           \
             p += from;                                                                             \
-            _Pragma("omp simd") for (int64_t i = 0; i < count; i++)                                \
+            simd for (int64_t i = 0; i < count; i++)                                               \
             {                                                                                      \
                 type sample = p[i * channels];                                                     \
                 sum[i] += weight * (float)((real)(value) * (real)scale + (real)shift);             \
@@ -51,17 +53,17 @@ typedef void add_fn(float *sum, const void *line, int64_t count, int channels, i
         }                                                                                          \
     }
 
-DEFINE_ADD(add_u8, uint8_t, float, sample)
-DEFINE_ADD(add_u16, uint16_t, float, sample)
-DEFINE_ADD(add_u32, uint32_t, double, sample)
-DEFINE_ADD(add_u64, uint64_t, double, sample)
-DEFINE_ADD(add_i8, int8_t, float, sample)
-DEFINE_ADD(add_i16, int16_t, float, sample)
-DEFINE_ADD(add_i32, int32_t, double, sample)
-DEFINE_ADD(add_i64, int64_t, double, sample)
-DEFINE_ADD(add_f16, uint16_t, float, cs_half_to_float(sample))
-DEFINE_ADD(add_f32, float, double, sample)
-DEFINE_ADD(add_f64, double, double, sample)
+DEFINE_ADD(add_u8, uint8_t, float, sample, SIMD)
+DEFINE_ADD(add_u16, uint16_t, float, sample, SIMD)
+DEFINE_ADD(add_u32, uint32_t, double, sample, SIMD)
+DEFINE_ADD(add_u64, uint64_t, double, sample, SIMD)
+DEFINE_ADD(add_i8, int8_t, float, sample, SIMD)
+DEFINE_ADD(add_i16, int16_t, float, sample, SIMD)
+DEFINE_ADD(add_i32, int32_t, double, sample, SIMD)
+DEFINE_ADD(add_i64, int64_t, double, sample, SIMD)
+DEFINE_ADD(add_f16, uint16_t, float, cs_half_to_float(sample), SCALAR)
+DEFINE_ADD(add_f32, float, double, sample, SIMD)
+DEFINE_ADD(add_f64, double, double, sample, SIMD)
 
 static add_fn *const adders[] = {
     [CS_U8] = add_u8,   [CS_U16] = add_u16, [CS_U32] = add_u32, [CS_U64] = add_u64,
