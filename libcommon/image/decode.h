@@ -5,7 +5,7 @@
 #ifndef CS_IMAGE_DECODE_H
 #define CS_IMAGE_DECODE_H
 
-#include "image/pick.h"
+#include "image/plan.h"
 
 struct cs_decode {
     const struct cs_plan *plan;

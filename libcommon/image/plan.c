@@ -1,0 +1,468 @@
+// SPDX-License-Identifier: MIT
+#include "image/plan.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "base/buf.h"
+#include "base/num.h"
+
+// ---- Which series --------------------------------------------------------------------------
+
+static bool has_planes(const struct cs_series *series)
+{
+    size_t count = (size_t)series->t * series->z * series->c;
+    for (size_t i = 0; i < count; i++)
+        if (series->pages[i] != CS_NO_PAGE)
+            return true;
+    return false;
+}
+
+static int choose_series(struct cs_plan *plan, const struct cs_pick *pick, struct cs_err *err)
+{
+    const struct cs_layout *layout = &plan->source->layout;
+    uint32_t found = 0;
+    if (pick->series >= layout->count)
+        return cs_fail(err, CS_EINPUT, "--series %lld: the file has %u series, counted from 0",
+                       (long long)pick->series, layout->count);
+    for (uint32_t i = 0; i < layout->count && pick->series < 0; i++)
+        if (has_planes(&layout->series[i])) {
+            plan->series_number = (int32_t)i;
+            found++;
+        }
+    if (pick->series >= 0)
+        plan->series_number = (int32_t)pick->series;
+    else if (found > 1)
+        return cs_fail(err, CS_EINPUT, "%u series: choose --series N", found);
+    else if (!found)
+        return cs_fail(err, CS_EINPUT, "none of its %u series has a plane in this file",
+                       layout->count);
+    plan->series = &layout->series[plan->series_number];
+    return 0;
+}
+
+// Pages first..first+count-1 (from `map` where given) along one axis.
+static int pages_as(struct cs_plan *plan, char axis, const uint32_t *map, uint32_t first,
+                    uint32_t count, struct cs_err *err)
+{
+    if (cs_series_init(&plan->own, axis == 't' ? count : 1, axis == 'z' ? count : 1,
+                       axis == 'c' ? count : 1, err) != 0)
+        return -1;
+    for (uint32_t i = 0; i < count; i++)
+        plan->own.pages[i] = map ? map[first + i] : first + i;
+    plan->series = &plan->own;
+    return 0;
+}
+
+static int choose_pages(struct cs_plan *plan, const struct cs_range *range, struct cs_err *err)
+{
+    uint32_t pages = plan->source->pages, first = 0, last = pages - 1;
+    if (range->kind == CS_RANGE_SPAN) {
+        first = range->first;
+        last = range->last;
+    }
+    if (last >= pages)
+        return cs_fail(err, CS_EINPUT, "--page %u: the file has %u page%s, counted from 0", last,
+                       pages, pages == 1 ? "" : "s");
+    // The first page keeps its number: the axis begins at page 0.
+    if (pages_as(plan, 't', NULL, 0, last + 1, err) != 0)
+        return -1;
+    plan->paged = true;
+    for (uint32_t i = 0; i < first; i++)
+        plan->own.pages[i] = CS_NO_PAGE;
+    return 0;
+}
+
+// A file that says nothing of axes. Smaller copies of a page do not count.
+static int choose_without_axes(struct cs_plan *plan, const struct cs_pick *pick, struct cs_err *err)
+{
+    const struct cs_source *source = plan->source;
+    uint32_t count = 0, *full = cs_xcalloc(source->pages, sizeof *full);
+    uint16_t samples = 1;
+    int status = 0;
+    for (uint32_t i = 0; i < source->pages && status == 0; i++) {
+        struct cs_page page;
+        status = source->codec->select(source->file, i, &page, err);
+        if (status != 0 && source->pages > 1)
+            cs_err_context(err, "page %u", i);
+        if (status == 0 && (!page.reduced || source->pages == 1)) {
+            full[count++] = i;
+            samples = page.samples - page.alpha;
+        }
+    }
+    bool z = pick->z.kind != CS_RANGE_UNSET, t = pick->time.kind != CS_RANGE_UNSET;
+    bool c = pick->channels && samples == 1;
+    if (status == 0 && pick->series > 0)
+        status = cs_fail(err, CS_EINPUT, "--series %lld: the file has no series",
+                         (long long)pick->series);
+    else if (status == 0 && count == 0)
+        status = cs_fail(err, CS_EINPUT, "only reduced pages: choose --page N");
+    else if (status == 0 && count > 1 && z + t + c > 1)
+        status = cs_fail(err, CS_EINPUT,
+                         "%u pages and no axes: they can be only one of -z, --time and -c", count);
+    else if (status == 0 && count > 1 && z + t + c == 0)
+        status = cs_fail(err, CS_EINPUT,
+                         "%u pages and no axes: choose --page N|all, or say what they are with "
+                         "-z, --time or -c",
+                         count);
+    if (status == 0)
+        status = pages_as(plan, count == 1 || t ? 't' : z ? 'z' : 'c', full, 0, count, err);
+    free(full);
+    return status;
+}
+
+// ---- Which positions on an axis ------------------------------------------------------------
+
+static bool present(const struct cs_series *s, char axis, uint32_t at)
+{
+    for (uint32_t t = axis == 't' ? at : 0; t < (axis == 't' ? at + 1 : s->t); t++)
+        for (uint32_t z = axis == 'z' ? at : 0; z < (axis == 'z' ? at + 1 : s->z); z++)
+            for (uint32_t c = axis == 'c' ? at : 0; c < (axis == 'c' ? at + 1 : s->c); c++)
+                if (*cs_series_page(s, t, z, c) != CS_NO_PAGE)
+                    return true;
+    return false;
+}
+
+// All positions that the file has a plane for.
+static uint32_t *present_list(const struct cs_series *s, char axis, uint32_t *count)
+{
+    uint32_t size = axis == 't' ? s->t : axis == 'z' ? s->z : s->c;
+    uint32_t *list = cs_xcalloc(size, sizeof *list);
+    *count = 0;
+    for (uint32_t i = 0; i < size; i++)
+        if (present(s, axis, i))
+            list[(*count)++] = i;
+    return list;
+}
+
+static int choose_span(const struct cs_range *range, uint32_t size, const char *option,
+                       uint32_t **list, uint32_t *count, struct cs_err *err)
+{
+    if (range->last >= size)
+        return cs_fail(err, CS_EINPUT, "%s %u: the file has %u, counted from 0", option,
+                       range->last, size);
+    *count = range->last - range->first + 1;
+    *list = cs_xcalloc(*count, sizeof **list);
+    for (uint32_t i = 0; i < *count; i++)
+        (*list)[i] = range->first + i;
+    return 0;
+}
+
+static int choose_times(struct cs_plan *plan, const struct cs_range *range, struct cs_err *err)
+{
+    if (range->kind == CS_RANGE_SPAN)
+        return choose_span(range, plan->series->t, "--time", &plan->times, &plan->time_count, err);
+    plan->times = present_list(plan->series, 't', &plan->time_count);
+    return 0;
+}
+
+static int choose_zs(struct cs_plan *plan, const struct cs_range *range, struct cs_err *err)
+{
+    const struct cs_series *s = plan->series;
+    if (range->kind == CS_RANGE_SPAN)
+        return choose_span(range, s->z, "-z", &plan->zs, &plan->z_count, err);
+    plan->zs = present_list(s, 'z', &plan->z_count);
+    if (range->kind == CS_RANGE_UNSET && plan->z_count > 1)
+        return cs_fail(err, CS_EINPUT, "%u z planes: choose -z max, -z mean, -z all or -z N",
+                       plan->z_count);
+    if (range->kind == CS_RANGE_MAX || range->kind == CS_RANGE_MEAN) {
+        plan->projection = range->kind;
+        if (plan->z_count < s->z)
+            return cs_fail(err, CS_EINPUT, "%u of %u z planes are in other files",
+                           s->z - plan->z_count, s->z);
+    }
+    return 0;
+}
+
+// ---- Which channels ------------------------------------------------------------------------
+
+// A channel as the user sees it: one of the planes on the C axis, or one sample of a page.
+struct choice {
+    const struct cs_plan *plan;
+    bool samples; // the channels are samples of each page
+    uint32_t count;
+};
+
+static const char *choice_name(const struct choice *choice, uint32_t i)
+{
+    static const char *const rgb[] = {"R", "G", "B"};
+    const struct cs_series *s = choice->plan->series;
+    if (choice->samples)
+        return choice->plan->conversion.rgb && i < 3 ? rgb[i]
+               : choice->count == 1 && s->names      ? s->names[0]
+                                                     : NULL;
+    return s->names ? s->names[i] : NULL;
+}
+
+// "0 DAPI, 1 GFP", cut where it grows long.
+static void list_channels(const struct choice *choice, struct cs_buf *out)
+{
+    for (uint32_t i = 0; i < choice->count && out->len < 200; i++) {
+        const char *name = choice_name(choice, i);
+        cs_buf_addf(out, "%s%u%s%.60s", i ? ", " : "", i, name ? " " : "", name ? name : "");
+    }
+    if (out->len >= 200)
+        cs_buf_adds(out, "...");
+}
+
+static int ask(const struct choice *choice, const char *text, struct cs_err *err)
+{
+    struct cs_buf list = {0};
+    list_channels(choice, &list);
+    if (text)
+        cs_fail(err, CS_EINPUT, "no channel '%s': the file has %s", text, list.data);
+    else
+        cs_fail(err, CS_EINPUT, "%u channels (%s): choose -c LIST, or -c all", choice->count,
+                list.data);
+    cs_buf_release(&list);
+    return -1;
+}
+
+// The number of the channel that a word names: an index in range, else a name, letter case aside.
+static int64_t find_channel(const struct choice *choice, const char *word)
+{
+    int64_t index, found = -1;
+    if (cs_num_int(word, 0, (int64_t)choice->count - 1, "-c", &index, NULL) == 0)
+        return index;
+    for (uint32_t i = 0; i < choice->count; i++) {
+        const char *name = choice_name(choice, i);
+        if (name && strcmp(name, word) == 0)
+            return i;
+        if (name && strcasecmp(name, word) == 0)
+            found = found == -1 ? (int64_t)i : -2; // two of a name: none
+    }
+    return found < 0 ? -1 : found;
+}
+
+static void add_channel(struct cs_plan *plan, const struct choice *choice, uint32_t i)
+{
+    const char *name = choice_name(choice, i);
+    plan->channels =
+        cs_xrealloc(plan->channels, (size_t)plan->channel_count + 1, sizeof *plan->channels);
+    plan->channels[plan->channel_count++] = (struct cs_plan_channel){
+        .c = choice->samples ? 0 : i,
+        .sample = choice->samples ? (uint16_t)i : 0,
+        .name = name ? cs_xstrdup(name) : NULL,
+    };
+}
+
+// The next word of a list; "\," stands for a comma within it. Caller frees.
+static char *next_word(const char **at)
+{
+    char *word = cs_xcalloc(strlen(*at) + 1, 1), *out = word;
+    for (; **at && **at != ','; (*at)++) {
+        if ((*at)[0] == '\\' && ((*at)[1] == ',' || (*at)[1] == '\\'))
+            (*at)++;
+        *out++ = **at;
+    }
+    return word;
+}
+
+static int add_listed(struct cs_plan *plan, const struct choice *choice, const char *list,
+                      struct cs_err *err)
+{
+    for (const char *at = list;; at++) {
+        char *word = next_word(&at);
+        int64_t i = find_channel(choice, word);
+        int status = i < 0 ? ask(choice, word, err) : 0;
+        if (status == 0 && plan->channel_count == CS_MAX_CHANNELS)
+            status = cs_fail(err, CS_EINPUT, "-c: too many channels");
+        free(word);
+        if (status != 0)
+            return -1;
+        add_channel(plan, choice, (uint32_t)i);
+        if (!*at)
+            return 0;
+    }
+}
+
+static int choose_channels(struct cs_plan *plan, const struct cs_pick *pick, struct cs_err *err)
+{
+    uint32_t planes, samples = plan->conversion.channels;
+    uint32_t *list = present_list(plan->series, 'c', &planes);
+    uint32_t only = planes ? list[0] : 0;
+    struct choice choice = {plan, plan->series->c == 1, 0};
+    free(list);
+    choice.count = choice.samples ? samples : plan->series->c;
+    if (!choice.samples && samples > 1)
+        return cs_fail(err, CS_EINPUT,
+                       "%u channels of %u samples each are not supported: choose --page N",
+                       plan->series->c, samples);
+    bool all = pick->channels && strcmp(pick->channels, "all") == 0;
+    if (pick->channels && !all) {
+        if (add_listed(plan, &choice, pick->channels, err) != 0)
+            return -1;
+    } else if (choice.samples) {
+        // One sample, one colour, or everything that is stored.
+        if (samples > 1 && !all && !plan->conversion.rgb && !pick->raw)
+            return ask(&choice, NULL, err);
+        for (uint32_t i = 0; i < samples; i++)
+            add_channel(plan, &choice, i);
+    } else {
+        if (planes > 1 && !all)
+            return ask(&choice, NULL, err);
+        for (uint32_t i = 0; i < plan->series->c; i++)
+            if (all || i == only)
+                add_channel(plan, &choice, i);
+    }
+    plan->rgb = plan->conversion.rgb && choice.samples && plan->channel_count == 3;
+    for (uint16_t i = 0; i < plan->channel_count && plan->rgb; i++)
+        plan->rgb = plan->channels[i].sample == i;
+    return 0;
+}
+
+// ---- The rest ------------------------------------------------------------------------------
+
+static int check_planes(const struct cs_plan *plan, struct cs_err *err)
+{
+    for (uint32_t t = 0; t < plan->time_count; t++)
+        for (uint32_t z = 0; z < plan->z_count; z++)
+            for (uint16_t i = 0; i < plan->channel_count; i++)
+                if (*cs_series_page(plan->series, plan->times[t], plan->zs[z],
+                                    plan->channels[i].c) == CS_NO_PAGE)
+                    return cs_fail(err, CS_EINPUT,
+                                   "the plane of time %u, z %u, channel %u is not in this file",
+                                   plan->times[t], plan->zs[z], plan->channels[i].c);
+    return 0;
+}
+
+static int describe_page(struct cs_plan *plan, uint32_t page, const struct cs_pick *pick,
+                         struct cs_err *err)
+{
+    const struct cs_series *s = plan->series;
+    const struct cs_source *source = plan->source;
+    if (source->codec->select(source->file, page, &plan->page, err) != 0)
+        return source->pages > 1 ? cs_err_context(err, "page %u", page) : -1;
+    if (s->width && (s->width != plan->page.width || s->height != plan->page.height))
+        return cs_fail(err, CS_EINPUT, "described as %u x %u pixels, but stored as %u x %u",
+                       s->width, s->height, plan->page.width, plan->page.height);
+    return cs_convert_plan(&plan->conversion, &plan->page, source->intensities, pick->raw, err);
+}
+
+static int choose_area(struct cs_plan *plan, const struct cs_pick *pick, struct cs_err *err)
+{
+    plan->width = plan->page.width;
+    plan->height = plan->page.height;
+    if (!pick->cropped)
+        return 0;
+    const uint32_t *crop = pick->crop;
+    if (crop[0] > plan->width || crop[2] > plan->width - crop[0] || crop[1] > plan->height ||
+        crop[3] > plan->height - crop[1])
+        return cs_fail(err, CS_EINPUT, "--crop %u,%u,%u,%u: the image has %u x %u pixels", crop[0],
+                       crop[1], crop[2], crop[3], plan->width, plan->height);
+    plan->x = crop[0];
+    plan->y = crop[1];
+    plan->width = crop[2];
+    plan->height = crop[3];
+    return 0;
+}
+
+// The user's word, the description, or the resolution tags. Tags of files without a description
+// mostly hold a print resolution: they count only where they give at most 10 um a pixel.
+static void find_pixel_size(struct cs_plan *plan, const struct cs_pick *pick)
+{
+    const struct cs_layout *layout = &plan->source->layout;
+    bool described = layout->count && !layout->pixel_in_tags;
+    double unit = layout->pixel_in_tags && layout->unit_um ? layout->unit_um : plan->page.unit_um;
+    bool stated = layout->pixel_in_tags && layout->unit_um > 0;
+    for (int i = 0; i < 2; i++) {
+        double um = 0;
+        if (pick->pixel_um > 0)
+            um = pick->pixel_um;
+        else if (described)
+            um = plan->paged ? 0 : plan->series->pixel_um[i];
+        else if (plan->page.resolution[i] > 0 && unit > 0)
+            um = unit / plan->page.resolution[i];
+        if (!pick->pixel_um && !described && !stated && um > 10)
+            um = 0;
+        plan->pixel_um[i] = um;
+    }
+    if (!plan->pixel_um[0] || !plan->pixel_um[1])
+        plan->pixel_um[0] = plan->pixel_um[1] =
+            plan->pixel_um[0] ? plan->pixel_um[0] : plan->pixel_um[1];
+}
+
+static void forget_channels(struct cs_plan *plan)
+{
+    for (uint16_t i = 0; i < plan->channel_count; i++)
+        free(plan->channels[i].name);
+    free(plan->channels);
+    plan->channels = NULL;
+    plan->channel_count = 0;
+}
+
+// Everything that follows from the first page, which all pages of an item must be like.
+static int plan_page(struct cs_plan *plan, uint32_t page, struct cs_err *err)
+{
+    forget_channels(plan);
+    if (describe_page(plan, page, plan->pick, err) != 0 ||
+        choose_channels(plan, plan->pick, err) != 0 || choose_area(plan, plan->pick, err) != 0)
+        return -1;
+    find_pixel_size(plan, plan->pick);
+    return 0;
+}
+
+int cs_plan_start(struct cs_plan *plan, uint32_t n, struct cs_err *err)
+{
+    return plan->paged ? plan_page(plan, plan->series->pages[plan->times[n]], err) : 0;
+}
+
+static int choose_planes(struct cs_plan *plan, const struct cs_pick *pick, struct cs_err *err)
+{
+    const struct cs_series *s = plan->series;
+    size_t count = (size_t)s->t * s->z * s->c, first = 0;
+    while (first < count && s->pages[first] == CS_NO_PAGE)
+        first++;
+    if (first == count)
+        return cs_fail(err, CS_EINPUT, "no plane of the series is in this file");
+    if (choose_times(plan, &pick->time, err) != 0 || choose_zs(plan, &pick->z, err) != 0)
+        return -1;
+    plan->items = plan->time_count * (plan->projection ? 1 : plan->z_count);
+    if (plan->paged)
+        return 0;
+    return plan_page(plan, s->pages[first], err) != 0 ? -1 : check_planes(plan, err);
+}
+
+int cs_plan_make(struct cs_plan *plan, const struct cs_pick *pick, const struct cs_source *source,
+                 struct cs_err *err)
+{
+    *plan = (struct cs_plan){.source = source, .pick = pick, .series_number = -1};
+    int status;
+    if (pick->page.kind != CS_RANGE_UNSET) {
+        status = choose_pages(plan, &pick->page, err);
+    } else if (source->layout_err.code != CS_OK) {
+        if (err)
+            *err = source->layout_err;
+        size_t used = err ? strlen(err->text) : 0;
+        if (err)
+            snprintf(err->text + used, sizeof err->text - used, " (--page N|all reads the pages)");
+        return -1;
+    } else if (source->layout.count) {
+        status = choose_series(plan, pick, err);
+    } else {
+        status = choose_without_axes(plan, pick, err);
+    }
+    return status == 0 ? choose_planes(plan, pick, err) : -1;
+}
+
+void cs_plan_item(const struct cs_plan *plan, uint32_t n, struct cs_plan_item *item)
+{
+    uint32_t zs = plan->projection ? 1 : plan->z_count;
+    *item = (struct cs_plan_item){.t = plan->times[n / zs], .z = plan->zs[n % zs]};
+    char *at = item->suffix;
+    if (plan->time_count > 1)
+        at += snprintf(at, 16, ".%c%03u", plan->paged ? 'p' : 't', item->t);
+    if (zs > 1)
+        snprintf(at, 16, ".z%03u", item->z);
+}
+
+void cs_plan_release(struct cs_plan *plan)
+{
+    forget_channels(plan);
+    free(plan->times);
+    free(plan->zs);
+    cs_series_release(&plan->own);
+    *plan = (struct cs_plan){0};
+}
