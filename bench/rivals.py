@@ -79,7 +79,9 @@ def main():
     for model in args.models:
         path, _, size = model.partition(":")
         size = int(size or 1024)
-        image = numpy.random.default_rng(1).standard_normal((1, 3, size, size), numpy.float32)
+        channels = onnxruntime.InferenceSession(path).get_inputs()[0].shape[1]
+        channels = channels if isinstance(channels, int) else 3
+        image = numpy.random.default_rng(1).standard_normal((1, channels, size, size), numpy.float32)
         engines = {"cellstream": ours(args.program, args.threads, args.cpu_time),
                    "onnxruntime": onnx_runtime(args.threads, args.cpu_time),
                    "openvino": open_vino(args.threads, args.cpu_time)}

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: MIT
 // The backend "cpu" as a whole: same bits for any number of threads and any batch; two plans in one
-// slot; weights packed once; images through jobs; what is not supported is named.
-#include <omp.h>
+// slot, two slots at once; weights packed once; memory shared only where it may be; images through
+// jobs; what is not supported is named.
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "backend/cpu/backend_cpu.h"
+#include "backend/cpu/cpu.h"
 #include "isa.h"
 #include "opcase.h"
 #include "suite.h"
@@ -160,6 +162,92 @@ START_TEST(against_ref)
 }
 END_TEST
 
+struct worker {
+    const struct opcase *c;
+    struct loaded *l;
+    struct cs_slot *slot;
+    float *out;
+};
+
+static void *work(void *argument)
+{
+    struct worker *w = argument;
+    for (int i = 0; i < 20; i++) {
+        struct cs_err err = {0};
+        memset(w->out, 0, BATCH * OUT * sizeof *w->out);
+        if (cs_backend_cpu.run_tensors(w->slot, w->l->plans[1], (const void *[]){w->c->data[0]},
+                                       (void *[]){w->out}, &err) != 0)
+            return w;
+    }
+    return NULL;
+}
+
+START_TEST(slots_at_once)
+{
+    // Two threads, each with its slot, on the same plan: both get what one alone gets.
+    static float alone[BATCH * OUT], out[2][BATCH * OUT];
+    struct opcase c;
+    make_network(&c);
+    struct loaded l;
+    load(&l, &c, 2);
+    run(&l, 1, c.data[0], alone);
+    struct cs_slot *second;
+    struct cs_err err = {0};
+    ck_assert_int_eq(cs_backend_cpu.slot_open(l.network, l.plans, 2, &second, &err), 0);
+    struct worker workers[2] = {{&c, &l, l.slot, out[0]}, {&c, &l, second, out[1]}};
+    pthread_t threads[2];
+    for (int i = 0; i < 2; i++)
+        ck_assert_int_eq(pthread_create(&threads[i], NULL, work, &workers[i]), 0);
+    for (int i = 0; i < 2; i++) {
+        void *failed;
+        pthread_join(threads[i], &failed);
+        ck_assert_ptr_null(failed);
+        ck_assert_mem_eq(alone, out[i], sizeof alone);
+    }
+    cs_backend_cpu.slot_close(second);
+    unload(&l);
+    opcase_release(&c);
+}
+END_TEST
+
+START_TEST(shared_memory)
+{
+    // Values overlap only where one is written over the other; and some are.
+    struct opcase c;
+    struct cs_err err = {0};
+    make_network(&c);
+    struct cs_graph g;
+    ck_assert_int_eq(cs_graph_infer(&c.graph, c.shapes, &g, &err), 0);
+    ck_assert_int_eq(cs_graph_run_passes(&g, cs_backend_cpu.passes, &err), 0);
+    int *share = cs_cpu_share(&g), shared = 0;
+    struct cs_memory_plan plan;
+    ck_assert_int_eq(cs_memory_plan_make_shared(&g, NULL, NULL, share, &plan, &err), 0);
+    for (int n = 0; n < g.node_count; n++) {
+        const struct cs_node *node = &g.nodes[n];
+        int out = node->outputs[0];
+        for (int v = 0; v < g.value_count; v++) {
+            const struct cs_value *value = &g.values[v];
+            bool alive = v != out && plan.offset[v] != SIZE_MAX && value->producer < n;
+            bool later = false; // read by this node or a later one
+            for (int k = n; alive && k < g.node_count; k++)
+                for (int i = 0; i < g.nodes[k].input_count; i++)
+                    later |= g.nodes[k].inputs[i] == v || g.nodes[k].fusion.add == v;
+            if (!alive || !later)
+                continue;
+            bool apart = plan.offset[v] + plan.bytes[v] <= plan.offset[out] ||
+                         plan.offset[out] + plan.bytes[out] <= plan.offset[v];
+            ck_assert_msg(apart || share[out] == v, "node %d, value %d", n, v);
+            shared += share[out] == v;
+        }
+    }
+    ck_assert_int_ge(shared, 2);
+    cs_memory_plan_release(&plan);
+    free(share);
+    cs_graph_release(&g);
+    opcase_release(&c);
+}
+END_TEST
+
 START_TEST(weights_once)
 {
     struct opcase c;
@@ -250,6 +338,8 @@ int main(void)
     tcase_add_loop_test(core, same_bits, 0, ISA_LIMITS);
     tcase_add_loop_test(core, against_ref, 0, ISA_LIMITS);
     tcase_add_test(core, weights_once);
+    tcase_add_test(core, slots_at_once);
+    tcase_add_test(core, shared_memory);
     tcase_add_test(core, jobs);
     tcase_add_test(limits, not_supported);
     suite_add_tcase(suite, core);
