@@ -13,9 +13,9 @@
 #define FLOAT_UNARY(op)             op, 1, 1, 1, CS_OPERANDS_FLOAT, cs_infer_same, NULL
 #define UNARY_OP(op)                op, 1, 1, 1, CS_OPERANDS_ANY, cs_infer_same, cs_fold_unary
 #define BINARY_OP(op, infer)        op, 2, 2, 1, CS_OPERANDS_ANY, infer, cs_fold_binary
+#define REDUCE_OP(op)               op, 1, 2, 1, CS_OPERANDS_ANY, cs_infer_reduce, cs_fold_reduce
 #define VARIADIC_OP(op)                                                                            \
     op, 1, CS_MAX_NODE_IO, 1, CS_OPERANDS_ANY, cs_infer_variadic, cs_fold_variadic
-#define REDUCE_OP(op)                   op, 1, 2, 1, CS_OPERANDS_ANY, cs_infer_reduce, cs_fold_reduce
 #define MOVE_OP(op, least, most, infer) op, least, most, 1, CS_OPERANDS_ANY, infer, cs_fold_move
 
 // Sorted by family; looked up by name.
