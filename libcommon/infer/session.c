@@ -242,6 +242,19 @@ static uint32_t probe_side(uint32_t fixed, const struct cs_axis *axis, uint32_t 
     return (side + unit - 1) / unit * unit;
 }
 
+// Whether the network takes more than one image at a time: a Reshape to fixed sizes, which
+// exporters write, forbids it although the input's declaration does not.
+static bool takes_batches(const struct cs_session *s, uint32_t height, uint32_t width)
+{
+    struct cs_shape shape = {.rank = 4, .dim = {2, s->channels, height, width}};
+    struct cs_graph graph;
+    if (cs_graph_infer(&s->graph, &shape, &graph, NULL) != 0)
+        return false;
+    bool keeps = graph.values[graph.outputs[0]].shape.dim[0] == 2;
+    cs_graph_release(&graph);
+    return keeps;
+}
+
 // Run shapes through once: what only a concrete graph shows, at a price of one plan.
 static int probe(struct cs_session *s, const struct cs_package *package,
                  struct cs_session_info *info, struct cs_err *err)
@@ -263,6 +276,8 @@ static int probe(struct cs_session *s, const struct cs_package *package,
         return cs_fail(err, CS_EMODEL,
                        "output %s is not N, C, H, W of float32 with 1 to %d channels", out->name,
                        CS_JOB_MAX_CHANNELS);
+    if (info->max_batch > 1 && !takes_batches(s, h, w))
+        info->max_batch = 1;
     info->maps = (int)out->shape.dim[1];
     info->same_size = out->shape.dim[2] == h && out->shape.dim[3] == w;
     struct cs_memory_use use = s->backend->plan_memory(p->plan);
