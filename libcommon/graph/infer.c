@@ -16,6 +16,7 @@
 #define REDUCE_OP(op)               op, 1, 2, 1, CS_OPERANDS_ANY, cs_infer_reduce, cs_fold_reduce
 #define VARIADIC_OP(op)                                                                            \
     op, 1, CS_MAX_NODE_IO, 1, CS_OPERANDS_ANY, cs_infer_variadic, cs_fold_variadic
+
 #define MOVE_OP(op, least, most, infer) op, least, most, 1, CS_OPERANDS_ANY, infer, cs_fold_move
 
 // Sorted by family; looked up by name.
