@@ -9,6 +9,7 @@
 #include "base/opt.h"
 #include "infer/check.h"
 #include "infer/device.h"
+#include "segment/postprocess.h"
 
 static const char *device, *size;
 static double tolerance = 1e-3;
@@ -159,6 +160,21 @@ static int check_files(const struct cs_package *p, struct cs_err *err)
     return 0;
 }
 
+// The package's wishes for cs-postprocess, which would end the stream there.
+static int check_postprocess(const struct cs_package *p, struct cs_err *err)
+{
+    struct cs_post post;
+    cs_post_init(&post);
+    for (int i = 0; i < p->postprocess.count; i++) {
+        const struct cs_meta_pair *pair = &p->postprocess.pairs[i];
+        if (cs_post_set(&post, pair->key, pair->value, err) != 0) {
+            err->code = CS_EMODEL;
+            return cs_err_context(err, "%s: postprocess", p->path);
+        }
+    }
+    return 0;
+}
+
 static int check_device(const struct cs_package *p, const char *backend, const char *scenario,
                         struct cs_err *err)
 {
@@ -185,7 +201,7 @@ static int check(const struct cs_package *p, struct cs_err *err)
 {
     struct cs_device_choice choice;
     printf("package\t%s\t%s\n", p->path, p->name);
-    if (check_files(p, err) != 0)
+    if (check_files(p, err) != 0 || check_postprocess(p, err) != 0)
         return -1;
     if (device)
         return cs_device_choose(device, &choice, err) != 0

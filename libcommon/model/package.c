@@ -162,9 +162,9 @@ static int read_description(struct cs_package *p, const struct cs_yaml *root, st
     p->format_version = cs_yaml_text(GET(root, "format_version"));
     if (!p->format_version)
         return cs_fail(err, CS_EMODEL, "format_version is missing: not a model description");
-    if (strncmp(p->format_version, "0.4.", 4) != 0 && strncmp(p->format_version, "0.5.", 4) != 0)
-        return cs_fail(err, CS_EMODEL, "format_version %s is not supported (0.4 and 0.5 are)",
-                       p->format_version);
+    const char *v = p->format_version;
+    if ((strncmp(v, "0.4", 3) != 0 && strncmp(v, "0.5", 3) != 0) || (v[3] && v[3] != '.'))
+        return cs_fail(err, CS_EMODEL, "format_version %s is not supported (0.4 and 0.5 are)", v);
     const char *type = cs_yaml_text(GET(root, "type"));
     if (!type || strcmp(type, "model") != 0)
         return cs_fail(err, CS_EMODEL, "type is %s, not model", type ? type : "missing");

@@ -59,6 +59,11 @@ rm m/rdf.yaml
 expect 4 cs-model info ./m
 says m/rdf.yaml
 
+fresh
+sed -i 's/min_area: 20/smallest: 20/' m/rdf.yaml
+expect 4 cs-model check m
+says smallest
+
 # A test that fails, and a device that is not there.
 fresh
 cp "$TESTDATA/models/tiny/test_output.npy" m/x && tail -c 16640 m/x | tr '\000' '\001' >tail

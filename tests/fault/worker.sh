@@ -59,6 +59,14 @@ fails 4
 cs-view -i bad.cs | grep -q 'DONE 4.*error.code=MODEL_ERROR' || fail "code of NaN"
 infer 2 bad.cs -d fake:explode@1 -m tiny
 
+# Workers that cannot start: at first, and never.
+infer 0 bad.cs -d "fake:crash@load:once=$PWD/once3" -m tiny
+fails
+infer 5 bad.cs -d fake:crash@load -m tiny
+says 'loading the model, 3 tries: the worker process died'
+cs-view -i bad.cs | grep -q '^END 0.*exit=5.*reason=loading' || fail "END without the reason"
+infer 5 bad.cs -d fake:error@load -m tiny
+
 # kill -9 of the worker in the middle of the run.
 cs-infer -i images.cs -d "fake:slow@2,slow@3" -m tiny >bad.cs 2>stderr &
 run=$!

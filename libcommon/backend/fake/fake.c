@@ -18,6 +18,7 @@ enum fault_kind { FAULT_CRASH, FAULT_HANG, FAULT_ERROR, FAULT_OOM, FAULT_NAN, FA
 struct fault {
     enum fault_kind kind;
     int64_t job, pixel; // which one; -1: not that way
+    bool load;          // when the device is opened
     const char *once;   // file; NULL: always
 };
 
@@ -62,6 +63,9 @@ static int parse_fault(char *text, struct fault *fault, struct cs_err *err)
         return cs_fail(err, CS_EUSAGE, "fake: no fault '%s'", text);
     fault->kind = (enum fault_kind)kind;
     fault->job = fault->pixel = -1;
+    fault->load = strcmp(where, "load") == 0;
+    if (fault->load)
+        return 0;
     if (strncmp(where, "pixel=", 6) == 0)
         return cs_num_int(where + 6, 0, 65535, "fake: pixel", &fault->pixel, err);
     return cs_num_int(where, 1, INT64_MAX, "fake: job", &fault->job, err);
@@ -94,6 +98,37 @@ static int64_t first_sample(const struct cs_job *job)
     }
 }
 
+// Whether a fault that befalls now is to happen: once, or always.
+static bool happens(const struct fault *fault)
+{
+    if (!fault->once)
+        return true;
+    int fd = open(fault->once, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0600);
+    if (fd >= 0)
+        close(fd);
+    return fd >= 0;
+}
+
+static void crash(void)
+{
+    signal(SIGSEGV, SIG_DFL);
+    raise(SIGSEGV);
+}
+
+static int fail_at_load(const struct cs_device *d, struct cs_err *err)
+{
+    for (int i = 0; i < d->fault_count; i++) {
+        const struct fault *f = &d->faults[i];
+        if (!f->load || !happens(f))
+            continue;
+        if (f->kind == FAULT_CRASH)
+            crash();
+        if (f->kind == FAULT_ERROR)
+            return cs_fail(err, CS_EDEVICE, "fake: a scripted device error at load");
+    }
+    return 0;
+}
+
 // The fault that befalls this job, NULL for none.
 static const struct fault *find_fault(struct cs_device *d, const struct cs_job *job)
 {
@@ -104,13 +139,8 @@ static const struct fault *find_fault(struct cs_device *d, const struct cs_job *
         const struct fault *f = &d->faults[i];
         if (f->job != number && (f->pixel < 0 || f->pixel != first_sample(job)))
             continue;
-        if (f->once) {
-            int fd = open(f->once, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0600);
-            if (fd < 0)
-                continue;
-            close(fd);
-        }
-        return f;
+        if (happens(f))
+            return f;
     }
     return NULL;
 }
@@ -134,7 +164,8 @@ static int fake_device_open(const struct cs_device_options *options, struct cs_d
     d->base = cs_backend_find("ref");
     d->script = cs_xstrdup(options->scenario ? options->scenario : "");
     pthread_mutex_init(&d->lock, NULL);
-    if (parse_script(d, err) != 0 || d->base->device_open(options, &d->inner, err) != 0) {
+    if (parse_script(d, err) != 0 || fail_at_load(d, err) != 0 ||
+        d->base->device_open(options, &d->inner, err) != 0) {
         fake_device_close(d);
         return -1;
     }
@@ -223,8 +254,7 @@ static int fake_run(struct cs_slot *slot, struct cs_plan *plan, struct cs_job *j
             continue;
         switch (fault->kind) {
         case FAULT_CRASH:
-            signal(SIGSEGV, SIG_DFL);
-            raise(SIGSEGV);
+            crash();
             break;
         case FAULT_HANG:
             for (;;)

@@ -8,6 +8,7 @@
 //             oom (no memory) | nan (a value that is not finite) | slow (200 ms more)
 //   WHERE  := N         the N-th job of this process, from 1
 //           | pixel=V   a job whose image's first sample is V
+//           | load      crash and error: when the device is opened
 //
 // once=FILE: only while FILE does not exist; it is created then. An empty script never fails.
 #ifndef CS_BACKEND_FAKE_FAKE_H
