@@ -119,7 +119,7 @@ static int measure(struct bench *b, const char *name, int64_t size, struct cs_er
     double *seconds = cs_xcalloc((size_t)runs, sizeof *seconds), peak = peak_gflops(cpu_time),
            unused;
     int result = run_once(b, &unused, err); // warm up
-    cs_cpu_profile_start(b->run.plan);
+    cs_cpu_profile_start(b->run.plan, cpu_time);
     for (int64_t i = 0; result == 0 && i < runs; i++)
         result = run_once(b, &seconds[i], err);
     double peak_after = peak_gflops(cpu_time);

@@ -3,6 +3,9 @@
 // element-wise work and data movement, with random shapes, for each instruction set.
 //
 // Bound: relative L2 error 1e-6, ten units in the last place; moves must agree exactly.
+#include <math.h>
+#include <stdlib.h>
+
 #include "isa.h"
 #include "opcase.h"
 #include "suite.h"
@@ -82,6 +85,36 @@ START_TEST(norm_of_large_mean)
     opcase_weight(&c, SHAPE(64));
     opcase_node(&c, "InstanceNormalization", 1);
     check(&c, "InstanceNormalization", 0, 1e-6);
+}
+END_TEST
+
+START_TEST(not_a_number)
+{
+    // NaN is never lost in a maximum, wherever it stands: the count of bad values relies on it.
+    static const char *const ops[] = {"GlobalMaxPool", "ReduceMax", "Relu"};
+    isa_limit(_i);
+    for (int round = 0; round < 60; round++) {
+        struct opcase c;
+        struct cs_err err = {0};
+        opcase_init(&c, 17, 50 + (uint64_t)round);
+        struct cs_shape shape = random_image(&c);
+        int64_t count = cs_shape_elements(&shape), elements, bad = 0;
+        float *data = cs_arena_alloc(&c.graph.arena, (size_t)count, sizeof *data);
+        for (int64_t i = 0; i < count; i++)
+            data[i] = (float)opcase_random(&c, -1, 1);
+        data[opcase_pick(&c, 0, count - 1)] = NAN;
+        opcase_input_data(&c, &shape, data);
+        struct cs_node *node = opcase_node(&c, ops[round % 3], 1);
+        if (round % 3 == 1)
+            cs_node_add_ints(&c.graph, node, "axes", (int64_t[]){1}, 1);
+        float *out = opcase_run(&c, "cpu", &elements, &err);
+        ck_assert_msg(out != NULL, "%s", err.text);
+        for (int64_t i = 0; i < elements; i++)
+            bad += isnan(out[i]);
+        ck_assert_msg(bad == 1, "%s round %d: %d NaN", ops[round % 3], round, (int)bad);
+        free(out);
+        opcase_release(&c);
+    }
 }
 END_TEST
 
@@ -369,6 +402,7 @@ int main(void)
     tcase_add_loop_test(core, pairs, 0, ISA_LIMITS);
     tcase_add_test(core, moves);
     tcase_add_loop_test(limits, norm_of_large_mean, 0, ISA_LIMITS);
+    tcase_add_loop_test(limits, not_a_number, 0, ISA_LIMITS);
     suite_add_tcase(suite, core);
     suite_add_tcase(suite, limits);
     return suite_run(suite);

@@ -16,8 +16,9 @@ struct cs_cpu_profile {
     double flops;       // multiplications plus additions of one run; 0 where memory decides
 };
 
-// Sum up from zero from now on. One slot at a time may run the plan.
-void cs_cpu_profile_start(struct cs_plan *plan);
+// Sum up from zero from now on: elapsed time, or the process's processor time. One slot at a time
+// may run the plan.
+void cs_cpu_profile_start(struct cs_plan *plan, bool cpu_time);
 // Line i, in the order of execution; false behind the last or when no profile is taken.
 bool cs_cpu_profile_line(const struct cs_plan *plan, int i, struct cs_cpu_profile *line);
 

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <time.h>
 
 #include "backend/cpu/backend_cpu.h"
 #include "backend/job_finish.h"
@@ -382,6 +383,13 @@ static int slot_open(struct cs_network *network, struct cs_plan *const *plans, i
 
 // ---- Running -----------------------------------------------------------------------------
 
+static double seconds_now(bool cpu_time)
+{
+    struct timespec now;
+    clock_gettime(cpu_time ? CLOCK_PROCESS_CPUTIME_ID : CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
+}
+
 static int run_steps(struct cs_slot *slot, struct cs_plan *plan, struct cs_err *err)
 {
     struct bound_plan *bound = NULL;
@@ -393,13 +401,13 @@ static int run_steps(struct cs_slot *slot, struct cs_plan *plan, struct cs_err *
     struct cs_cpu_run run = {slot->arena, slot->scratch, slot->network->device->kernels, NULL};
     for (int i = 0; i < plan->step_count; i++) {
         const struct cs_cpu_step *step = &plan->steps[i];
-        double start = plan->step_seconds ? omp_get_wtime() : 0;
+        double start = plan->step_seconds ? seconds_now(plan->cpu_time) : 0;
         run.bindings = bound->bindings + step->first_binding;
         int result = step->run ? step->run(step, &run, err) : cs_dnn_run(run.bindings[0], err);
         if (result != 0)
             return cs_err_context(err, "node %s (%s)", step->node->name, step->node->op);
         if (plan->step_seconds)
-            plan->step_seconds[i] += omp_get_wtime() - start;
+            plan->step_seconds[i] += seconds_now(plan->cpu_time) - start;
     }
     return 0;
 }
@@ -468,8 +476,9 @@ static int run_tensors(struct cs_slot *slot, struct cs_plan *plan, const void *c
 
 // ---- Profile -----------------------------------------------------------------------------
 
-void cs_cpu_profile_start(struct cs_plan *plan)
+void cs_cpu_profile_start(struct cs_plan *plan, bool cpu_time)
 {
+    plan->cpu_time = cpu_time;
     free(plan->step_seconds);
     plan->step_seconds = cs_xcalloc((size_t)plan->step_count + 1, sizeof *plan->step_seconds);
 }

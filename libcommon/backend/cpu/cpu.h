@@ -70,6 +70,7 @@ struct cs_plan {
     int step_count, step_capacity, binding_count;
     size_t scratch_bytes;
     double *step_seconds; // NULL while no profile is taken
+    bool cpu_time;        // of the profile
 };
 
 static inline float *cs_cpu_at(const struct cs_cpu_run *run, struct cs_cpu_place place)

@@ -48,10 +48,8 @@ typedef double wide_double __attribute__((vector_size(4 * WIDTH)));
 
 typedef float quad __attribute__((vector_size(16)));
 typedef float quad_at __attribute__((vector_size(16), aligned(4), may_alias));
-typedef int32_t mask4 __attribute__((vector_size(16)));
-#define LOAD4(p)         (*(const quad_at *)(p))
-#define SELECT4(m, a, b) ((quad)(((mask4)(a) & (m)) | ((mask4)(b) & ~(m))))
-#define ALWAYS_INLINE    static inline __attribute__((always_inline))
+#define LOAD4(p)      (*(const quad_at *)(p))
+#define ALWAYS_INLINE static inline __attribute__((always_inline))
 
 // lcm(channels, WIDTH) for channels < WIDTH.
 static int64_t wide_of(int64_t channels)
@@ -279,13 +277,14 @@ static float row_max(const float *src, int64_t count)
             nan |= x != x;
             most = LARGER(most, x);
         }
-        STORE(lanes, SELECT(nan, NANS, most));
-        quad four = LOAD4(lanes);
-        for (int j = 4; j < WIDTH; j += 4) {
-            quad x = LOAD4(lanes + j);
-            four = SELECT4((x > four) | (x != x), x, four);
+        STORE(lanes, most);
+        int32_t any = 0;
+        best = lanes[0];
+        for (int j = 0; j < WIDTH; j++) {
+            any |= nan[j];
+            best = lanes[j] > best ? lanes[j] : best;
         }
-        best = larger(larger(four[0], four[1]), larger(four[2], four[3]));
+        best = any ? NAN : best;
     }
     for (; i < count; i++)
         best = larger(best, src[i]);

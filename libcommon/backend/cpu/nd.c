@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "backend/cpu/nd.h"
 
+#include <omp.h>
 #include <string.h>
 
 enum {
@@ -94,26 +95,41 @@ void cs_nd_simplify(struct cs_nd *nd)
     }
 }
 
-// One piece: the outer dimensions' index and a range of the innermost.
-static void run_piece(const struct cs_nd *nd, float *const *base, cs_nd_fn *fn, const void *context,
-                      int64_t outer, int64_t first, int64_t count)
+// Pieces first..last-1 of all; a piece is a range of the innermost dimension at one place of the
+// others. The place is worked out once and then counted on.
+static void run_pieces(const struct cs_nd *nd, float *const *base, cs_nd_fn *fn,
+                       const void *context, int64_t first, int64_t last)
 {
     int inner = nd->rank - 1;
-    float *ptr[CS_ND_OPERANDS];
-    int64_t stride[CS_ND_OPERANDS], at[CS_ND_OPERANDS];
-    for (int k = 0; k < nd->operands; k++) {
-        stride[k] = nd->stride[k][inner];
-        at[k] = first * stride[k];
-    }
+    int64_t size = nd->dim[inner], pieces = (size + PIECE - 1) / PIECE;
+    int64_t piece = first % pieces, rest = first / pieces, at[CS_MAX_RANK];
+    int64_t stride[CS_ND_OPERANDS], row[CS_ND_OPERANDS] = {0};
     for (int d = inner - 1; d >= 0; d--) {
-        int64_t i = outer % nd->dim[d];
-        outer /= nd->dim[d];
+        at[d] = rest % nd->dim[d];
+        rest /= nd->dim[d];
         for (int k = 0; k < nd->operands; k++)
-            at[k] += i * nd->stride[k][d];
+            row[k] += at[d] * nd->stride[k][d];
     }
     for (int k = 0; k < nd->operands; k++)
-        ptr[k] = base[k] + at[k];
-    fn(ptr, count, stride, context);
+        stride[k] = nd->stride[k][inner];
+    for (int64_t i = first; i < last; i++) {
+        float *ptr[CS_ND_OPERANDS];
+        int64_t begin = piece * PIECE, count = size - begin < PIECE ? size - begin : PIECE;
+        for (int k = 0; k < nd->operands; k++)
+            ptr[k] = base[k] + row[k] + begin * stride[k];
+        fn(ptr, count, stride, context);
+        if (++piece < pieces)
+            continue;
+        piece = 0;
+        for (int d = inner - 1; d >= 0; d--) {
+            bool carry = ++at[d] == nd->dim[d];
+            for (int k = 0; k < nd->operands; k++)
+                row[k] += carry ? nd->stride[k][d] * (1 - nd->dim[d]) : nd->stride[k][d];
+            if (!carry)
+                break;
+            at[d] = 0;
+        }
+    }
 }
 
 void cs_nd_run(const struct cs_nd *nd, float *const *base, cs_nd_fn *fn, const void *context)
@@ -121,12 +137,15 @@ void cs_nd_run(const struct cs_nd *nd, float *const *base, cs_nd_fn *fn, const v
     int64_t inner = nd->dim[nd->rank - 1], outer = 1;
     for (int d = 0; d < nd->rank - 1; d++)
         outer *= nd->dim[d];
-    int64_t pieces = (inner + PIECE - 1) / PIECE;
-#pragma omp parallel for schedule(static) if (outer * inner >= PARALLEL_FROM)
-    for (int64_t i = 0; i < outer * pieces; i++) {
-        int64_t first = i % pieces * PIECE;
-        int64_t count = inner - first < PIECE ? inner - first : PIECE;
-        run_piece(nd, base, fn, context, i / pieces, first, count);
+    int64_t total = outer * ((inner + PIECE - 1) / PIECE);
+    if (total == 0)
+        return;
+#pragma omp parallel if (outer * inner >= PARALLEL_FROM)
+    {
+        int64_t threads = omp_get_num_threads(), thread = omp_get_thread_num();
+        int64_t first = total * thread / threads, last = total * (thread + 1) / threads;
+        if (first < last)
+            run_pieces(nd, base, fn, context, first, last);
     }
 }
 

@@ -7,57 +7,56 @@
 #include "backend/cpu/cpu.h"
 #include "graph/params.h"
 
+// What an output index sees of its axis: positions first + k * dilation in the image, k < count.
+struct range {
+    int32_t first, count;
+    int32_t covered; // with the padding, for count_include_pad
+};
+
 struct pool {
     struct cs_cpu_place src, dst;
     struct cs_window window;
     int64_t batch, in[2], out[2], channels;
+    struct range *ranges[2];
     bool max;
 };
 
-// Window positions of output index `at` inside the image: first + k * dilation, k < count.
-// *covered: positions inside the image or its padding, for count_include_pad.
-static void window_range(const struct pool *pool, int axis, int64_t at, int64_t *first,
-                         int64_t *count, int64_t *covered)
+static struct range range_at(const struct pool *pool, int axis, int64_t at)
 {
     const struct cs_window *w = &pool->window;
-    int64_t start = at * w->stride[axis] - w->pad_begin[axis];
-    *first = start;
-    *count = *covered = 0;
+    struct range range = {0};
     for (int64_t k = 0; k < w->kernel[axis]; k++) {
-        int64_t p = start + k * w->dilation[axis];
-        *covered += p < pool->in[axis] + w->pad_end[axis];
-        if (p < 0)
-            *first = p + w->dilation[axis];
-        else
-            *count += p < pool->in[axis];
+        int64_t p = at * w->stride[axis] - w->pad_begin[axis] + k * w->dilation[axis];
+        bool inside = p >= 0 && p < pool->in[axis];
+        range.covered += p < pool->in[axis] + w->pad_end[axis];
+        if (inside && range.count++ == 0)
+            range.first = (int32_t)p;
     }
+    return range;
 }
 
 static void pool_pixel(const struct pool *pool, const struct cs_kernels *kernels, float *dst,
-                       const float *image, int64_t y, int64_t x)
+                       const float *image, const struct range *y, const struct range *x)
 {
-    int64_t first[2], count[2], covered[2];
-    window_range(pool, 0, y, &first[0], &count[0], &covered[0]);
-    window_range(pool, 1, x, &first[1], &count[1], &covered[1]);
     const float *taps[CS_KERNEL_MAX_TAPS];
     float weights[CS_KERNEL_MAX_TAPS];
-    int64_t divisor =
-        pool->window.count_include_pad ? covered[0] * covered[1] : count[0] * count[1];
+    int64_t row_step = pool->window.dilation[0] * pool->in[1] * pool->channels;
+    int64_t step = pool->window.dilation[1] * pool->channels;
+    const float *row = image + (y->first * pool->in[1] + x->first) * pool->channels;
     int n = 0;
-    for (int64_t i = 0; i < count[0]; i++) {
-        int64_t row = (first[0] + i * pool->window.dilation[0]) * pool->in[1];
-        for (int64_t j = 0; j < count[1]; j++) {
-            int64_t column = first[1] + j * pool->window.dilation[1];
-            taps[n] = image + (row + column) * pool->channels;
-            weights[n++] = 1.0F / (float)divisor;
-        }
-    }
-    if (n == 0) // a window in the padding alone
+    for (int32_t i = 0; i < y->count; i++, row += row_step)
+        for (int32_t j = 0; j < x->count; j++)
+            taps[n++] = row + j * step;
+    if (n == 0) { // a window in the padding alone
         memset(dst, 0, (size_t)pool->channels * sizeof *dst);
-    else if (pool->max)
+    } else if (pool->max) {
         kernels->max_of(dst, taps, n, pool->channels);
-    else
+    } else {
+        int divisor = pool->window.count_include_pad ? y->covered * x->covered : n;
+        for (int i = 0; i < n; i++)
+            weights[i] = 1.0F / (float)divisor;
         kernels->sum_of(dst, taps, weights, n, pool->channels);
+    }
 }
 
 static int run_pool(const struct cs_cpu_step *step, const struct cs_cpu_run *run,
@@ -70,9 +69,10 @@ static int run_pool(const struct cs_cpu_step *step, const struct cs_cpu_run *run
 #pragma omp parallel for schedule(static)
     for (int64_t row = 0; row < pool->batch * pool->out[0]; row++) {
         const float *image = src + row / pool->out[0] * pool->in[0] * pool->in[1] * pool->channels;
+        const struct range *y = &pool->ranges[0][row % pool->out[0]];
         for (int64_t x = 0; x < pool->out[1]; x++)
             pool_pixel(pool, run->kernels, dst + (row * pool->out[1] + x) * pool->channels, image,
-                       row % pool->out[0], x);
+                       y, &pool->ranges[1][x]);
     }
     return 0;
 }
@@ -90,6 +90,9 @@ static int build_pool(struct cs_plan *plan, const struct cs_node *node, struct c
     for (int i = 0; i < 2; i++) {
         pool->in[i] = in->dim[2 + i];
         pool->out[i] = pool->window.out[i];
+        pool->ranges[i] = cs_cpu_params(plan, (size_t)pool->out[i] * sizeof(struct range));
+        for (int64_t at = 0; at < pool->out[i]; at++)
+            pool->ranges[i][at] = range_at(pool, i, at);
     }
     pool->max = strcmp(node->op, "MaxPool") == 0;
     cs_cpu_add_step(plan, node, run_pool, pool);
