@@ -2,11 +2,11 @@
 // Which images share a batch, which are cut into tiles, and which fail before they are run.
 #include <check.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "infer/batcher.h"
+#include "suite.h"
 
 static struct cs_package package;
 static struct cs_recipe recipe;
@@ -243,9 +243,5 @@ int main(void)
     tcase_add_test(limits, limits_recipe);
     suite_add_tcase(suite, core);
     suite_add_tcase(suite, limits);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return suite_run(suite);
 }

@@ -10,6 +10,7 @@
 #include "planes.h"
 #include "shape/contours.h"
 #include "shape/simplify.h"
+#include "suite.h"
 
 struct traced {
     struct cs_image labels;
@@ -349,9 +350,5 @@ int main(void)
     tcase_add_test(limits, empty);
     suite_add_tcase(suite, core);
     suite_add_tcase(suite, limits);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return suite_run(suite);
 }

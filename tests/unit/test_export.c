@@ -15,6 +15,7 @@
 #include "export/manifest.h"
 #include "export/merge.h"
 #include "planes.h"
+#include "suite.h"
 
 static void put_number(char text[64], double value)
 {
@@ -250,9 +251,5 @@ int main(void)
     tcase_add_test(limits, merged);
     suite_add_tcase(suite, core);
     suite_add_tcase(suite, limits);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return suite_run(suite);
 }

@@ -6,6 +6,7 @@
 
 #include "infer/fit.h"
 #include "planes.h"
+#include "suite.h"
 
 START_TEST(core_planes)
 {
@@ -127,9 +128,5 @@ int main(void)
     tcase_add_test(limits, limits_too_many);
     suite_add_tcase(suite, core);
     suite_add_tcase(suite, limits);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return suite_run(suite);
 }

@@ -13,6 +13,7 @@
 #include "base/hash.h"
 #include "base/io.h"
 #include "image/write.h"
+#include "suite.h"
 
 static char folder[64];
 
@@ -233,9 +234,5 @@ int main(void)
     tcase_add_test(limits, unfitting_samples_are_refused);
     tcase_add_test(limits, failed_write_leaves_nothing);
     suite_add_tcase(suite, limits);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return suite_run(suite);
 }

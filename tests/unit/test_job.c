@@ -9,6 +9,7 @@
 #include "backend/job_finish.h"
 #include "backend/job_prepare.h"
 #include "backend/vecmath.h"
+#include "suite.h"
 
 enum { MAX_SIDE = 40, CHANNELS = 3 };
 
@@ -452,9 +453,5 @@ int main(void)
     tcase_add_test(limits, elementary);
     suite_add_tcase(suite, core);
     suite_add_tcase(suite, limits);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return suite_run(suite);
 }

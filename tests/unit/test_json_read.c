@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
 // base/json_read.h
 #include <check.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/json_read.h"
+#include "suite.h"
 
 static struct cs_arena arena;
 
@@ -84,10 +84,7 @@ int main(void)
     TCase *limits = tcase_create("limits");
     tcase_add_test(limits, what_is_no_json);
     suite_add_tcase(suite, limits);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
+    int status = suite_run(suite);
     cs_arena_release(&arena);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return status;
 }

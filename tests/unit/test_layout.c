@@ -2,12 +2,12 @@
 // Axes from descriptions: OME-XML, ImageJ's lines, units of length.
 #include <check.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "image/imagej.h"
 #include "image/ome.h"
 #include "image/unit.h"
+#include "suite.h"
 
 static struct cs_layout layout;
 static struct cs_err err;
@@ -180,9 +180,5 @@ int main(void)
     TCase *limits = tcase_create("limits");
     tcase_add_test(limits, test_ome_limits);
     suite_add_tcase(suite, limits);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? 1 : 0;
+    return suite_run(suite);
 }

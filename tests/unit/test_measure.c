@@ -8,6 +8,7 @@
 
 #include "planes.h"
 #include "shape/measure.h"
+#include "suite.h"
 
 static const int dx[8] = {0, -1, 1, 0, -1, 1, -1, 1}, dy[8] = {-1, 0, 0, 1, -1, -1, 1, 1};
 
@@ -332,9 +333,5 @@ int main(void)
     tcase_add_loop_test(limits, intensities, 0, 4);
     suite_add_tcase(suite, core);
     suite_add_tcase(suite, limits);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return suite_run(suite);
 }

@@ -8,6 +8,7 @@
 #include "infer/normalise.h"
 #include "infer/statistics.h"
 #include "planes.h"
+#include "suite.h"
 
 enum { W = 37, H = 23, MAX_C = 3 };
 
@@ -326,9 +327,5 @@ int main(void)
     tcase_add_test(limits, limits_chains);
     suite_add_tcase(suite, core);
     suite_add_tcase(suite, limits);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return suite_run(suite);
 }

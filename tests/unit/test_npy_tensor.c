@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT
 // NPY test tensors: types, and what is refused.
 #include <check.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/buf.h"
 #include "model/npy_tensor.h"
+#include "suite.h"
 
 static struct cs_tensor tensor;
 static struct cs_err err;
@@ -82,9 +82,5 @@ int main(void)
     tcase_add_test(limits, limits_refused);
     suite_add_tcase(suite, core);
     suite_add_tcase(suite, limits);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return suite_run(suite);
 }

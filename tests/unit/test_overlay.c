@@ -2,10 +2,10 @@
 // image/overlay.h: stretch, outlines, different colours for objects that touch.
 #include <check.h>
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "image/overlay.h"
+#include "suite.h"
 
 static struct cs_image make(uint32_t width, uint32_t height, uint16_t channels, enum cs_dtype dtype)
 {
@@ -123,9 +123,5 @@ int main(void)
     tcase_add_test(limits, flat_and_nan_images_are_black);
     tcase_add_test(limits, odd_input_is_refused_or_survived);
     suite_add_tcase(suite, limits);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return suite_run(suite);
 }

@@ -8,6 +8,7 @@
 #include "base/buf.h"
 #include "model/package.h"
 #include "model/yaml.h"
+#include "suite.h"
 
 static const char head05[] = "format_version: 0.5.4\ntype: model\nname: t\n";
 static const char weights[] = "weights: {onnx: {source: w.onnx, sha256: abc}}\n";
@@ -325,9 +326,5 @@ int main(void)
     tcase_add_test(limits, limits_hash);
     suite_add_tcase(suite, core);
     suite_add_tcase(suite, limits);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return suite_run(suite);
 }

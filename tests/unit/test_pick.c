@@ -7,6 +7,7 @@
 #include "image/convert.h"
 #include "image/inputs.h"
 #include "image/pick.h"
+#include "suite.h"
 
 static struct cs_err err;
 
@@ -134,9 +135,5 @@ int main(void)
     tcase_add_test(core, test_output_names);
     tcase_add_test(core, test_conversions);
     suite_add_tcase(suite, core);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? 1 : 0;
+    return suite_run(suite);
 }

@@ -5,6 +5,7 @@
 
 #include "image/runs.h"
 #include "planes.h"
+#include "suite.h"
 
 // Component numbers from 1 in raster order by flood fill, for pixels of equal value.
 static void flood(uint32_t *component, const struct cs_image *plane, bool background,
@@ -142,9 +143,5 @@ int main(void)
     tcase_add_test(edge, limits);
     suite_add_tcase(suite, core);
     suite_add_tcase(suite, edge);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return suite_run(suite);
 }

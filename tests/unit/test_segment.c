@@ -9,6 +9,7 @@
 #include "segment/edt.h"
 #include "segment/morph.h"
 #include "segment/objects.h"
+#include "suite.h"
 
 static const struct cs_scratch memory = {0, NULL};
 static const int dx[8] = {0, -1, 1, 0, -1, 1, -1, 1}, dy[8] = {-1, 0, 0, 1, -1, -1, 1, 1};
@@ -412,9 +413,5 @@ int main(void)
     tcase_add_test(limits, spilled);
     suite_add_tcase(suite, core);
     suite_add_tcase(suite, limits);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return suite_run(suite);
 }
