@@ -2,6 +2,7 @@
 // Which images share a batch, which are cut into tiles, and which fail before they are run.
 #include <check.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
