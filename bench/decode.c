@@ -8,20 +8,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "image/decode.h"
 #include "image/write.h"
 
 enum { SIZE = 3072, RUNS = 5, BAND_BYTES = 4 << 20 };
-
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
 
 static int draw(struct cs_image *image, enum cs_dtype dtype, struct cs_err *err)
 {
@@ -84,9 +77,9 @@ static double copy_rate(void)
     double best = 0;
     for (int i = 0; i < 2 * RUNS; i++) {
         memset(from, i, bytes);
-        double start = now();
+        double start = cs_clock_seconds();
         memcpy(to, from, bytes);
-        double rate = (double)bytes / (now() - start);
+        double rate = (double)bytes / (cs_clock_seconds() - start);
         best = rate > best ? rate : best;
     }
     free(from);
@@ -100,11 +93,11 @@ static int measure(const char *name, const char *path, double copy)
     size_t block_bytes = 0, bytes = 0;
     double best = 0;
     for (int i = 0; i < RUNS; i++) {
-        double start = now();
+        double start = cs_clock_seconds();
         bytes = read_once(path, &block, &block_bytes);
         if (!bytes)
             break;
-        double rate = (double)bytes / (now() - start);
+        double rate = (double)bytes / (cs_clock_seconds() - start);
         best = rate > best ? rate : best;
     }
     free(block);

@@ -4,8 +4,8 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
+#include "base/clock.h"
 #include "export/features.h"
 #include "segment/postprocess.h"
 #include "shape/simplify.h"
@@ -13,13 +13,6 @@
 enum { REPEATS = 5 };
 
 static const struct cs_scratch memory = {0, NULL};
-
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
-}
 
 static void die(const struct cs_err *err)
 {
@@ -71,20 +64,20 @@ struct times {
 static void text(struct times *t, const struct cs_features *f)
 {
     struct cs_buf out = {0};
-    double start = now();
+    double start = cs_clock_seconds();
     t->json_bytes = 0;
     for (uint32_t o = 0; o < f->regions->count; o++) {
         cs_buf_clear(&out);
         cs_feature_put(&out, f, o, false);
         t->json_bytes += out.len;
     }
-    t->json = now() - start;
-    start = now();
+    t->json = cs_clock_seconds() - start;
+    start = cs_clock_seconds();
     for (uint32_t o = 0; o < f->regions->count; o++) {
         cs_buf_clear(&out);
         cs_feature_row(&out, f, o);
     }
-    t->csv = now() - start;
+    t->csv = cs_clock_seconds() - start;
     cs_buf_release(&out);
 }
 
@@ -101,28 +94,28 @@ static void run(struct times *t, const struct cs_image *p)
     cs_post_init(&post);
     post.split = CS_SPLIT_DISTANCE;
     post.fill_holes = true;
-    double at[6] = {now()};
+    double at[6] = {cs_clock_seconds()};
     if (cs_post_apply(&post, &item, &labels, &t->objects, &memory, &err) != 0)
         die(&err);
-    at[1] = now();
+    at[1] = cs_clock_seconds();
     if (cs_regions_init(&regions, &labels, 0, NULL, &err) != 0)
         die(&err);
-    at[2] = now();
+    at[2] = cs_clock_seconds();
     if (cs_measure_objects(&table, &regions, NULL, &err) != 0)
         die(&err);
-    at[3] = now();
+    at[3] = cs_clock_seconds();
     if (cs_contours_trace(&contours, &regions, &err) != 0)
         die(&err);
-    at[4] = now();
+    at[4] = cs_clock_seconds();
     t->post = at[1] - at[0];
     t->regions = at[2] - at[1];
     t->measure = at[3] - at[2];
     t->contours = at[4] - at[3];
     text(t, &f);
-    at[4] = now();
+    at[4] = cs_clock_seconds();
     if (cs_contours_simplify(&contours, regions.count, 1, &err) != 0)
         die(&err);
-    t->simplify = now() - at[4];
+    t->simplify = cs_clock_seconds() - at[4];
     cs_contours_release(&contours);
     cs_measure_table_release(&table);
     cs_regions_release(&regions);

@@ -7,22 +7,15 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "stream/stream.h"
 
 enum { WIDTH = 1024, HEIGHT = 1024, CHANNELS = 3, FRAME = WIDTH * HEIGHT * CHANNELS, ROUNDS = 5 };
 
 static int frames = 600;
 static volatile unsigned sink;
-
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
 
 static void fail(const struct cs_err *err)
 {
@@ -74,7 +67,7 @@ static double read_all(int fd, enum cs_transport transport, enum mode mode)
     int result;
     if (cs_reader_open(&reader, fd, "pipe", transport, &err) != 0)
         fail(&err);
-    double start = now();
+    double start = cs_clock_seconds();
     if (mode == ITEMS)
         while ((result = cs_item_read(reader, &item, NULL, &err)) == 1)
             look(item.planes[CS_PLANE_IMAGE].data);
@@ -82,7 +75,7 @@ static double read_all(int fd, enum cs_transport transport, enum mode mode)
         while ((result = cs_reader_next(reader, &frame, &err)) == 1)
             if (frame.payload && mode == IN_PLACE)
                 look(frame.payload);
-    double seconds = now() - start;
+    double seconds = cs_clock_seconds() - start;
     if (result != 0)
         fail(&err);
     cs_item_release(&item);
@@ -117,12 +110,12 @@ static double copy(void)
         exit(1);
     memset(from, 7, FRAME);
     memset(to, 0, AREA);
-    double start = now();
+    double start = cs_clock_seconds();
     for (int i = 0; i < frames; i++) {
         memcpy(to + (size_t)(i % PLACES) * FRAME, from, FRAME);
         sink = (unsigned char)to[(size_t)(i % PLACES) * FRAME + (size_t)i];
     }
-    double seconds = now() - start;
+    double seconds = cs_clock_seconds() - start;
     free(from);
     free(to);
     return seconds;

@@ -5,8 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 
+#include "base/clock.h"
 #include "base/hash.h"
 #include "base/log.h"
 #include "base/opt.h"
@@ -265,10 +265,9 @@ static int write_rows(struct load *load, const struct cs_plan *plan, uint32_t n,
 static int write_item(struct load *load, const struct cs_meta *begin, struct cs_plan *plan,
                       uint32_t n, const char *path, struct cs_err *why, struct cs_err *err)
 {
-    struct timespec start, end;
     struct cs_meta done = {0};
     bool fatal = false;
-    clock_gettime(CLOCK_MONOTONIC, &start);
+    int64_t start = cs_clock_ms();
     if (cs_writer_begin(load->writer, begin, err) != 0)
         return -1;
     if (why->code == CS_OK)
@@ -277,7 +276,6 @@ static int write_item(struct load *load, const struct cs_meta *begin, struct cs_
         *err = *why;
         return -1;
     }
-    clock_gettime(CLOCK_MONOTONIC, &end);
     cs_meta_set(&done, CS_KEY_STATUS, why->code == CS_OK ? "ok" : "failed");
     if (why->code != CS_OK) {
         // A file that cannot be read is as bad as one that cannot be decoded.
@@ -288,9 +286,7 @@ static int write_item(struct load *load, const struct cs_meta *begin, struct cs_
         cs_log(CS_LOG_ERROR, "%s: %s", path, why->text);
         load->failed++;
     } else {
-        cs_meta_setf(&done, CS_KEY_MS "load", "%lld",
-                     (long long)(end.tv_sec - start.tv_sec) * 1000 +
-                         (end.tv_nsec - start.tv_nsec) / 1000000);
+        cs_meta_setf(&done, CS_KEY_MS "load", "%lld", (long long)(cs_clock_ms() - start));
     }
     int status = cs_writer_done(load->writer, &done, err);
     cs_meta_release(&done);

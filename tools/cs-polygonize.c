@@ -4,8 +4,8 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/opt.h"
 #include "export/merge.h"
@@ -56,13 +56,6 @@ struct context {
     int64_t seen;      // items of the present file
 };
 
-static int64_t now_ms(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
-
 static int on_head(struct cs_meta *head, void *data, struct cs_err *err)
 {
     struct context *context = data;
@@ -85,10 +78,10 @@ static int on_head(struct cs_meta *head, void *data, struct cs_err *err)
 static int on_item(struct cs_item *item, void *data, struct cs_err *err)
 {
     struct context *context = data;
-    int64_t start = now_ms();
+    int64_t start = cs_clock_ms();
     if (cs_polygons_item(&context->polygons, item, err) != 0)
         return -1;
-    cs_meta_setf(&item->done, CS_KEY_MS "polygons", "%lld", (long long)(now_ms() - start));
+    cs_meta_setf(&item->done, CS_KEY_MS "polygons", "%lld", (long long)(cs_clock_ms() - start));
     return 0;
 }
 
@@ -174,7 +167,7 @@ static int run(struct context *context)
         .sink = true,
     };
     int status = cs_filter_run(&filter);
-    if (progress && context->progress.start.tv_sec)
+    if (progress && context->progress.start > 0)
         cs_progress_end(&context->progress);
     if (cs_manifest_close(context->polygons.manifest, &err) != 0) {
         cs_log(CS_LOG_ERROR, "%s", err.text);

@@ -3,8 +3,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "base/clock.h"
 #include "base/opt.h"
 #include "segment/postprocess.h"
 #include "stream/stream.h"
@@ -114,17 +114,10 @@ static int on_head(struct cs_meta *head, void *data, struct cs_err *err)
     return 0;
 }
 
-static int64_t now_ms(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
-
 static int on_item(struct cs_item *item, void *data, struct cs_err *err)
 {
     struct context *context = data;
-    int64_t start = now_ms();
+    int64_t start = cs_clock_ms();
     uint32_t count = 0;
     struct cs_image labels = {0};
     struct cs_post_item about = {.probability = &item->planes[CS_PLANE_PROBABILITY],
@@ -139,7 +132,7 @@ static int on_item(struct cs_item *item, void *data, struct cs_err *err)
     item->planes[CS_PLANE_LABELS] = labels;
     cs_meta_setf(&item->done, CS_KEY_OBJECTS, "%u", count);
     cs_meta_set(&item->done, CS_KEY_STATUS, count ? "ok" : "empty");
-    cs_meta_setf(&item->done, CS_KEY_MS "post", "%lld", (long long)(now_ms() - start));
+    cs_meta_setf(&item->done, CS_KEY_MS "post", "%lld", (long long)(cs_clock_ms() - start));
     return 0;
 }
 

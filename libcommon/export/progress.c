@@ -5,15 +5,10 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/clock.h"
+
 enum { BAR = 30 };
 static const double interval_bar = 0.1, interval_lines = 10; // seconds
-
-static double seconds(const struct cs_progress *p)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)(now.tv_sec - p->start.tv_sec) + (double)(now.tv_nsec - p->start.tv_nsec) / 1e9;
-}
 
 static void show(struct cs_progress *p, double now)
 {
@@ -43,12 +38,12 @@ static void show(struct cs_progress *p, double now)
 void cs_progress_start(struct cs_progress *progress, int64_t total)
 {
     *progress = (struct cs_progress){.total = total, .terminal = isatty(STDERR_FILENO)};
-    clock_gettime(CLOCK_MONOTONIC, &progress->start);
+    progress->start = cs_clock_seconds();
 }
 
 void cs_progress_item(struct cs_progress *progress, bool failed)
 {
-    double now = seconds(progress);
+    double now = cs_clock_seconds() - progress->start;
     progress->done++;
     progress->failed += failed;
     if (now - progress->shown >= (progress->terminal ? interval_bar : interval_lines))
@@ -57,7 +52,7 @@ void cs_progress_item(struct cs_progress *progress, bool failed)
 
 void cs_progress_end(struct cs_progress *progress)
 {
-    show(progress, seconds(progress));
+    show(progress, cs_clock_seconds() - progress->start);
     if (progress->terminal)
         fputc('\n', stderr);
 }

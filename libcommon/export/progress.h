@@ -5,13 +5,12 @@
 
 #include <stdbool.h>
 #include <stdint.h>
-#include <time.h>
 
 struct cs_progress {
     int64_t total; // items; 0: not known
     int64_t done, failed;
     bool terminal;
-    struct timespec start;
+    double start; // of the monotonic clock, 0 before cs_progress_start
     double shown; // seconds after the start
 };
 

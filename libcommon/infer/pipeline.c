@@ -14,21 +14,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
 
 // A signal between the look at it and poll would wait for the next event: this long at most.
 enum { LOOK_MS = 500 };
-
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
-}
 
 static void wake_first(struct cs_pipeline *p)
 {
@@ -346,7 +339,7 @@ static int dispatch(struct cs_pipeline *p, struct cs_err *err)
             f++;
         *f = (struct cs_flight){.batch = batch, .run = ++p->runs, .first = first, .count = count};
         if (p->options->timeout > 0)
-            f->deadline = now() + p->options->timeout * count;
+            f->deadline = cs_clock_seconds() + p->options->timeout * count;
         p->lonely = batch->works[first].alone;
         p->flying++;
         for (int i = 0; i < count; i++)
@@ -387,7 +380,7 @@ static int hear_worker(struct cs_pipeline *p, struct cs_err *err)
 // Milliseconds until the next deadline, for poll; ends the worker when one has passed.
 static int watch_time(struct cs_pipeline *p, int *wait_ms, struct cs_err *err)
 {
-    double least = 0, t = now();
+    double least = 0, t = cs_clock_seconds();
     *wait_ms = LOOK_MS;
     for (int i = 0; i < p->recipe->slots; i++) {
         struct cs_flight *f = &p->flights[i];

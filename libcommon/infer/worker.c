@@ -10,9 +10,9 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/io.h"
 #include "base/mem.h"
 #include "infer/buffers.h"
@@ -43,13 +43,6 @@ struct worker {
     size_t page_bytes;
 };
 
-static double now_ms(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec * 1e3 + (double)t.tv_nsec / 1e6;
-}
-
 // ---- Slots -------------------------------------------------------------------------------
 
 static void answer(struct worker *w, uint32_t run, const struct cs_err *err, double milliseconds,
@@ -79,9 +72,9 @@ static void *slot_main(void *context)
         struct cs_err err = {0};
         uint32_t run = slot->run.run;
         int count = slot->run.count;
-        double start = now_ms();
+        double start = cs_clock_seconds();
         int result = cs_session_run(w->session, slot->index, slot->jobs, count, &err);
-        double ms = now_ms() - start;
+        double ms = (cs_clock_seconds() - start) * 1e3;
         pthread_mutex_lock(&w->lock);
         // Idle before the answer: the next run may arrive at once.
         slot->busy = false;

@@ -8,11 +8,11 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
-#include <time.h>
 #include <unistd.h>
 #include <zlib.h>
 
 #include "base/buf.h"
+#include "base/clock.h"
 #include "base/mem.h"
 #include "stream/order.h"
 #include "stream/shm.h"
@@ -36,13 +36,6 @@ struct cs_writer {
     struct cs_ring ring;
     int64_t attach_until; // milliseconds of the monotonic clock
 };
-
-static int64_t now_ms(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
 
 int cs_writer_open(struct cs_writer **writer, int fd, enum cs_transport transport,
                    uint64_t ring_bytes, struct cs_err *err)
@@ -154,7 +147,7 @@ int cs_writer_head(struct cs_writer *writer, const struct cs_meta *head, struct 
     if (result == 0)
         result = write_frame(writer, &header, &meta, NULL, err);
     writer->attach_until =
-        now_ms() + (writer->transport == CS_TRANSPORT_SHM ? ATTACH_SHM_MS : ATTACH_MS);
+        cs_clock_ms() + (writer->transport == CS_TRANSPORT_SHM ? ATTACH_SHM_MS : ATTACH_MS);
     cs_meta_release(&meta);
     return result;
 }
@@ -190,7 +183,7 @@ static int await_credit(struct cs_writer *w, int timeout_ms, struct cs_err *err)
 static int await_attached(struct cs_writer *w, struct cs_err *err)
 {
     for (int64_t left = 0; !w->ring.attached && left >= 0;) {
-        left = w->attach_until - now_ms();
+        left = w->attach_until - cs_clock_ms();
         if (await_credit(w, left > 0 ? (int)left : 0, err) != 0)
             return -1;
     }
