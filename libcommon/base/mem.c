@@ -85,28 +85,39 @@ void *cs_alloc(size_t count, size_t bytes, const char *what, struct cs_err *err)
     return block;
 }
 
-static int map_scratch(struct cs_big *big, const char *dir, struct cs_err *err)
+static const char *scratch_folder(const char *dir)
 {
     if (!dir)
         dir = getenv("TMPDIR");
-    if (!dir || !*dir)
-        dir = "/tmp";
+    return dir && *dir ? dir : "/tmp";
+}
+
+int cs_scratch_open(const char *dir, struct cs_err *err)
+{
+    dir = scratch_folder(dir);
     int fd = open(dir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
-    if (fd < 0) {
+    if (fd < 0) { // not every file system knows O_TMPFILE
         char *path = cs_xasprintf("%s/cellstream.XXXXXX", dir);
         fd = mkostemp(path, O_CLOEXEC);
         if (fd >= 0)
             unlink(path);
         free(path);
     }
+    return fd < 0 ? cs_fail_errno(err, CS_EIO, "scratch folder %s", dir) : fd;
+}
+
+static int map_scratch(struct cs_big *big, const char *dir, struct cs_err *err)
+{
+    int fd = cs_scratch_open(dir, err);
     if (fd < 0)
-        return cs_fail_errno(err, CS_EIO, "scratch folder %s", dir);
+        return -1;
     // Reserve the blocks now: a full disk must be an error here, not SIGBUS later.
     int failure = posix_fallocate(fd, 0, (off_t)big->bytes);
     if (failure) {
         close(fd);
         errno = failure;
-        return cs_fail_errno(err, CS_EIO, "scratch folder %s: %zu bytes", dir, big->bytes);
+        return cs_fail_errno(err, CS_EIO, "scratch folder %s: %zu bytes", scratch_folder(dir),
+                             big->bytes);
     }
     void *map = mmap(NULL, big->bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     close(fd);

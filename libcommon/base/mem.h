@@ -27,6 +27,10 @@ bool cs_mul4_size(size_t a, size_t b, size_t c, size_t d, size_t *product);
 // Caller frees with free().
 void *cs_alloc(size_t count, size_t bytes, const char *what, struct cs_err *err);
 
+// An empty unlinked file in the scratch folder: dir, or $TMPDIR if NULL, else /tmp. Returns its
+// descriptor, which the caller closes, or -1 with CS_EIO.
+int cs_scratch_open(const char *dir, struct cs_err *err);
+
 // A large block: ordinary memory up to spill_bytes, above that a mapping of an unlinked file in
 // the scratch folder, so that an item larger than memory still has a place. Zeroed.
 struct cs_big {
@@ -35,7 +39,7 @@ struct cs_big {
     bool mapped;
 };
 
-// scratch_dir NULL: $TMPDIR, else /tmp. spill_bytes 0: never spill.
+// scratch_dir as for cs_scratch_open. spill_bytes 0: never spill.
 // Fails with CS_ENOMEM or CS_EIO (disk full). Release with cs_big_release.
 int cs_big_init(struct cs_big *big, size_t bytes, size_t spill_bytes, const char *scratch_dir,
                 struct cs_err *err);

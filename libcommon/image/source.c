@@ -9,33 +9,15 @@
 #include <unistd.h>
 
 #include "base/io.h"
+#include "base/mem.h"
 #include "image/imagej.h"
 #include "image/ome.h"
-
-// An unlinked file in the scratch folder, -1 with CS_EIO.
-static int scratch_file(struct cs_err *err)
-{
-    const char *dir = getenv("TMPDIR");
-    if (!dir || !*dir)
-        dir = "/tmp";
-    int fd = open(dir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
-    if (fd < 0) {
-        char *path = cs_xasprintf("%s/cellstream.XXXXXX", dir);
-        fd = mkostemp(path, O_CLOEXEC);
-        if (fd >= 0)
-            unlink(path);
-        free(path);
-    }
-    if (fd < 0)
-        cs_fail_errno(err, CS_EIO, "scratch folder %s", dir);
-    return fd;
-}
 
 // Copy what a pipe holds and put the copy in its place.
 static int spool(struct cs_source *source, struct cs_err *err)
 {
     enum { CHUNK = 1 << 18 };
-    int copy = scratch_file(err), status = -1;
+    int copy = cs_scratch_open(NULL, err), status = -1;
     char *block = cs_xmalloc(CHUNK);
     ssize_t n = 0;
     while (copy >= 0 && (n = cs_read_full(source->fd, block, CHUNK, err)) > 0)

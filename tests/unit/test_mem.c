@@ -124,6 +124,24 @@ START_TEST(core_big)
 END_TEST
 
 // A disk that cannot hold the block is an error at once, not a SIGBUS later.
+// What is written to a scratch file comes back; a folder that is not there is named.
+START_TEST(core_scratch)
+{
+    struct cs_err err = {0};
+    char text[] = "spill";
+    int fd = cs_scratch_open(NULL, &err);
+    ck_assert_int_ge(fd, 0);
+    ck_assert_int_eq(write(fd, text, sizeof text), sizeof text);
+    memset(text, 0, sizeof text);
+    ck_assert_int_eq(pread(fd, text, sizeof text, 0), sizeof text);
+    ck_assert_str_eq(text, "spill");
+    close(fd);
+    ck_assert_int_eq(cs_scratch_open("no/such/folder", &err), -1);
+    ck_assert_int_eq(err.code, CS_EIO);
+    ck_assert_ptr_nonnull(strstr(err.text, "no/such/folder"));
+}
+END_TEST
+
 START_TEST(limits_big)
 {
     struct cs_big big;
@@ -179,6 +197,7 @@ int main(void)
     tcase_add_test(core, core_small_blocks);
     tcase_add_test(core, core_alloc);
     tcase_add_test(core, core_big);
+    tcase_add_test(core, core_scratch);
     tcase_add_test(core, core_arena);
     tcase_add_test(limits, limits_alloc);
     tcase_add_test(limits, limits_products);
