@@ -20,6 +20,16 @@ void cs_nd_dense(const struct cs_shape *shape, bool nhwc, int64_t stride[CS_MAX_
     }
 }
 
+int64_t cs_nd_place(const struct cs_shape *shape, const int64_t *stride, int64_t index)
+{
+    int64_t at = 0;
+    for (int d = shape->rank - 1; d >= 0; d--) {
+        at += index % shape->dim[d] * stride[d];
+        index /= shape->dim[d];
+    }
+    return at;
+}
+
 void cs_nd_init(struct cs_nd *nd, const struct cs_shape *shape)
 {
     *nd = (struct cs_nd){.rank = shape->rank};

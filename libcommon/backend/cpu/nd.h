@@ -21,6 +21,9 @@ struct cs_nd {
 // Strides of a dense tensor: row-major, or N, H, W, C order in memory for rank 4 activations.
 void cs_nd_dense(const struct cs_shape *shape, bool nhwc, int64_t stride[CS_MAX_RANK]);
 
+// Where the element of this index, counted in ONNX's order, lies: its offset in elements.
+int64_t cs_nd_place(const struct cs_shape *shape, const int64_t *stride, int64_t index);
+
 // Start a loop over `shape`; then add operands, then simplify.
 void cs_nd_init(struct cs_nd *nd, const struct cs_shape *shape);
 // An operand with one stride a dimension of the loop.

@@ -181,16 +181,6 @@ struct reshape {
     int64_t src_stride[CS_MAX_RANK], dst_stride[CS_MAX_RANK], count;
 };
 
-static int64_t position(const struct cs_shape *shape, const int64_t *stride, int64_t index)
-{
-    int64_t at = 0;
-    for (int d = shape->rank - 1; d >= 0; d--) {
-        at += index % shape->dim[d] * stride[d];
-        index /= shape->dim[d];
-    }
-    return at;
-}
-
 static int run_reshape(const struct cs_cpu_step *step, const struct cs_cpu_run *run,
                        struct cs_err *err)
 {
@@ -200,7 +190,7 @@ static int run_reshape(const struct cs_cpu_step *step, const struct cs_cpu_run *
     float *dst = cs_cpu_at(run, r->dst);
 #pragma omp parallel for schedule(static)
     for (int64_t i = 0; i < r->count; i++)
-        dst[position(&r->to, r->dst_stride, i)] = src[position(&r->from, r->src_stride, i)];
+        dst[cs_nd_place(&r->to, r->dst_stride, i)] = src[cs_nd_place(&r->from, r->src_stride, i)];
     return 0;
 }
 

@@ -81,22 +81,12 @@ static int run_pixels(const struct cs_cpu_step *step, const struct cs_cpu_run *r
 
 // ---- Rows and the rest -------------------------------------------------------------------
 
-static int64_t position(const struct cs_shape *shape, const int64_t *stride, int64_t index)
-{
-    int64_t at = 0;
-    for (int d = shape->rank - 1; d >= 0; d--) {
-        at += index % shape->dim[d] * stride[d];
-        index /= shape->dim[d];
-    }
-    return at;
-}
-
 static float reduce_one(const struct reduce *r, const float *src)
 {
     double sum = 0;
     float best = src[0];
     for (int64_t i = 0; i < r->count; i++) {
-        float x = src[position(&r->gone, r->gone_stride, i)];
+        float x = src[cs_nd_place(&r->gone, r->gone_stride, i)];
         bool better = r->kind == MAX ? x > best : x < best;
         best = better || x != x ? x : best;
         sum += r->kind == L2 ? (double)x * (double)x : (double)x;
@@ -114,8 +104,8 @@ static int run_general(const struct cs_cpu_step *step, const struct cs_cpu_run *
     bool row = r->gone.rank == 1 && r->gone_stride[0] == 1;
 #pragma omp parallel for schedule(static)
     for (int64_t i = 0; i < r->results; i++) {
-        const float *p = src + position(&r->kept, r->kept_stride, i);
-        float *out = dst + position(&r->kept, r->dst_stride, i);
+        const float *p = src + cs_nd_place(&r->kept, r->kept_stride, i);
+        float *out = dst + cs_nd_place(&r->kept, r->dst_stride, i);
         if (row && r->kind == MAX)
             *out = run->kernels->row_max(p, r->count);
         else if (row && (r->kind == MEAN || r->kind == SUM))
@@ -227,7 +217,7 @@ static int run_softmax(const struct cs_cpu_step *step, const struct cs_cpu_run *
     float *dst = cs_cpu_at(run, s->dst);
 #pragma omp parallel for schedule(static)
     for (int64_t i = 0; i < s->rows; i++) {
-        int64_t at = position(&s->kept, s->kept_stride, i);
+        int64_t at = cs_nd_place(&s->kept, s->kept_stride, i);
         run->kernels->softmax(dst + at, src + at, s->count, s->step);
     }
     return 0;
