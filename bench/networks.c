@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "backend/cpu/backend_cpu.h"
 #include "base/mem.h"
@@ -153,9 +154,19 @@ static int serve(struct bench *b, struct cs_err *err)
     return 0;
 }
 
+// As cs-infer starts its worker; libgomp reads the variable when it is loaded.
+static void spin_shortly(char **argv)
+{
+    if (getenv("OMP_WAIT_POLICY") || getenv("GOMP_SPINCOUNT"))
+        return;
+    setenv("GOMP_SPINCOUNT", "1000", 1);
+    execv("/proc/self/exe", argv);
+}
+
 int main(int argc, char **argv)
 {
     struct cs_err err = {0};
+    spin_shortly(argv);
     int first, parsed = cs_opt_parse(&tool, argc, argv, &first, &err);
     if (parsed != 0)
         return parsed > 0 ? 0 : cs_opt_die(&tool, &err);

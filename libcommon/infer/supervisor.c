@@ -73,6 +73,10 @@ static int spawn(struct cs_supervisor *s, struct cs_err *err)
     pid_t parent = getpid();
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0)
         return cs_fail_errno(err, CS_EDEVICE, "worker process");
+    // Idle OpenMP threads spin for milliseconds by default. Beside any other work that starves the
+    // very threads they wait for: networks of many small steps become several times slower.
+    if (!getenv("OMP_WAIT_POLICY"))
+        setenv("GOMP_SPINCOUNT", "1000", 0);
     pid_t pid = fork();
     if (pid == 0)
         become_worker(pair[1], parent);
