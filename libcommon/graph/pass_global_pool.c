@@ -9,12 +9,12 @@
 static bool covers_plane(const struct cs_graph *graph, const struct cs_node *node)
 {
     struct cs_window w;
-    const struct cs_shape *in = &cs_node_input(graph, node, 0)->shape;
-    if (cs_shape_elements(in) < 0 || cs_node_window(graph, node, &w, NULL) < 0)
+    const struct cs_value *in = cs_node_input(graph, node, 0);
+    if (!in || cs_shape_elements(&in->shape) < 0 || cs_node_window(graph, node, &w, NULL) < 0)
         return false;
     for (int i = 0; i < 2; i++)
-        if (w.out[i] != 1 || w.kernel[i] != in->dim[2 + i] || w.pad_begin[i] || w.pad_end[i] ||
-            w.dilation[i] != 1)
+        if (w.out[i] != 1 || w.kernel[i] != in->shape.dim[2 + i] || w.pad_begin[i] ||
+            w.pad_end[i] || w.dilation[i] != 1)
             return false;
     return true;
 }
@@ -23,7 +23,7 @@ static bool reduces_plane(const struct cs_graph *graph, const struct cs_node *no
 {
     struct cs_reduce reduce;
     const struct cs_value *in = cs_node_input(graph, node, 0);
-    if (in->type != CS_TYPE_F32 || in->shape.rank != 4 ||
+    if (!in || in->type != CS_TYPE_F32 || in->shape.rank != 4 ||
         cs_node_reduce(graph, node, &reduce, NULL) < 0)
         return false;
     return reduce.keep && !reduce.axes[0] && !reduce.axes[1] && reduce.axes[2] && reduce.axes[3];
