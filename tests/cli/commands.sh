@@ -13,9 +13,11 @@ for source in "$SRC"/tools/cs-*.c "$SRC"/scripts/cs-*; do
     expect 2 "$name" --no-such-option
     [ "$(wc -l <stderr)" = 1 ] || fail "$name: more than one line about a wrong option"
     grep -q "^$name: .*no-such-option" stderr || fail "$name: $(cat stderr)"
-    status=0
-    "$name" --options >/dev/full 2>stderr || status=$?
-    [ $status != 0 ] || fail "$name --options to a full disk ends with 0"
+    for option in --help --version --options; do
+        status=0
+        "$name" "$option" >/dev/full 2>stderr || status=$?
+        [ $status != 0 ] || fail "$name $option to a full disk ends with 0"
+    done
 done
 
 expect 2 cs-load
