@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// JSON text, written. Reading is left to the few places that need it.
+// JSON text, written; json_read.h reads it.
 #ifndef CS_BASE_JSON_H
 #define CS_BASE_JSON_H
 
