@@ -5,9 +5,9 @@
 #include <string.h>
 
 #include "base/num.h"
-#include "base/opt.h"
 #include "infer/infer.h"
 #include "infer/wire.h"
+#include "shared_options.h"
 
 static const char *model, *device = "auto", *slots = "auto", *batch = "auto", *keep = "", *input;
 static int precision, fit, prob = 1, transport;
@@ -41,11 +41,9 @@ static const struct cs_opt options[] = {
      .min = 0, .max = 100, .env = NULL},
     {'k', "keep", CS_OPT_STRING, &keep, "LIST", "planes to pass on beside the probability",
      .env = NULL},
-    {'i', "input", CS_OPT_STRING, &input, "FILE", "read FILE instead of standard input",
-     .env = NULL},
-    {0, "transport", CS_OPT_CHOICE, &transport, "HOW", "how payloads travel",
-     .choices = "auto|pipe|shm", .env = "CELLSTREAM_TRANSPORT"},
-    {0, "ring", CS_OPT_SIZE, &ring_bytes, "SIZE", "size of the shared area", .env = NULL},
+    OPT_INPUT(&input),
+    OPT_TRANSPORT(&transport),
+    OPT_RING(&ring_bytes),
     {.name = NULL},
 };
 static const struct cs_tool tool = {"cs-infer", "-m MODEL [OPTION]...",

@@ -9,10 +9,10 @@
 #include "base/clock.h"
 #include "base/hash.h"
 #include "base/log.h"
-#include "base/opt.h"
 #include "export/resume.h"
 #include "image/decode.h"
 #include "image/inputs.h"
+#include "shared_options.h"
 #include "stream/stream.h"
 
 static struct cs_opt_list include, exclude;
@@ -54,9 +54,8 @@ static const struct cs_opt options[] = {
      "with --resume: files that failed are not done", .env = NULL},
     {0, "list", CS_OPT_FLAG, &list_only, NULL,
      "print \"todo\" or \"done\" and the name of each file", .env = NULL},
-    {0, "transport", CS_OPT_CHOICE, &transport, "HOW", "how payloads travel",
-     .choices = "auto|pipe|shm", .env = "CELLSTREAM_TRANSPORT"},
-    {0, "ring", CS_OPT_SIZE, &ring_bytes, "SIZE", "size of the shared area", .env = NULL},
+    OPT_TRANSPORT(&transport),
+    OPT_RING(&ring_bytes),
     {.name = NULL},
 };
 static const struct cs_tool tool = {"cs-load", "[OPTION]... FILE|DIR...",

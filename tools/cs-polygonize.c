@@ -7,10 +7,10 @@
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "base/opt.h"
 #include "export/merge.h"
 #include "export/polygons.h"
 #include "export/progress.h"
+#include "shared_options.h"
 
 static const char *input, *output, *format, *measure, *scratch_dir;
 static double simplify_px;
@@ -36,14 +36,10 @@ static const struct cs_opt options[] = {
     {0, "merge", CS_OPT_FLAG, &merge, NULL, "merge the records of all shards; read no stream",
      .env = NULL},
     {0, "progress", CS_OPT_FLAG, &progress, NULL, "show progress on standard error", .env = NULL},
-    {0, "scratch", CS_OPT_STRING, &scratch_dir, "DIR", "folder for what is larger than --spill",
-     .env = NULL},
-    {0, "spill", CS_OPT_SIZE, &spill_bytes, "SIZE", "largest plane kept in memory; 0: all",
-     .env = NULL},
-    {'i', "input", CS_OPT_STRING, &input, "FILE", "read FILE instead of standard input",
-     .env = NULL},
-    {0, "transport", CS_OPT_CHOICE, &transport, "HOW", "how payloads travel",
-     .choices = "auto|pipe|shm", .env = "CELLSTREAM_TRANSPORT"},
+    OPT_SCRATCH(&scratch_dir),
+    OPT_SPILL(&spill_bytes),
+    OPT_INPUT(&input),
+    OPT_TRANSPORT(&transport),
     {.name = NULL},
 };
 static const struct cs_tool tool = {"cs-polygonize", "-o DIR|- [OPTION]...",

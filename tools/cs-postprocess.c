@@ -5,8 +5,8 @@
 #include <string.h>
 
 #include "base/clock.h"
-#include "base/opt.h"
 #include "segment/postprocess.h"
+#include "shared_options.h"
 #include "stream/stream.h"
 
 static const char *input, *keep = "", *scratch_dir, *threshold, *min_area, *max_area, *open_px,
@@ -38,16 +38,12 @@ static const struct cs_opt options[] = {
      .env = NULL},
     {0, "seed-min", CS_OPT_STRING, &seed_min, "D", "least peak of an object of its own",
      .env = NULL},
-    {0, "scratch", CS_OPT_STRING, &scratch_dir, "DIR", "folder for what is larger than --spill",
-     .env = NULL},
-    {0, "spill", CS_OPT_SIZE, &spill_bytes, "SIZE", "largest plane kept in memory; 0: all",
-     .env = NULL},
+    OPT_SCRATCH(&scratch_dir),
+    OPT_SPILL(&spill_bytes),
     {'k', "keep", CS_OPT_STRING, &keep, "LIST", "planes to pass on beside the labels", .env = NULL},
-    {'i', "input", CS_OPT_STRING, &input, "FILE", "read FILE instead of standard input",
-     .env = NULL},
-    {0, "transport", CS_OPT_CHOICE, &transport, "HOW", "how payloads travel",
-     .choices = "auto|pipe|shm", .env = "CELLSTREAM_TRANSPORT"},
-    {0, "ring", CS_OPT_SIZE, &ring_bytes, "SIZE", "size of the shared area", .env = NULL},
+    OPT_INPUT(&input),
+    OPT_TRANSPORT(&transport),
+    OPT_RING(&ring_bytes),
     {.name = NULL},
 };
 static const struct cs_tool tool = {"cs-postprocess", "[OPTION]...",

@@ -6,9 +6,9 @@
 #include <unistd.h>
 
 #include "base/log.h"
-#include "base/opt.h"
 #include "image/overlay.h"
 #include "image/write.h"
+#include "shared_options.h"
 #include "stream/stream.h"
 
 enum kind { LABELS, MASK, OVERLAY, PROBABILITY, IMAGE, KINDS };
@@ -31,8 +31,7 @@ static uint64_t ring_bytes;
 static bool pass;
 
 static const struct cs_opt options[] = {
-    {'i', "input", CS_OPT_STRING, &input, "FILE", "read FILE instead of standard input",
-     .env = NULL},
+    OPT_INPUT(&input),
     {'o', "output", CS_OPT_STRING, &output, "DIR", "folder to write to", .env = NULL},
     {'f', "format", CS_OPT_STRING, &format, "LIST",
      "of labels,mask,overlay,probability,image (labels)", true, .env = NULL},
@@ -42,9 +41,8 @@ static const struct cs_opt options[] = {
      "deflate|zstd|none", .env = NULL},
     {0, "pass", CS_OPT_FLAG, &pass, NULL, "pass the stream on to standard output", .env = NULL},
     {'k', "keep", CS_OPT_STRING, &keep, "LIST", "planes that --pass passes on (all)", .env = NULL},
-    {0, "transport", CS_OPT_CHOICE, &transport, "HOW", "how payloads travel",
-     .choices = "auto|pipe|shm", .env = "CELLSTREAM_TRANSPORT"},
-    {0, "ring", CS_OPT_SIZE, &ring_bytes, "SIZE", "size of the shared memory (64M)", .env = NULL},
+    OPT_TRANSPORT(&transport),
+    OPT_RING(&ring_bytes),
     {.name = NULL},
 };
 static const struct cs_tool tool = {"cs-save", "[OPTION]... -o DIR",

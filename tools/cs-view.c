@@ -10,8 +10,8 @@
 
 #include "base/log.h"
 #include "base/mem.h"
-#include "base/opt.h"
 #include "image/write.h"
+#include "shared_options.h"
 #include "stream/stream.h"
 
 enum { AS_PAM, AS_NPY };
@@ -22,10 +22,8 @@ static bool stats;
 static int64_t item = -1;
 
 static const struct cs_opt options[] = {
-    {'i', "input", CS_OPT_STRING, &input, "FILE", "read FILE instead of standard input",
-     .env = NULL},
-    {0, "transport", CS_OPT_CHOICE, &transport, "HOW", "how payloads come",
-     .choices = "auto|pipe|shm", .env = "CELLSTREAM_TRANSPORT"},
+    OPT_INPUT(&input),
+    OPT_TRANSPORT(&transport),
     {0, "stats", CS_OPT_FLAG, &stats, NULL, "print a table of the planes and their values",
      .env = NULL},
     {0, "item", CS_OPT_INT, &item, "N", "write a plane of item N, counted from 0", .min = 0,
