@@ -25,7 +25,7 @@ struct cs_device_options {
     const char *scenario; // fake: script of faults (backend/fake/fake.h)
 };
 
-// Bytes of memory, for cs-model plan, --memory and the session's budget.
+// Bytes of memory, for cs-model info, --memory and the session's budget.
 struct cs_memory_use {
     size_t weights;   // shared by all slots
     size_t arena;     // activations, one slot
@@ -34,7 +34,7 @@ struct cs_memory_use {
 };
 
 struct cs_backend {
-    const char *name; // "ref", "cpu", "fake", "cuda"
+    const char *name; // "ref", "cpu", "fake"
 
     // A device ready for work. CS_EDEVICE with the reason when it cannot be had.
     int (*device_open)(const struct cs_device_options *options, struct cs_device **device,

@@ -57,7 +57,7 @@ const char *cs_plane_name(enum cs_plane plane); // "image", "probability", "labe
 #define CS_KEY_PROV      "prov."  // + tool: version and canonical parameters, one key a stage
 #define CS_KEY_MODEL     "model"  // name of the model
 #define CS_KEY_MODEL_SHA "model.sha256"
-#define CS_KEY_DEVICE    "device"    // "cpu", "cuda:0 H100"
+#define CS_KEY_DEVICE    "device"    // name of the backend: "cpu"
 #define CS_KEY_PRECISION "precision" // "fp32"
 #define CS_KEY_BATCH     "batch"
 #define CS_KEY_MAPS      "maps"  // channels of the probability plane: "foreground,distance"
