@@ -57,6 +57,14 @@ says 'results of other parameters'
 expect 0 cs-run -m nuclei -o out --overlay -t 0.7 --force in
 expect 0 cs-run -m nuclei -o out --overlay -t 0.7 in
 
+# So do results that another program left: their parameters are not known.
+rm out/run.json
+expect 2 cs-run -m nuclei -o out --overlay -t 0.7 in
+says 'results that cs-run did not make'
+expect 2 cs-run -n -m nuclei -o out --overlay -t 0.7 in
+expect 0 cs-run -m nuclei -o out --overlay -t 0.7 --force in
+[ -s out/run.json ] || fail "no run.json after --force"
+
 # Options: to the right stage, in every form.
 expect 0 cs-run -q -m nuclei -o forms -fmask,csv --as=png --min-area 30 -- in/z.png
 [ -s forms/masks/z.png ] && [ ! -e forms/labels ] && [ ! -e forms/polygons ] || fail "$(find forms)"
