@@ -59,11 +59,12 @@ static int load(struct bench *b, const char *path, int64_t size, struct cs_err *
 {
     struct cs_shape shape = {4, {1, 3, size, size}};
     if (channels_of(path, &shape.dim[1], err) != 0 ||
-        netrun_open(&b->run, path, "cpu", &shape, (int)threads, err) != 0)
+        netrun_open(&b->run, path, "cpu", &shape, 1, (int)threads, err) != 0)
         return -1;
     int64_t count = cs_shape_elements(&shape);
     b->input = cs_xcalloc((size_t)count, sizeof *b->input);
-    b->output = cs_xcalloc((size_t)netrun_output_elements(&b->run), sizeof *b->output);
+    b->output =
+        cs_xcalloc((size_t)cs_shape_elements(netrun_output_shape(&b->run, 0)), sizeof *b->output);
     uint64_t seed = 1;
     for (int64_t i = 0; i < count; i++) {
         seed = seed * 6364136223846793005u + 1442695040888963407u;
@@ -82,7 +83,7 @@ static void unload(struct bench *b)
 static int run_once(struct bench *b, double *seconds, struct cs_err *err)
 {
     double start = bench_now(cpu_time);
-    if (netrun_run(&b->run, b->input, b->output, err) != 0)
+    if (netrun_run(&b->run, (const float *const *)&b->input, &b->output, err) != 0)
         return -1;
     *seconds = bench_now(cpu_time) - start;
     return 0;

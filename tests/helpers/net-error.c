@@ -17,15 +17,15 @@ static int measure(char **argv, double *error, struct cs_err *err)
     float *in = NULL, *out = NULL;
     int result = -1;
     if (npy_tensor_read(argv[3], &input, err) < 0 || npy_tensor_read(argv[4], &expected, err) < 0 ||
-        netrun_open(&run, argv[2], argv[1], &input.shape, 0, err) < 0)
+        netrun_open(&run, argv[2], argv[1], &input.shape, 1, 0, err) < 0)
         goto done;
-    if (netrun_output_elements(&run) != expected.elements) {
+    if (cs_shape_elements(netrun_output_shape(&run, 0)) != expected.elements) {
         cs_fail(err, CS_EMODEL, "the output has another size than %s", argv[4]);
         goto done;
     }
     in = npy_tensor_floats(&input);
     out = cs_xcalloc((size_t)expected.elements, sizeof *out);
-    result = netrun_run(&run, in, out, err);
+    result = netrun_run(&run, (const float *const *)&in, &out, err);
     if (result == 0)
         *error = npy_tensor_error(out, &expected);
 done:

@@ -48,11 +48,11 @@ static void check_network(const char *folder, const char *name, const char *size
     char *out_path = cs_xasprintf("%s/%s-expected.npy", folder, key);
     ck_assert_msg(npy_tensor_read(in_path, &input, &err) == 0, "%s", err.text);
     ck_assert_msg(npy_tensor_read(out_path, &expected, &err) == 0, "%s", err.text);
-    ck_assert_msg(netrun_open(&run, model, backend, &input.shape, 2, &err) == 0, "%s", err.text);
-    ck_assert_int_eq(netrun_output_elements(&run), expected.elements);
+    ck_assert_msg(netrun_open(&run, model, backend, &input.shape, 1, 2, &err) == 0, "%s", err.text);
+    ck_assert_int_eq(cs_shape_elements(netrun_output_shape(&run, 0)), expected.elements);
     float *in = npy_tensor_floats(&input);
     float *out = cs_xcalloc((size_t)expected.elements, sizeof *out);
-    ck_assert_msg(netrun_run(&run, in, out, &err) == 0, "%s", err.text);
+    ck_assert_msg(netrun_run(&run, (const float *const *)&in, &out, &err) == 0, "%s", err.text);
     double error = npy_tensor_error(out, &expected), rival = rival_error(folder, key);
     ck_assert_msg(error <= fmax(2 * rival, enough), "%s %s on %s: error %.2e, ONNX Runtime %.2e",
                   name, size, backend, error, rival);

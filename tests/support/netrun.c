@@ -2,15 +2,17 @@
 #include "netrun.h"
 
 int netrun_open(struct netrun *run, const char *path, const char *backend,
-                const struct cs_shape *input, int threads, struct cs_err *err)
+                const struct cs_shape *inputs, int input_count, int threads, struct cs_err *err)
 {
     struct cs_device_options options = {.threads = threads};
     *run = (struct netrun){.backend = cs_backend_find(backend)};
     if (!run->backend)
         return cs_fail(err, CS_EUSAGE, "no backend %s", backend);
     if (cs_onnx_read(path, &run->graph, &run->file, err) < 0 ||
+        (run->graph.input_count != input_count &&
+         cs_fail(err, CS_EMODEL, "%d inputs", run->graph.input_count)) ||
         cs_graph_run_passes(&run->graph, CS_PASSES_ALGEBRA, err) < 0 ||
-        cs_graph_infer(&run->graph, input, &run->concrete, err) < 0 ||
+        cs_graph_infer(&run->graph, inputs, &run->concrete, err) < 0 ||
         cs_graph_run_passes(&run->concrete, run->backend->passes, err) < 0 ||
         run->backend->device_open(&options, &run->device, err) < 0 ||
         run->backend->network_open(run->device, &run->network, err) < 0 ||
@@ -22,16 +24,21 @@ int netrun_open(struct netrun *run, const char *path, const char *backend,
     return 0;
 }
 
-int64_t netrun_output_elements(const struct netrun *run)
+const struct cs_shape *netrun_output_shape(const struct netrun *run, int output)
 {
-    return cs_shape_elements(&run->concrete.values[run->concrete.outputs[0]].shape);
+    return &run->concrete.values[run->concrete.outputs[output]].shape;
 }
 
-int netrun_run(struct netrun *run, const float *input, float *output, struct cs_err *err)
+int netrun_run(struct netrun *run, const float *const *inputs, float *const *outputs,
+               struct cs_err *err)
 {
-    const void *inputs[] = {input};
-    void *outputs[] = {output};
-    return run->backend->run_tensors(run->slot, run->plan, inputs, outputs, err);
+    const void *in[CS_MAX_NODE_IO];
+    void *out[CS_MAX_NODE_IO];
+    for (int i = 0; i < run->concrete.input_count; i++)
+        in[i] = inputs[i];
+    for (int i = 0; i < run->concrete.output_count; i++)
+        out[i] = outputs[i];
+    return run->backend->run_tensors(run->slot, run->plan, in, out, err);
 }
 
 void netrun_close(struct netrun *run)

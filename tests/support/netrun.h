@@ -15,11 +15,13 @@ struct netrun {
     struct cs_plan *plan;
     struct cs_slot *slot;
 };
-// One plan for this input shape. On failure everything is released.
+// One plan for these input shapes. On failure everything is released.
 int netrun_open(struct netrun *run, const char *path, const char *backend,
-                const struct cs_shape *input, int threads, struct cs_err *err);
-int64_t netrun_output_elements(const struct netrun *run);
-int netrun_run(struct netrun *run, const float *input, float *output, struct cs_err *err);
+                const struct cs_shape *inputs, int input_count, int threads, struct cs_err *err);
+const struct cs_shape *netrun_output_shape(const struct netrun *run, int output);
+// As run_tensors of a backend: one dense tensor an input and output.
+int netrun_run(struct netrun *run, const float *const *inputs, float *const *outputs,
+               struct cs_err *err);
 void netrun_close(struct netrun *run);
 
 #endif
