@@ -165,7 +165,7 @@ static const struct cs_intensity *intensity_of(const struct cs_features *f, uint
 
 void cs_csv_field(struct cs_buf *out, const char *text)
 {
-    if (!strpbrk(text, "\",\n")) {
+    if (!strpbrk(text, "\",\n\r")) {
         cs_buf_adds(out, text);
         return;
     }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // TIFF files with libtiff, through a cs_outfile. Pixel size: ImageJ's convention, that is pixels
 // a micrometre in the resolution tags, no unit in the tag, and the unit in the description.
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <tiffio.h>
@@ -43,13 +44,18 @@ static toff_t file_size(thandle_t handle)
     return 0; // asked for reading only
 }
 
-// The first message of libtiff becomes the error, unless the file has one of its own.
+// The first message of libtiff becomes the error, unless the file has one of its own: of a full disk
+// libtiff says that a file is too large.
 static int keep_message(TIFF *tif, void *user, const char *module, const char *fmt, va_list ap)
 {
     (void)tif;
     (void)module;
     struct cs_err *err = user;
     if (err->code == CS_OK) {
+        if (errno == ENOSPC || errno == EDQUOT || errno == EFBIG || errno == EIO) {
+            cs_fail(err, CS_EIO, "%s", strerror(errno));
+            return 1;
+        }
         err->code = CS_EIO;
         vsnprintf(err->text, sizeof err->text, fmt, ap);
     }
@@ -168,6 +174,7 @@ int cs_tiff_write(const char *path, const struct cs_image *image,
         return cs_fail(err, CS_EINPUT, "%s: a TIFF file cannot hold an image without pixels", path);
     if (cs_outfile_open(&out, path, err) != 0)
         return -1;
+    errno = 0;
     TIFF *tif = open_tiff(out.file, cs_image_bytes(image) > classic_limit, &why);
     int status = tif ? 0 : -1;
     if (tif) {

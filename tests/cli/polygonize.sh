@@ -96,6 +96,10 @@ draw --begin output=../up >up.cs
 expect 1 cs-polygonize -i up.cs -o o/below
 says "output name '../up' is not a path below the folder"
 [ ! -e o/polygons ] && [ ! -e o/up.geojson ] || fail 'a file outside the folder'
+long=$(printf '%0241d' 0)
+draw --begin "output=$long" >long.cs
+expect 1 cs-polygonize -i long.cs -o o/long
+says 'a part of it has over 240 bytes'
 : >notafolder
 expect 1 cs-polygonize -i labels.cs -o notafolder
 cs-polygonize -i labels.cs -o - >/dev/full 2>stderr

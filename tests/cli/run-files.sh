@@ -15,6 +15,12 @@ expect 0 cs-run -n -m nuclei -o out in
 grep -q 'inputs: 4, done already: 0, to do: 4' stdout || fail "$(cat stdout)"
 [ ! -e out ] || fail "a dry run wrote $(find out)"
 
+# A name of two lines is one input.
+mkdir lines
+cp in/z.png $'lines/two\nlines.png'
+expect 0 cs-run -n -m nuclei -o out lines
+grep -q 'inputs: 1, done already: 0, to do: 1' stdout || fail "$(cat stdout)"
+
 # One broken image: exit 1, and the others are there.
 expect 1 cs-run -m nuclei -o out --overlay in
 says 'in/plate/broken.png: '

@@ -62,8 +62,9 @@ START_TEST(fields)
                                            {"a,b", "\"a,b\""},
                                            {"say \"x\"", "\"say \"\"x\"\"\""},
                                            {"two\nlines", "\"two\nlines\""},
+                                           {"cr\rlf", "\"cr\rlf\""},
                                            {"", ""}};
-    for (size_t i = 0; i < 5; i++) {
+    for (size_t i = 0; i < 6; i++) {
         struct cs_buf out = {0};
         cs_csv_field(&out, pairs[i][0]);
         ck_assert_str_eq(out.data ? out.data : "", pairs[i][1]);
