@@ -23,7 +23,9 @@ for engine in $engines; do
 done
 
 # More shards than inputs; a list on standard input.
-ls in/a.tif in/b.tif | cs-batch -q -m nuclei -o few --shards 4 -j 2 -F - || fail "few: $?"
+ls in/a.tif in/b.tif | cs-batch -q -m nuclei -o few --shards 4 -j 2 -F - 2>stderr ||
+    fail "few: $? $(cat stderr)"
+[ ! -s stderr ] || fail "few: $(cat stderr)"
 [ "$(wc -l <few/images.csv)" = 3 ] || fail "$(cat few/images.csv)"
 
 # A worker that is killed: the shard is tried again, nothing is lost.
