@@ -110,6 +110,28 @@ struct walk {
 
 static int walk_folder(struct walk *walk, const char *path, int depth, struct cs_err *err);
 
+static bool exists_beside(const char *path, const char *name)
+{
+    struct stat st;
+    const char *slash = strrchr(path, '/');
+    char *beside = cs_xasprintf("%.*s/%s", (int)(slash - path), path, name);
+    bool there = stat(beside, &st) == 0;
+    free(beside);
+    return there;
+}
+
+// A folder of pictures that an earlier run made: they are no images to work on. Images beside it
+// are.
+static bool is_result(const char *folder)
+{
+    static const char *const names[] = {"labels", "masks", "overlays", "probability", "images"};
+    const char *slash = strrchr(folder, '/');
+    for (size_t i = 0; slash && i < sizeof names / sizeof *names; i++)
+        if (strcmp(slash + 1, names[i]) == 0)
+            return exists_beside(folder, ".cs") && exists_beside(folder, "run.json");
+    return false;
+}
+
 static int visit(struct walk *walk, char *path, int depth, struct cs_err *err)
 {
     struct stat st;
@@ -117,7 +139,8 @@ static int visit(struct walk *walk, char *path, int depth, struct cs_err *err)
     if (stat(path, &st) != 0)
         return 0; // a dangling link, or gone since it was listed
     if (S_ISDIR(st.st_mode)) {
-        if (matches(walk->options->exclude, walk->options->exclude_count, relative))
+        if (matches(walk->options->exclude, walk->options->exclude_count, relative) ||
+            is_result(path))
             return 0;
         return walk_folder(walk, path, depth + 1, err);
     }

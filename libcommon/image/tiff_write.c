@@ -44,8 +44,8 @@ static toff_t file_size(thandle_t handle)
     return 0; // asked for reading only
 }
 
-// The first message of libtiff becomes the error, unless the file has one of its own: of a full disk
-// libtiff says that a file is too large.
+// The first message of libtiff becomes the error, unless the file has one of its own: of a full
+// disk libtiff says that a file is too large.
 static int keep_message(TIFF *tif, void *user, const char *module, const char *fmt, va_list ap)
 {
     (void)tif;

@@ -71,6 +71,15 @@ expect 2 cs-run -n -m nuclei -o out --overlay -t 0.7 in
 expect 0 cs-run -m nuclei -o out --overlay -t 0.7 --force in
 [ -s out/run.json ] || fail "no run.json after --force"
 
+# Results below the images are no inputs of the next run, and never lie among them.
+mkdir tree
+cp in/z.png tree/z.png
+expect 0 cs-run -m nuclei -o tree/results tree
+expect 0 cs-run -m nuclei -o tree/results tree
+says 'all 1 inputs are done already'
+expect 2 cs-run -m nuclei -o tree ./tree
+says 'results need a folder of their own'
+
 # Options: to the right stage, in every form.
 expect 0 cs-run -q -m nuclei -o forms -fmask,csv --as=png --min-area 30 -- in/z.png
 [ -s forms/masks/z.png ] && [ ! -e forms/labels ] && [ ! -e forms/polygons ] || fail "$(find forms)"
