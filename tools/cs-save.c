@@ -75,8 +75,8 @@ static int check_name(const char *name, struct cs_err *err)
         at += *at == '/' && at != name;
         size_t len = strcspn(at, "/");
         if (len > 240)
-            return cs_fail(err, CS_EINPUT, "output name '%.40s...': a part of it has over 240 bytes",
-                           at);
+            return cs_fail(err, CS_EINPUT,
+                           "output name '%.40s...': a part of it has over 240 bytes", at);
         if (len == 0 || (len == 2 && strncmp(at, "..", 2) == 0))
             return cs_fail(err, CS_EINPUT, "output name '%.200s' is not a path below the folder",
                            name);
