@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/io.h"
 #include "base/log.h"
 #include "image/overlay.h"
 #include "image/write.h"
@@ -66,22 +67,6 @@ static int parse_kinds(const char *list, unsigned *mask, struct cs_err *err)
         if (!*at)
             return 0;
     }
-}
-
-// The output name comes from the stream: it must stay inside the folder.
-static int check_name(const char *name, struct cs_err *err)
-{
-    for (const char *at = name; at; at = strchr(at, '/')) {
-        at += *at == '/' && at != name;
-        size_t len = strcspn(at, "/");
-        if (len > 240)
-            return cs_fail(err, CS_EINPUT,
-                           "output name '%.40s...': a part of it has over 240 bytes", at);
-        if (len == 0 || (len == 2 && strncmp(at, "..", 2) == 0))
-            return cs_fail(err, CS_EINPUT, "output name '%.200s' is not a path below the folder",
-                           name);
-    }
-    return 0;
 }
 
 static int make_mask(const struct cs_image *labels, struct cs_image *mask, struct cs_err *err)
@@ -164,7 +149,7 @@ static int save_item(struct cs_item *item, void *context, struct cs_err *err)
     const char *name = cs_meta_get(&item->begin, CS_KEY_OUTPUT);
     if (!name)
         name = fallback;
-    if (check_name(name, err) != 0)
+    if (cs_output_name_check(name, err) != 0)
         return -1;
     for (int kind = 0; kind < KINDS; kind++)
         if (wanted >> kind & 1 && save_kind(item, (enum kind)kind, name, err) != 0)

@@ -95,6 +95,24 @@ int cs_make_parents(const char *path, struct cs_err *err)
     return 0;
 }
 
+int cs_output_name_check(const char *name, struct cs_err *err)
+{
+    if (!name)
+        return cs_fail(err, CS_EINPUT, "no output name");
+    for (const char *at = name;; at++) {
+        size_t len = strcspn(at, "/");
+        if (len > 240)
+            return cs_fail(err, CS_EINPUT,
+                           "output name '%.40s...': a part of it has over 240 bytes", at);
+        if (len == 0 || (len == 2 && strncmp(at, "..", 2) == 0))
+            return cs_fail(err, CS_EINPUT, "output name '%.200s' is not a path below the folder",
+                           name);
+        at += len;
+        if (!*at)
+            return 0;
+    }
+}
+
 int cs_outfile_open(struct cs_outfile *out, const char *path, struct cs_err *err)
 {
     *out = (struct cs_outfile){0};

@@ -21,6 +21,10 @@ int cs_read_file(const char *path, size_t max_bytes, struct cs_buf *out, struct 
 // mkdir -p of everything before the last slash of path.
 int cs_make_parents(const char *path, struct cs_err *err);
 
+// Whether a name that came from outside is a relative path that stays below its folder, each part
+// short enough for a file system. CS_EINPUT; NULL is no name.
+int cs_output_name_check(const char *name, struct cs_err *err);
+
 // An output file that has its final name only when it is complete: written as ".NAME.tmp-PID"
 // beside it and renamed by cs_outfile_commit. Without a commit nothing is left behind.
 struct cs_outfile {

@@ -100,25 +100,6 @@ static int write_ndjson(FILE *file, const struct cs_features *f, struct cs_err *
     return status;
 }
 
-// The output name comes from the stream: it must stay inside the folder.
-static int check_name(const char *name, struct cs_err *err)
-{
-    if (!name)
-        return cs_fail(err, CS_EINPUT, "the item has no output name");
-    for (const char *at = name;; at++) {
-        size_t len = strcspn(at, "/");
-        if (len > 240)
-            return cs_fail(err, CS_EINPUT,
-                           "output name '%.40s...': a part of it has over 240 bytes", at);
-        if (len == 0 || (len == 2 && strncmp(at, "..", 2) == 0))
-            return cs_fail(err, CS_EINPUT, "output name '%.200s' is not a path below the folder",
-                           name);
-        at += len;
-        if (!*at)
-            return 0;
-    }
-}
-
 static int write_file(const struct cs_polygons *p, struct cs_item *item,
                       const struct cs_features *f, enum cs_polygon_format format,
                       struct cs_err *err)
@@ -126,7 +107,7 @@ static int write_file(const struct cs_polygons *p, struct cs_item *item,
     struct cs_outfile out;
     const char *name = cs_meta_get(&item->begin, CS_KEY_OUTPUT);
     const char *extension = format == CS_FORMAT_GEOJSON ? "geojson" : "ndjson";
-    if (check_name(name, err) != 0)
+    if (cs_output_name_check(name, err) != 0)
         return -1;
     char *path = cs_xasprintf("%s/polygons/%s.%s", p->dir, name, extension);
     int status = cs_outfile_open(&out, path, err);

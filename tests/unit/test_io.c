@@ -265,6 +265,27 @@ START_TEST(core_log)
 }
 END_TEST
 
+START_TEST(limits_output_name)
+{
+    static const char *const bad[] = {"", "/a", "a/", "a//b", "..", "../a", "a/../b", "a/.."};
+    struct cs_err err = {0};
+    char name[300];
+    ck_assert_int_eq(cs_output_name_check("plate 1/..a/b..c.t001", &err), 0);
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        ck_assert_int_eq(cs_output_name_check(bad[i], &err), -1);
+        ck_assert_int_eq(err.code, CS_EINPUT);
+    }
+    ck_assert_int_eq(cs_output_name_check(NULL, &err), -1);
+    memset(name, 'x', sizeof name);
+    memcpy(name, "a/", 2);
+    name[2 + 240] = '\0';
+    ck_assert_int_eq(cs_output_name_check(name, &err), 0);
+    name[2 + 240] = 'x';
+    name[2 + 241] = '\0';
+    ck_assert_int_eq(cs_output_name_check(name, &err), -1);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("io");
@@ -278,6 +299,7 @@ int main(void)
     tcase_add_test(core, core_log);
     tcase_add_test(limits, limits_nonblocking);
     tcase_add_test(limits, limits_outfile);
+    tcase_add_test(limits, limits_output_name);
     suite_add_tcase(suite, core);
     suite_add_tcase(suite, limits);
     return suite_run(suite);
