@@ -408,8 +408,10 @@ static int close_group(struct cs_manifest *m, struct cs_err *err)
     if (status == 0 && m->lines.len) {
         if (fdatasync(m->rows_fd) != 0 && errno != EINVAL)
             status = cs_fail_errno(err, CS_EIO, "%s/%s", m->out, m->rows_name);
-        if (status == 0)
-            status = cs_write_full(m->lines_fd, m->lines.data, m->lines.len, err);
+        if (status == 0 && cs_write_full(m->lines_fd, m->lines.data, m->lines.len, err) != 0) {
+            cs_err_context(err, "%s: manifest", m->out);
+            status = -1;
+        }
         if (status == 0 && fdatasync(m->lines_fd) != 0 && errno != EINVAL)
             status = cs_fail_errno(err, CS_EIO, "%s: manifest", m->out);
     }
