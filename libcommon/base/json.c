@@ -28,8 +28,7 @@ void cs_json_string(struct cs_buf *out, const char *text)
     for (const unsigned char *s = (const unsigned char *)text; *s;) {
         int len = utf8_length(s);
         if (!len) {
-            cs_buf_adds(out, "\xef\xbf\xbd");
-            s++;
+            cs_buf_addf(out, "\\udc%02x", *s++);
         } else if (*s == '"' || *s == '\\') {
             cs_buf_addf(out, "\\%c", *s++);
         } else if (*s < 0x20) {

@@ -93,6 +93,9 @@ static int parse_escape(struct parser *p, struct cs_buf *out)
         if (hex4(p, &low) != 0 || low < 0xdc00 || low > 0xdfff)
             return -1;
         code = 0x10000 + ((code - 0xd800) << 10) + (low - 0xdc00);
+    } else if (code >= 0xdc80 && code <= 0xdcff) {
+        cs_buf_addc(out, (char)(code - 0xdc00)); // a byte that was not UTF-8, see json.h
+        return 0;
     } else if (code >= 0xdc00 && code <= 0xdfff) {
         return -1;
     }

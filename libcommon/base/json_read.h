@@ -22,7 +22,7 @@ enum cs_json_kind {
 struct cs_json {
     enum cs_json_kind kind;
     const char *name; // of a member of an object, else NULL
-    const char *text; // CS_JSON_STRING: decoded UTF-8; CS_JSON_NUMBER: as written
+    const char *text; // CS_JSON_STRING: decoded, UTF-8 as a rule; CS_JSON_NUMBER: as written
     bool truth;       // CS_JSON_BOOL
     struct cs_json *child, *next;
 };

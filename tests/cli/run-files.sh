@@ -71,6 +71,16 @@ expect 2 cs-run -n -m nuclei -o out --overlay -t 0.7 in
 expect 0 cs-run -m nuclei -o out --overlay -t 0.7 --force in
 [ -s out/run.json ] || fail "no run.json after --force"
 
+# A name in Latin-1, of an image that fails and of one that does not.
+mkdir bytes
+cp in/z.png $'bytes/5\xb5m.png'
+head -c 3000 in/z.png >$'bytes/9\xb5m.png'
+expect 1 cs-run -m nuclei -o latin bytes
+expect 1 cs-run -m nuclei -o latin bytes
+says 'all 2 inputs are done already'
+cp in/z.png $'bytes/9\xb5m.png'
+expect 0 cs-run -m nuclei -o latin --retry-failed -F latin/failed.txt
+
 # Results below the images are no inputs of the next run, and never lie among them.
 mkdir tree
 cp in/z.png tree/z.png

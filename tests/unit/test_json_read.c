@@ -48,6 +48,7 @@ START_TEST(strings)
 {
     ck_assert_str_eq(cs_json_text(parse("\"\\\"\\\\\\/\\b\\f\\n\\r\\t\"")), "\"\\/\b\f\n\r\t");
     ck_assert_str_eq(cs_json_text(parse("\"\\u00b5\\u20AC\\ud83d\\ude00\"")), "µ€😀");
+    ck_assert_str_eq(cs_json_text(parse("\"\\udcb5m\\udcff\"")), "\xb5m\xff");
     ck_assert_str_eq(cs_json_text(parse("\"µ\"")), "µ");
     ck_assert_str_eq(cs_json_text(parse("\"\"")), "");
 }
