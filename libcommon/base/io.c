@@ -124,7 +124,7 @@ int cs_outfile_open(struct cs_outfile *out, const char *path, struct cs_err *err
         return -1;
     out->path = cs_xstrdup(path);
     out->temporary =
-        cs_xasprintf("%.*s.%s.tmp-%ld", (int)(name - path), path, name, (long)getpid());
+        cs_xasprintf("%.*s.%.200s.tmp-%ld", (int)(name - path), path, name, (long)getpid());
     out->file = fopen(out->temporary, "wbe");
     if (!out->file) {
         cs_fail_errno(err, CS_EIO, "%s", path);

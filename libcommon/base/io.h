@@ -26,7 +26,8 @@ int cs_make_parents(const char *path, struct cs_err *err);
 int cs_output_name_check(const char *name, struct cs_err *err);
 
 // An output file that has its final name only when it is complete: written as ".NAME.tmp-PID"
-// beside it and renamed by cs_outfile_commit. Without a commit nothing is left behind.
+// beside it, NAME cut to 200 bytes, and renamed by cs_outfile_commit. Without a commit nothing is
+// left behind.
 struct cs_outfile {
     FILE *file;
     char *path, *temporary; // owned

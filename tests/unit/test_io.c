@@ -183,6 +183,13 @@ START_TEST(limits_outfile)
     ck_assert_int_eq(cs_make_parents("p//q/./r", &err), 0);
     ck_assert(exists("p/q"));
     ck_assert_int_eq(cs_make_parents("plain/q/r", &err), -1);
+    // The longest name that a folder can hold.
+    char longest[256];
+    memset(longest, 'x', 255);
+    longest[255] = '\0';
+    ck_assert_int_eq(cs_outfile_open(&out, longest, &err), 0);
+    ck_assert_int_eq(cs_outfile_commit(&out, 0, &err), 0);
+    ck_assert(exists(longest));
     // The name is a folder: the rename fails, and the temporary file goes.
     ck_assert_int_eq(mkdir("folder", 0777), 0);
     put("folder/x", "", 0);
