@@ -81,6 +81,10 @@ says 'all 2 inputs are done already'
 cp in/z.png $'bytes/9\xb5m.png'
 expect 0 cs-run -m nuclei -o latin --retry-failed -F latin/failed.txt
 
+# Nothing open but the files named.
+cs-run -m nuclei -o closed lines <&- >&- 2>&- || fail "closed descriptors: $?"
+[ -s closed/objects.csv ] || fail 'no tables with closed descriptors'
+
 # Results below the images are no inputs of the next run, and never lie among them.
 mkdir tree
 cp in/z.png tree/z.png
