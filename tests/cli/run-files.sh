@@ -85,6 +85,10 @@ expect 0 cs-run -m nuclei -o latin --retry-failed -F latin/failed.txt
 cs-run -m nuclei -o closed lines <&- >&- 2>&- || fail "closed descriptors: $?"
 [ -s closed/objects.csv ] || fail 'no tables with closed descriptors'
 
+# A list from a pipe with a name.
+expect 0 cs-run -m nuclei -o piped -F <(find lines in/z.png -type f -print0) -0
+[ "$(grep -c '"status":"ok"' piped/manifest.jsonl)" = 2 ] || fail 'a list from a pipe'
+
 # Results below the images are no inputs of the next run, and never lie among them.
 mkdir tree
 cp in/z.png tree/z.png
