@@ -17,33 +17,43 @@ static int bad(const struct cs_yaml *node, struct cs_err *err, const char *what,
     return cs_fail(err, CS_EMODEL, "line %d: %s %s", node->line, what, why);
 }
 
+// The text of a number; *text stays NULL where the description has none.
+static int number_text(const struct cs_yaml *node, const char *what, const char **text,
+                       struct cs_err *err)
+{
+    *text = node ? cs_yaml_text(node) : NULL;
+    return node && !*text ? bad(node, err, what, "is no number") : 0;
+}
+
+// A number out of range is the package's fault, not the user's.
+static int bad_number(const struct cs_yaml *node, const struct cs_err *why, struct cs_err *err)
+{
+    return cs_fail(err, CS_EMODEL, "line %d: %s", node->line, why->text);
+}
+
 int cs_package_real(const struct cs_yaml *node, const char *what, double min, double max,
                     double fallback, double *value, struct cs_err *err)
 {
+    const char *text;
+    struct cs_err why;
     *value = fallback;
-    if (!node)
-        return 0;
-    const char *text = cs_yaml_text(node);
-    if (!text)
-        return bad(node, err, what, "is no number");
-    struct cs_err inner;
-    if (cs_num_real(text, min, max, what, value, &inner) != 0)
-        return cs_fail(err, CS_EMODEL, "line %d: %s", node->line, inner.text);
+    if (number_text(node, what, &text, err) != 0)
+        return -1;
+    if (text && cs_num_real(text, min, max, what, value, &why) != 0)
+        return bad_number(node, &why, err);
     return 0;
 }
 
 int cs_package_int(const struct cs_yaml *node, const char *what, int64_t min, int64_t max,
                    int64_t fallback, int64_t *value, struct cs_err *err)
 {
+    const char *text;
+    struct cs_err why;
     *value = fallback;
-    if (!node)
-        return 0;
-    const char *text = cs_yaml_text(node);
-    if (!text)
-        return bad(node, err, what, "is no number");
-    struct cs_err inner;
-    if (cs_num_int(text, min, max, what, value, &inner) != 0)
-        return cs_fail(err, CS_EMODEL, "line %d: %s", node->line, inner.text);
+    if (number_text(node, what, &text, err) != 0)
+        return -1;
+    if (text && cs_num_int(text, min, max, what, value, &why) != 0)
+        return bad_number(node, &why, err);
     return 0;
 }
 
