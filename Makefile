@@ -20,7 +20,9 @@ all: $(TOOLS:%=$(BUILD)/bin/%) $(SCRIPTS:%=$(BUILD)/bin/%)
 
 $(BUILD)/bin/cs-%: $(BUILD)/tools/cs-%.o $(LIB)
 	@mkdir -p $(@D)
-	$(CC) $(LDFLAGS) -o $@ $< $(LIB) $(LDLIBS)
+	$(CC) $(LDFLAGS) -o $@ $(filter %.o,$^) $(LIB) $(LDLIBS)
+
+$(BUILD)/bin/cs-model: $(patsubst %.c,$(BUILD)/%.o,$(wildcard tools/verbs/*.c))
 
 $(BUILD)/bin/cs-%: scripts/cs-%
 	@mkdir -p $(@D)

@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: MIT
+// cs-model check: the package's files against their hashes, its settings, and its test tensors on
+// every device at hand.
+#include <stdio.h>
+#include <string.h>
+
+#include "infer/check.h"
+#include "infer/device.h"
+#include "segment/postprocess.h"
+#include "verbs.h"
+
+static int check_file(const char *path, const char *expected, struct cs_err *err)
+{
+    char actual[CS_SHA256_HEX];
+    if (!path)
+        return 0;
+    if (cs_package_check_file(path, expected, actual, err) != 0)
+        return -1;
+    printf("file\t%s\t%s\n", path, expected ? "sha256 agrees" : "no sha256 given");
+    return 0;
+}
+
+static int check_files(const struct cs_package *p, struct cs_err *err)
+{
+    if (check_file(p->weights_path, p->weights_sha256, err) != 0)
+        return -1;
+    for (int i = 0; i < p->input_count; i++)
+        if (check_file(p->inputs[i].test_path, p->inputs[i].test_sha256, err) != 0)
+            return -1;
+    for (int i = 0; i < p->output_count; i++)
+        if (check_file(p->outputs[i].test_path, p->outputs[i].test_sha256, err) != 0)
+            return -1;
+    return 0;
+}
+
+// The package's wishes for cs-postprocess, which would end the stream there.
+static int check_postprocess(const struct cs_package *p, struct cs_err *err)
+{
+    struct cs_post post;
+    cs_post_init(&post);
+    for (int i = 0; i < p->postprocess.count; i++) {
+        const struct cs_meta_pair *pair = &p->postprocess.pairs[i];
+        if (cs_post_set(&post, pair->key, pair->value, err) != 0) {
+            err->code = CS_EMODEL;
+            return cs_err_context(err, "%s: postprocess", p->path);
+        }
+    }
+    return 0;
+}
+
+static int check_device(const struct cs_package *p, const char *backend, const char *scenario,
+                        double tolerance, struct cs_err *err)
+{
+    struct cs_session *session = NULL;
+    struct cs_session_info about;
+    struct cs_session_options o = {.device = backend, .scenario = scenario, .slots = 1};
+    double largest, different;
+    if (cs_session_open(&session, p, &o, &about, err) != 0)
+        return cs_err_context(err, "%s", backend);
+    int result = cs_check_test(session, p, &about, tolerance, &largest, &different, err);
+    if (result == 0)
+        printf("device\t%s\tloads; the package has no test tensors\n", backend);
+    if (result > 0)
+        printf("device\t%s\tloads; test: largest difference %.2g\n", backend, largest);
+    if (result > 0 && !(largest <= tolerance))
+        result =
+            cs_fail(err, CS_EMODEL, "the package's test: %.3g %% of the values differ by up to %g",
+                    100 * different, largest);
+    cs_session_close(session);
+    return result < 0 ? cs_err_context(err, "%s: %s", p->path, backend) : 0;
+}
+
+int model_check(const struct model_options *options, const struct cs_package *p, struct cs_err *err)
+{
+    struct cs_device_choice choice;
+    printf("package\t%s\t%s\n", p->path, p->name);
+    if (check_files(p, err) != 0 || check_postprocess(p, err) != 0)
+        return -1;
+    if (options->device)
+        return cs_device_choose(options->device, &choice, err) != 0
+                   ? -1
+                   : check_device(p, choice.backend, choice.scenario, options->tolerance, err);
+    for (int i = 0; cs_backends[i]; i++)
+        if (strcmp(cs_backends[i]->name, "fake") != 0 &&
+            check_device(p, cs_backends[i]->name, NULL, options->tolerance, err) != 0)
+            return -1;
+    return 0;
+}

@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: MIT
+// cs-model info: what a package says of itself and what its network needs on a device.
+#include <stdio.h>
+#include <string.h>
+
+#include "base/num.h"
+#include "infer/check.h"
+#include "infer/device.h"
+#include "verbs.h"
+
+static const char *or_dash(const char *text)
+{
+    return text && *text ? text : "-";
+}
+
+static void print_spec(const char *what, const struct cs_tensor_spec *spec)
+{
+    static const char letters[] = "bcyx";
+    printf("%s\t%s\t%s", what, spec->name, spec->type);
+    for (int i = 0; i < spec->axis_count; i++) {
+        const struct cs_axis *a = &spec->axes[i];
+        printf("%c%c", i ? ' ' : '\t', letters[a->kind]);
+        if (a->size)
+            printf("=%lld", (long long)a->size);
+        if (a->step)
+            printf("+%lldk", (long long)a->step);
+    }
+    for (int i = 0; i < spec->step_count; i++)
+        printf("%s%s", i ? ", " : "\t", cs_step_name(spec->steps[i].op));
+    putchar('\n');
+}
+
+static void print_package(const struct cs_package *p)
+{
+    static const char *const inputs[] = {"replicate", "rgb", "mean"};
+    printf("name\t%s\nversion\t%s\ndescription\t%s\nlicense\t%s\nformat\t%s\nfolder\t%s\n", p->name,
+           or_dash(p->version), or_dash(p->description), or_dash(p->license), p->format_version,
+           p->folder);
+    printf("weights\t%s\n", p->weights_path);
+    for (int i = 0; i < p->input_count; i++)
+        print_spec("input", &p->inputs[i]);
+    for (int i = 0; i < p->output_count; i++)
+        print_spec("output", &p->outputs[i]);
+    printf("maps\t");
+    for (int i = 0; i < p->map_count; i++)
+        printf("%s%s", i ? "," : "", or_dash(p->maps[i]));
+    printf("%s\nfit\t%s\n", p->map_count ? "" : "-", cs_fit_name(p->fit));
+    printf("channels\t%s\n", inputs[p->input_channels]);
+    for (int i = 0; i < p->postprocess.count; i++)
+        printf("post\t%s=%s\n", p->postprocess.pairs[i].key, p->postprocess.pairs[i].value);
+}
+
+static double mib(uint64_t bytes)
+{
+    return (double)bytes / (1 << 20);
+}
+
+static int parse_size(const char *size, uint32_t *width, uint32_t *height, struct cs_err *err)
+{
+    const char *x = strchr(size, 'x');
+    char first[16];
+    int64_t w, h;
+    if (!x || x - size >= (int)sizeof first)
+        return cs_fail(err, CS_EUSAGE, "--size: '%s' is not WIDTHxHEIGHT", size);
+    snprintf(first, sizeof first, "%.*s", (int)(x - size), size);
+    if (cs_num_int(first, 1, CS_PACKAGE_MAX_SIDE, "--size", &w, err) != 0 ||
+        cs_num_int(x + 1, 1, CS_PACKAGE_MAX_SIDE, "--size", &h, err) != 0)
+        return -1;
+    *width = (uint32_t)w;
+    *height = (uint32_t)h;
+    return 0;
+}
+
+static int print_size(struct cs_session *session, uint32_t width, uint32_t height,
+                      struct cs_err *err)
+{
+    if (cs_session_prepare(session, 0, 1, height, width, err) != 0)
+        return -1;
+    struct cs_memory_use use = cs_session_memory(session);
+    printf("plane\t%ux%u\nwork\t%.3f GMAC\nmemory\t%.1f MiB weights, %.1f MiB activations, "
+           "%.1f MiB workspace, %.1f MiB buffers\n",
+           width, height, (double)cs_graph_macs(cs_session_graph(session)) / 1e9, mib(use.weights),
+           mib(use.arena), mib(use.workspace), mib(use.buffers));
+    return 0;
+}
+
+int model_info(const struct model_options *options, const struct cs_package *p, struct cs_err *err)
+{
+    struct cs_session *session = NULL;
+    struct cs_session_info about;
+    struct cs_device_choice choice;
+    uint32_t width = 0, height = 0;
+    if (options->size && parse_size(options->size, &width, &height, err) != 0)
+        return -1;
+    if (cs_device_choose(options->device ? options->device : "auto", &choice, err) != 0)
+        return -1;
+    struct cs_session_options o = {
+        .device = choice.backend, .scenario = choice.scenario, .slots = 1, .check_files = true};
+    print_package(p);
+    if (cs_session_open(&session, p, &o, &about, err) != 0)
+        return -1;
+    printf("sha256\t%s\ndevice\t%s\nparameters\t%llu\n", about.weights_sha256, about.device_text,
+           (unsigned long long)about.parameters);
+    if (about.tile_safe)
+        printf("tiles\tsafe, stride %u, halo %u\n", about.stride, about.halo);
+    else
+        printf("tiles\tnot safe (%s), stride %u\n", about.unsafe, about.stride);
+    if (!options->size) {
+        width = about.probe_width;
+        height = about.probe_height;
+    }
+    int result = print_size(session, width, height, err);
+    cs_session_close(session);
+    return result;
+}

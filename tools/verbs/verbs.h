@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: MIT
+// The verbs of cs-model, one a file. Each prints its result to standard output, one subject a
+// line, fields separated by tabs, and returns 0, or -1 with the error.
+#ifndef MODEL_VERBS_H
+#define MODEL_VERBS_H
+
+#include "base/err.h"
+#include "model/package.h"
+
+struct model_options {
+    const char *device; // NULL: not said
+    const char *size;   // "WIDTHxHEIGHT", NULL: not said
+    double tolerance;
+};
+
+int model_info(const struct model_options *options, const struct cs_package *p, struct cs_err *err);
+int model_check(const struct model_options *options, const struct cs_package *p,
+                struct cs_err *err);
+
+#endif
