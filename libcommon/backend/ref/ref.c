@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Backend "ref": the table of kernels, and the backend's functions around it. Activations lie
-// where the memory plan puts them, dense, in one arena a slot.
+// Backend "ref": the backend's functions around the operators of ref.h. Activations lie where the
+// memory plan puts them, dense, in one arena a slot.
 #include "backend/ref/ref.h"
 
 #include <omp.h>
@@ -12,46 +12,6 @@
 #include "backend/job_prepare.h"
 #include "backend/ref/backend_ref.h"
 #include "base/mem.h"
-#include "graph/move.h"
-
-static const struct {
-    const char *op;
-    void (*run)(const struct cs_ref_call *);
-} kernels[] = {
-    {"Conv", cs_ref_conv},
-    {"ConvTranspose", cs_ref_conv_transpose},
-    {"MaxPool", cs_ref_max_pool},
-    {"AveragePool", cs_ref_average_pool},
-    {"GlobalMaxPool", cs_ref_global_pool},
-    {"GlobalAveragePool", cs_ref_global_pool},
-    {"BatchNormalization", cs_ref_batch_norm},
-    {"InstanceNormalization", cs_ref_group_norm},
-    {"GroupNormalization", cs_ref_group_norm},
-    {"LayerNormalization", cs_ref_layer_norm},
-    {"Resize", cs_ref_resize},
-    {"Upsample", cs_ref_resize},
-    {"Clip", cs_ref_clip},
-    {"PRelu", cs_ref_prelu},
-    {"Add", cs_ref_binary},
-    {"Sub", cs_ref_binary},
-    {"Mul", cs_ref_binary},
-    {"Div", cs_ref_binary},
-    {"Pow", cs_ref_binary},
-    {"Max", cs_ref_variadic},
-    {"Min", cs_ref_variadic},
-    {"Sum", cs_ref_variadic},
-    {"Mean", cs_ref_variadic},
-    {"Mod", cs_ref_binary},
-    {"Softmax", cs_ref_softmax},
-    {"MatMul", cs_ref_matmul},
-    {"Gemm", cs_ref_gemm},
-    {"ReduceMean", cs_ref_reduce},
-    {"ReduceMax", cs_ref_reduce},
-    {"ReduceMin", cs_ref_reduce},
-    {"ReduceSum", cs_ref_reduce},
-    {"ReduceProd", cs_ref_reduce},
-    {"ReduceL2", cs_ref_reduce},
-};
 
 struct cs_device {
     int threads;
@@ -94,32 +54,6 @@ static void ref_device_close(struct cs_device *device)
 static const char *ref_device_text(const struct cs_device *device)
 {
     return device->text;
-}
-
-static void (*find_kernel(const char *op))(const struct cs_ref_call *)
-{
-    for (size_t i = 0; i < sizeof kernels / sizeof *kernels; i++)
-        if (strcmp(kernels[i].op, op) == 0)
-            return kernels[i].run;
-    if (cs_move_knows(op))
-        return cs_ref_move;
-    return cs_ref_find_activation(op) ? cs_ref_activation : NULL;
-}
-
-static bool ref_supports(const struct cs_graph *graph, const struct cs_node *node, char *why,
-                         size_t why_size)
-{
-    (void)graph;
-    if (!find_kernel(node->op)) {
-        snprintf(why, why_size, "the operator has no kernel");
-        return false;
-    }
-    const char *activation = node->fusion.activation;
-    if (activation && !cs_ref_find_activation(activation)) {
-        snprintf(why, why_size, "fused activation %s is unknown", activation);
-        return false;
-    }
-    return true;
 }
 
 static int ref_network_open(struct cs_device *device, struct cs_network **network,
@@ -211,8 +145,8 @@ static const void *tensor_of(const struct cs_slot *slot, const struct cs_plan *p
     return data ? data : place_of(slot, plan, value);
 }
 
-static void run_node(const struct cs_slot *slot, const struct cs_plan *plan,
-                     const struct cs_node *node)
+static int run_node(const struct cs_slot *slot, const struct cs_plan *plan,
+                    const struct cs_node *node, struct cs_err *err)
 {
     struct cs_ref_call call = {.graph = plan->graph, .node = node};
     for (int i = 0; i < node->input_count; i++)
@@ -221,11 +155,8 @@ static void run_node(const struct cs_slot *slot, const struct cs_plan *plan,
         call.out[i] = node->outputs[i] < 0 || plan->memory.offset[node->outputs[i]] == SIZE_MAX
                           ? NULL
                           : place_of(slot, plan, node->outputs[i]);
-    find_kernel(node->op)(&call);
-    int add = node->fusion.add;
-    if (add >= 0 || node->fusion.activation)
-        cs_ref_fusion(&call, add < 0 ? NULL : tensor_of(slot, plan, add),
-                      add < 0 ? NULL : &plan->graph->values[add].shape);
+    call.add = node->fusion.add < 0 ? NULL : tensor_of(slot, plan, node->fusion.add);
+    return cs_ref_run(&call, err);
 }
 
 static int run_graph(const struct cs_slot *slot, const struct cs_plan *plan, struct cs_err *err)
@@ -234,7 +165,8 @@ static int run_graph(const struct cs_slot *slot, const struct cs_plan *plan, str
         return cs_fail(err, CS_EDEVICE, "the slot was opened for smaller plans");
     omp_set_num_threads(plan->network->device->threads);
     for (int n = 0; n < plan->graph->node_count; n++)
-        run_node(slot, plan, &plan->graph->nodes[n]);
+        if (run_node(slot, plan, &plan->graph->nodes[n], err) < 0)
+            return -1;
     return 0;
 }
 
@@ -289,7 +221,7 @@ const struct cs_backend cs_backend_ref = {
     .device_close = ref_device_close,
     .device_text = ref_device_text,
     .passes = CS_PASSES_FUSION,
-    .supports = ref_supports,
+    .supports = cs_ref_supports,
     .network_open = ref_network_open,
     .network_close = ref_network_close,
     .plan_open = ref_plan_open,

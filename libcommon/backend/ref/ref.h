@@ -1,60 +1,29 @@
 // SPDX-License-Identifier: MIT
-// Inside of backend "ref": plain loops over dense N,C,H,W float32 with sums in double. It is the
-// oracle that other backends are tested against, so every kernel says what the operator means and
-// nothing else; threads share out independent outputs and change no result.
+// Every operator that the engine knows in plain loops, one call a node: what backend "ref" runs,
+// and what another backend on the CPU may call for operators that it has no kernel of its own for.
+//
+// Tensors are dense, row-major, of the types and shapes that shape inference found; rank 4
+// activations are N, C, H, W. Constants are passed like any other tensor. A call allocates nothing
+// and needs no workspace; it shares its loops out among OpenMP threads without changing a bit.
+// Outputs must not overlap inputs.
 #ifndef CS_BACKEND_REF_REF_H
 #define CS_BACKEND_REF_REF_H
 
 #include "graph/graph.h"
-#include "graph/params.h"
 
-// One node at work: in and out are the tensors of its inputs and outputs, NULL where omitted.
 struct cs_ref_call {
-    const struct cs_graph *graph;
+    const struct cs_graph *graph; // concrete
     const struct cs_node *node;
-    const void *in[CS_MAX_NODE_IO];
-    void *out[CS_MAX_NODE_IO];
+    const void *in[CS_MAX_NODE_IO]; // the node's inputs, NULL where omitted
+    void *out[CS_MAX_NODE_IO];      // its outputs, NULL where omitted or read by nobody
+    const void *add;                // the value of node->fusion.add; NULL when there is none
 };
 
-static inline const struct cs_shape *cs_ref_in_shape(const struct cs_ref_call *call, int i)
-{
-    return &cs_node_input(call->graph, call->node, i)->shape;
-}
-static inline const struct cs_shape *cs_ref_out_shape(const struct cs_ref_call *call, int i)
-{
-    return &cs_node_output(call->graph, call->node, i)->shape;
-}
-
-// Kernels by family. They allocate nothing.
-void cs_ref_conv(const struct cs_ref_call *call);
-void cs_ref_conv_transpose(const struct cs_ref_call *call);
-void cs_ref_max_pool(const struct cs_ref_call *call);
-void cs_ref_average_pool(const struct cs_ref_call *call);
-void cs_ref_global_pool(const struct cs_ref_call *call);
-void cs_ref_batch_norm(const struct cs_ref_call *call);
-void cs_ref_group_norm(const struct cs_ref_call *call); // also InstanceNormalization
-void cs_ref_layer_norm(const struct cs_ref_call *call);
-void cs_ref_resize(const struct cs_ref_call *call);
-void cs_ref_activation(const struct cs_ref_call *call);
-void cs_ref_clip(const struct cs_ref_call *call);
-void cs_ref_prelu(const struct cs_ref_call *call);
-void cs_ref_binary(const struct cs_ref_call *call);
-void cs_ref_variadic(const struct cs_ref_call *call);
-void cs_ref_softmax(const struct cs_ref_call *call);
-void cs_ref_matmul(const struct cs_ref_call *call);
-void cs_ref_gemm(const struct cs_ref_call *call);
-void cs_ref_reduce(const struct cs_ref_call *call);
-void cs_ref_move(const struct cs_ref_call *call);
-
-// Activations by name, as nodes and as fusions: f(x, alpha, beta).
-struct cs_ref_activation {
-    const char *name;
-    double (*run)(double x, double alpha, double beta);
-    float alpha, beta; // defaults of ONNX
-};
-const struct cs_ref_activation *cs_ref_find_activation(const char *name); // NULL: unknown
-// The fusion of the node, on its finished output 0.
-void cs_ref_fusion(const struct cs_ref_call *call, const float *add,
-                   const struct cs_shape *add_shape);
+// Whether there are loops for this node of a concrete graph; writes the reason when not.
+bool cs_ref_supports(const struct cs_graph *graph, const struct cs_node *node, char *why,
+                     size_t why_size);
+// The node's outputs, its fusion included. Ask cs_ref_supports first. CS_EMODEL with
+// "node NAME (Op): reason" when samples are impossible: an index outside, an integer divisor of 0.
+int cs_ref_run(const struct cs_ref_call *call, struct cs_err *err);
 
 #endif

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Convolution and transposed convolution, with groups, strides, dilations and pads. A line of
 // outputs is summed in double, in the order channel, kernel row, kernel column.
-#include "backend/ref/ref.h"
+#include "backend/ref/ref_kernels.h"
 
 enum { LINE = 256 }; // outputs summed at a time
 

@@ -3,7 +3,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "backend/ref/ref.h"
+#include "backend/ref/ref_kernels.h"
 
 // ---- Activations ---------------------------------------------------------------------------
 
@@ -217,14 +217,13 @@ void cs_ref_variadic(const struct cs_ref_call *call)
 
 // ---- Fusions -------------------------------------------------------------------------------
 
-void cs_ref_fusion(const struct cs_ref_call *call, const float *added,
-                   const struct cs_shape *add_shape)
+void cs_ref_fusion(const struct cs_ref_call *call)
 {
     const struct cs_fusion *fusion = &call->node->fusion;
     const struct cs_shape *shape = cs_ref_out_shape(call, 0);
     float *out = call->out[0];
-    if (added)
-        broadcast(shape, out, shape, added, add_shape, out, add);
+    if (fusion->add >= 0)
+        broadcast(shape, out, shape, call->add, &call->graph->values[fusion->add].shape, out, add);
     if (fusion->activation)
         map(out, out, cs_shape_elements(shape), cs_ref_find_activation(fusion->activation)->run,
             (double)fusion->alpha, (double)fusion->beta);

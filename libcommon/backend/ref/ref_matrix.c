@@ -3,7 +3,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "backend/ref/ref.h"
+#include "backend/ref/ref_kernels.h"
 
 // ---- Products ------------------------------------------------------------------------------
 

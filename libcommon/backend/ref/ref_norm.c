@@ -3,7 +3,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "backend/ref/ref.h"
+#include "backend/ref/ref_kernels.h"
 
 static void statistics(const float *data, int64_t count, double epsilon, double *mean,
                        double *scale)

@@ -3,7 +3,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "backend/ref/ref.h"
+#include "backend/ref/ref_kernels.h"
 
 struct range {
     int64_t first, last; // rows or columns of the input, inside it

@@ -2,7 +2,7 @@
 // Resize and Upsample: nearest and bilinear, and the operators that only move elements.
 #include <math.h>
 
-#include "backend/ref/ref.h"
+#include "backend/ref/ref_kernels.h"
 #include "graph/move.h"
 
 struct taps {
