@@ -1,0 +1,67 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""Networks of other families against double precision: `zoo_check.py [-b BACKENDS] DIR`.
+
+DIR was written by zoo_export.py. Prints one line for each network and exporter: opset, nodes, and
+for each backend the runs that were made, the largest error of an output, ONNX Runtime's of the same
+output, and the largest ratio of the two, which may be at most 2. Ends with the number of networks that
+pass on all backends; the exit status is 1 when that is not all of them.
+"""
+import argparse
+import json
+import pathlib
+import re
+import subprocess
+import sys
+
+ROOT = pathlib.Path(__file__).resolve().parents[3]
+
+
+def run_one(helper, backend, folder, entry, run):
+    """(worst ratio, its error, ONNX Runtime's), or the reason why not."""
+    model, key, rivals = folder / entry["model"], run["key"], run["onnxruntime"]
+    expected = [str(folder / f"{key}-expected-{i}.npy") for i in range(len(rivals))]
+    done = subprocess.run([helper, backend, model, folder / f"{key}-input.npy", *expected],
+                          capture_output=True, text=True, check=False)
+    if done.returncode:
+        return (done.stderr or done.stdout or f"status {done.returncode}").strip()
+    errors = [float(e) for e in done.stdout.split()]
+    return max((e / max(r, 1e-9), e, r) for e, r in zip(errors, rivals))
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("-b", "--backends", default="cpu,ref")
+    parser.add_argument("--only", help="a part of the name")
+    parser.add_argument("--helper", default=ROOT / "build/tests/helpers/net-error")
+    parser.add_argument("dir", type=pathlib.Path)
+    args = parser.parse_args()
+    entries = json.loads((args.dir / "zoo.json").read_text())
+    passed = {}
+    for name, entry in sorted(entries.items()):
+        if args.only and not re.search(args.only, name):
+            continue
+        if "runs" not in entry:
+            print(f"{name:32} not exported: {entry['failure']}")
+            continue
+        line = f"{name:32} opset {entry['opset']} nodes {entry['nodes']:4}"
+        good = bool(entry["runs"])
+        for backend in args.backends.split(","):
+            results = [run_one(args.helper, backend, args.dir, entry, r) for r in entry["runs"]]
+            reasons = [r for r in results if isinstance(r, str)]
+            good = good and not reasons and max(results)[0] <= 2
+            if reasons:
+                line += f" | {backend} fail: {reasons[0]}"
+            elif results:
+                ratio, error, rival = max(results)
+                line += (f" | {backend} {len(results)} runs, error {error:.1e}, ONNX Runtime "
+                         f"{rival:.1e}, ratio {ratio:.2f}")
+        print(line, "| pass" if good else "| fail", flush=True)
+        network = entry["network"]
+        passed[network] = passed.get(network, True) and good
+    print(f"{sum(passed.values())} of {len(passed)} networks pass")
+    return not all(passed.values())
+
+
+if __name__ == "__main__":
+    sys.exit(main())
