@@ -317,15 +317,55 @@ START_TEST(not_supported)
     struct opcase c;
     opcase_init(&c, 17, 1);
     opcase_input(&c, SHAPE(1, 2, 3, 4));
-    opcase_input(&c, SHAPE(1, 2, 4, 3));
-    opcase_node(&c, "MatMul", 1);
+    opcase_node(&c, "Sigmoid", 1);
     struct cs_graph concrete;
     struct cs_err err = {0};
     ck_assert_msg(cs_graph_infer(&c.graph, c.shapes, &concrete, &err) == 0, "%s", err.text);
+    ck_assert_int_eq(cs_backend_check(&cs_backend_cpu, &concrete, &err), 0);
+    concrete.nodes[0].fusion.activation = "Squash";
     ck_assert_int_eq(cs_backend_check(&cs_backend_cpu, &concrete, &err), -1);
     ck_assert_int_eq(err.code, CS_EMODEL);
-    ck_assert_ptr_nonnull(strstr(err.text, "MatMul"));
+    ck_assert_ptr_nonnull(strstr(err.text, "Sigmoid"));
+    ck_assert_ptr_nonnull(strstr(err.text, "Squash"));
     cs_graph_release(&concrete);
+    opcase_release(&c);
+}
+END_TEST
+
+// A step through the plain loops says so in the profile, between steps that do not.
+START_TEST(plain_visible)
+{
+    struct opcase c;
+    struct cs_graph graph;
+    struct cs_err err = {0};
+    const struct cs_backend *cpu = &cs_backend_cpu;
+    struct cs_device *device;
+    struct cs_network *network;
+    struct cs_plan *plan;
+    struct cs_slot *slot;
+    opcase_init(&c, 17, 1);
+    int x = opcase_input(&c, SHAPE(1, 2, 6, 5));
+    c.pending_count = 0;
+    opcase_value(&c, conv(&c, x, 2, 2, 3));
+    opcase_weight_range(&c, SHAPE(1), 0.3, 0.4);
+    cs_node_add_int(&c.graph, opcase_node(&c, "Mod", 1), "fmod", 1);
+    ck_assert_msg(cs_graph_infer(&c.graph, c.shapes, &graph, &err) == 0, "%s", err.text);
+    ck_assert_int_eq(cpu->device_open(NULL, &device, &err), 0);
+    ck_assert_int_eq(cpu->network_open(device, &network, &err), 0);
+    ck_assert_int_eq(cpu->plan_open(network, &graph, &plan, &err), 0);
+    ck_assert_int_eq(cpu->slot_open(network, &plan, 1, &slot, &err), 0);
+    cs_cpu_profile_start(plan, false);
+    static float out[60];
+    ck_assert_int_eq(
+        cpu->run_tensors(slot, plan, (const void *[]){c.data[0]}, (void *[]){out}, &err), 0);
+    struct cs_cpu_profile line;
+    for (int i = 0; cs_cpu_profile_line(plan, i, &line); i++)
+        ck_assert_int_eq(strcmp(line.kernel, "plain") == 0, strcmp(line.node->op, "Mod") == 0);
+    cpu->slot_close(slot);
+    cpu->plan_close(plan);
+    cpu->network_close(network);
+    cpu->device_close(device);
+    cs_graph_release(&graph);
     opcase_release(&c);
 }
 END_TEST
@@ -342,6 +382,7 @@ int main(void)
     tcase_add_test(core, shared_memory);
     tcase_add_test(core, jobs);
     tcase_add_test(limits, not_supported);
+    tcase_add_test(limits, plain_visible);
     suite_add_tcase(suite, core);
     suite_add_tcase(suite, limits);
     return suite_run(suite);

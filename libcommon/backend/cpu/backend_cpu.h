@@ -11,7 +11,7 @@ extern const struct cs_backend cs_backend_cpu;
 
 struct cs_cpu_profile {
     const struct cs_node *node;
-    const char *kernel; // oneDNN's name of its kernel, "own" for ours
+    const char *kernel; // oneDNN's name of its kernel, "own" for ours, "plain" for those of "ref"
     double seconds;     // sum over the runs since cs_cpu_profile_start
     double flops;       // multiplications plus additions of one run; 0 where memory decides
 };

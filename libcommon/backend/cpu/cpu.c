@@ -12,6 +12,7 @@
 #include "backend/cpu/backend_cpu.h"
 #include "backend/job_finish.h"
 #include "backend/job_prepare.h"
+#include "backend/ref/ref.h"
 #include "base/mem.h"
 
 enum { ALIGNMENT = 64 };
@@ -146,34 +147,33 @@ const struct cs_cpu_op *cs_cpu_op_find(const char *name)
     return NULL;
 }
 
-static bool supports(const struct cs_graph *graph, const struct cs_node *node, char *why,
-                     size_t why_size)
+// Whether the operator's own kernels can run the node; they take float32 alone.
+static bool has_kernel(const struct cs_graph *graph, const struct cs_node *node)
 {
+    char why[160];
     const struct cs_cpu_op *op = cs_cpu_op_find(node->op);
-    if (!op) {
-        snprintf(why, why_size, "operator not supported");
-        return false;
-    }
     for (int i = 0; i < node->output_count; i++) {
         const struct cs_value *value = cs_node_output(graph, node, i);
-        if (value && value->uses > 0 && value->type != CS_TYPE_F32) {
-            snprintf(why, why_size, "only float32 results are supported");
+        if (value && value->uses > 0 && value->type != CS_TYPE_F32)
             return false;
-        }
     }
     for (int i = 0; i < node->input_count; i++) {
         const struct cs_value *value = cs_node_input(graph, node, i);
-        if (value && !value->data && value->type != CS_TYPE_F32) {
-            snprintf(why, why_size, "only float32 tensors are supported");
+        if (value && !value->data && value->type != CS_TYPE_F32)
             return false;
-        }
     }
+    return op && (!op->supports || op->supports(graph, node, why, sizeof why));
+}
+
+static bool supports(const struct cs_graph *graph, const struct cs_node *node, char *why,
+                     size_t why_size)
+{
     struct cs_cpu_activation activation;
     if (!cs_cpu_activation_of(&node->fusion, &activation)) {
         snprintf(why, why_size, "activation %s not supported", node->fusion.activation);
         return false;
     }
-    return !op->supports || op->supports(graph, node, why, why_size);
+    return has_kernel(graph, node) || cs_ref_supports(graph, node, why, why_size);
 }
 
 struct cs_cpu_place cs_cpu_place_of(const struct cs_plan *plan, int value)
@@ -186,8 +186,7 @@ struct cs_cpu_place cs_cpu_place_of(const struct cs_plan *plan, int value)
 
 void cs_cpu_strides_of(const struct cs_plan *plan, int value, int64_t stride[CS_MAX_RANK])
 {
-    const struct cs_value *v = &plan->graph->values[value];
-    cs_nd_dense(&v->shape, !v->data, stride);
+    cs_nd_dense(&plan->graph->values[value].shape, plan->channels_last[value], stride);
 }
 
 void *cs_cpu_params(struct cs_plan *plan, size_t bytes)
@@ -244,6 +243,7 @@ static void plan_close(struct cs_plan *plan)
         cs_dnn_op_free(plan->steps[i].op);
     free(plan->steps);
     free(plan->step_seconds);
+    free(plan->channels_last);
     cs_memory_plan_release(&plan->memory);
     cs_arena_release(&plan->params);
     free(plan);
@@ -254,11 +254,15 @@ static int build_node(struct cs_plan *plan, const struct cs_node *node, struct c
     char why[160];
     if (!supports(plan->graph, node, why, sizeof why))
         return cs_fail(err, CS_EMODEL, "node %s (%s): %s", node->name, node->op, why);
-    const struct cs_cpu_op *op = cs_cpu_op_find(node->op);
-    if (op->build(plan, node, err) != 0 ||
-        (!op->fuses && cs_cpu_build_fusion(plan, node, true, err) != 0))
-        return cs_err_context(err, "node %s (%s)", node->name, node->op);
-    return 0;
+    const struct cs_cpu_op *op = has_kernel(plan->graph, node) ? cs_cpu_op_find(node->op) : NULL;
+    int result = 0;
+    if (op)
+        result = op->build(plan, node, err);
+    else
+        cs_cpu_build_plain(plan, node);
+    if (result == 0 && op && !op->fuses)
+        result = cs_cpu_build_fusion(plan, node, true, err);
+    return result == 0 ? 0 : cs_err_context(err, "node %s (%s)", node->name, node->op);
 }
 
 static int plan_open(struct cs_network *network, const struct cs_graph *graph,
@@ -267,6 +271,7 @@ static int plan_open(struct cs_network *network, const struct cs_graph *graph,
     struct cs_plan *made = cs_xcalloc(1, sizeof *made);
     made->network = network;
     made->graph = graph;
+    made->channels_last = cs_cpu_layout(graph);
     omp_set_num_threads(network->device->threads); // oneDNN shares work out when it plans
     int *share = cs_cpu_share(graph);
     int result = cs_memory_plan_make_shared(graph, value_bytes, NULL, share, &made->memory, err);
@@ -404,12 +409,20 @@ static int run_steps(struct cs_slot *slot, struct cs_plan *plan, struct cs_err *
         double start = plan->step_seconds ? seconds_now(plan->cpu_time) : 0;
         run.bindings = bound->bindings + step->first_binding;
         int result = step->run ? step->run(step, &run, err) : cs_dnn_run(run.bindings[0], err);
-        if (result != 0)
-            return cs_err_context(err, "node %s (%s)", step->node->name, step->node->op);
+        if (result != 0) // the plain loops name the node themselves
+            return step->kernel
+                       ? -1
+                       : cs_err_context(err, "node %s (%s)", step->node->name, step->node->op);
         if (plan->step_seconds)
             plan->step_seconds[i] += seconds_now(plan->cpu_time) - start;
     }
     return 0;
+}
+
+static void *place_of(const struct cs_slot *slot, const struct cs_plan *plan, int value)
+{
+    const struct cs_cpu_run run = {.arena = slot->arena};
+    return cs_cpu_at(&run, cs_cpu_place_of(plan, value));
 }
 
 static int run_jobs(struct cs_slot *slot, struct cs_plan *plan, struct cs_job *jobs, int n,
@@ -422,20 +435,20 @@ static int run_jobs(struct cs_slot *slot, struct cs_plan *plan, struct cs_job *j
         return cs_fail(err, CS_EMODEL, "cpu: images need one input and output N, C, H, W");
 
     omp_set_num_threads(slot->network->device->threads);
-    float *src = (float *)(void *)(slot->arena + plan->memory.offset[graph->inputs[0]]);
-    int64_t count = in->dim[1] * in->dim[2] * in->dim[3];
+    int64_t stride[CS_MAX_RANK];
+    float *src = (float *)place_of(slot, plan, graph->inputs[0]);
+    cs_cpu_strides_of(plan, graph->inputs[0], stride);
     for (int i = 0; i < n; i++)
-        cs_job_prepare(&jobs[i], src + i * count, (int)in->dim[3], (int)in->dim[2], (int)in->dim[1],
-                       in->dim[1], in->dim[3] * in->dim[1], 1);
-    memset(src + n * count, 0, (size_t)((in->dim[0] - n) * count) * sizeof *src);
+        cs_job_prepare(&jobs[i], src + i * stride[0], (int)in->dim[3], (int)in->dim[2],
+                       (int)in->dim[1], stride[3], stride[2], stride[1]);
+    memset(src + n * stride[0], 0, (size_t)((in->dim[0] - n) * stride[0]) * sizeof *src);
     if (run_steps(slot, plan, err) != 0)
         return -1;
-    const float *dst =
-        (const float *)(void *)(slot->arena + plan->memory.offset[graph->outputs[0]]);
-    count = out->dim[1] * out->dim[2] * out->dim[3];
+    const float *dst = (const float *)place_of(slot, plan, graph->outputs[0]);
+    cs_cpu_strides_of(plan, graph->outputs[0], stride);
     for (int i = 0; i < n; i++)
-        cs_job_finish(&jobs[i], dst + i * count, (int)out->dim[3], (int)out->dim[2],
-                      (int)out->dim[1], out->dim[1], out->dim[3] * out->dim[1], 1);
+        cs_job_finish(&jobs[i], dst + i * stride[0], (int)out->dim[3], (int)out->dim[2],
+                      (int)out->dim[1], stride[3], stride[2], stride[1]);
     return 0;
 }
 
@@ -443,16 +456,18 @@ static int run_jobs(struct cs_slot *slot, struct cs_plan *plan, struct cs_job *j
 static void copy_tensor(const struct cs_slot *slot, const struct cs_plan *plan, int value,
                         const void *in, void *out)
 {
-    const struct cs_shape *shape = &plan->graph->values[value].shape;
+    const struct cs_value *v = &plan->graph->values[value];
+    void *place = place_of(slot, plan, value);
+    if (!plan->channels_last[value]) {
+        memcpy(in ? place : out, in ? in : place,
+               (size_t)cs_shape_elements(&v->shape) * cs_type_bytes(v->type));
+        return;
+    }
     int64_t inside[CS_MAX_RANK], outside[CS_MAX_RANK];
-    cs_nd_dense(shape, true, inside);
-    cs_nd_dense(shape, false, outside);
-    const void *data = plan->graph->values[value].data;
-    if (data)
-        cs_nd_dense(shape, false, inside);
-    void *place = data ? (void *)(uintptr_t)data : slot->arena + plan->memory.offset[value];
+    cs_nd_dense(&v->shape, true, inside);
+    cs_nd_dense(&v->shape, false, outside);
     struct cs_nd nd;
-    cs_nd_init(&nd, shape);
+    cs_nd_init(&nd, &v->shape);
     cs_nd_add(&nd, in ? inside : outside);
     cs_nd_add(&nd, in ? outside : inside);
     cs_nd_simplify(&nd);
@@ -489,7 +504,9 @@ bool cs_cpu_profile_line(const struct cs_plan *plan, int i, struct cs_cpu_profil
         return false;
     const struct cs_cpu_step *step = &plan->steps[i];
     *line = (struct cs_cpu_profile){.node = step->node,
-                                    .kernel = step->op ? cs_dnn_op_text(step->op) : "own",
+                                    .kernel = step->kernel ? step->kernel
+                                              : step->op   ? cs_dnn_op_text(step->op)
+                                                           : "own",
                                     .seconds = plan->step_seconds[i],
                                     .flops = step->flops};
     return true;

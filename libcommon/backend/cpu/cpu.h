@@ -2,8 +2,9 @@
 // Inside of the backend "cpu". A plan is a list of steps in the graph's order; a step is a function
 // with its parameters, all sizes and addresses decided when the plan is made.
 //
-// Rank 4 activations lie in memory as N, H, W, C, all others row-major. Constants are as ONNX has
-// them, unless a step packed them. Every activation has a fixed place in the slot's arena.
+// Activations of images lie in memory as N, H, W, C, all others row-major (layout.c decides).
+// Constants are as ONNX has them, unless a step packed them. Every activation has a fixed place in
+// the slot's arena.
 //
 // Steps use OpenMP threads inside; the slot's thread sets their number before the first step.
 #ifndef CS_BACKEND_CPU_CPU_H
@@ -58,12 +59,14 @@ struct cs_cpu_step {
     // For ops: what to bind, and how often: once, or once for each thread that runs it alone.
     struct cs_cpu_place src, weights, bias, dst;
     int workers, first_binding;
-    double flops; // multiplications and additions, for profiles
+    double flops;       // multiplications and additions, for profiles
+    const char *kernel; // for profiles; NULL: the op's name, or "own"
 };
 
 struct cs_plan {
     struct cs_network *network;
     const struct cs_graph *graph;
+    bool *channels_last; // per value
     struct cs_memory_plan memory;
     struct cs_arena params;
     struct cs_cpu_step *steps;
@@ -140,6 +143,10 @@ struct cs_cpu_op {
 const struct cs_cpu_op *cs_cpu_op_find(const char *name); // NULL: not supported
 // For every value the one whose memory it uses. Caller frees with free().
 int *cs_cpu_share(const struct cs_graph *graph);
+// For every value whether it lies channels last (layout.c). Caller frees with free().
+bool *cs_cpu_layout(const struct cs_graph *graph);
+// The node's step through the plain loops of backend "ref", its fusion included (plain.c).
+void cs_cpu_build_plain(struct cs_plan *plan, const struct cs_node *node);
 // One table a file, ended by a NULL name; cpu.c lists them.
 int cs_cpu_build_upscale(struct cs_plan *plan, const struct cs_node *node,
                          const struct cs_dnn_conv *conv, struct cs_err *err);

@@ -166,7 +166,7 @@ static int build(struct cs_plan *plan, const struct cs_node *node, enum reductio
     r->count = r->results = 1;
     for (int d = 0; d < in->shape.rank; d++)
         *(axes[d] ? &r->count : &r->results) *= in->shape.dim[d];
-    if (in->shape.rank == 4 && !in->data && !axes[0] && !axes[1] && axes[2] && axes[3])
+    if (plan->channels_last[node->inputs[0]] && !axes[0] && !axes[1] && axes[2] && axes[3])
         build_pixels(plan, node, r);
     else
         build_general(plan, node, r, axes);
