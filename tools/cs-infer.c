@@ -10,6 +10,7 @@
 #include "shared_options.h"
 
 static const char *model, *device = "auto", *slots = "auto", *batch = "auto", *keep = "", *input;
+static const char *cache;
 static int precision, fit, prob = 1, transport;
 static int64_t threads, retries = 3, tile;
 static double timeout;
@@ -26,7 +27,9 @@ static const struct cs_opt options[] = {
     {'T', "threads", CS_OPT_INT, &threads, "N", "threads of all slots together; 0: all there are",
      .min = 0, .max = 1024, .env = "CELLSTREAM_THREADS"},
     {0, "precision", CS_OPT_CHOICE, &precision, "HOW", "arithmetic", .shapes_result = true,
-     .choices = "auto|fp32", .env = "CELLSTREAM_PRECISION"},
+     .choices = "auto|fp32|tf32|fp16|bf16", .env = "CELLSTREAM_PRECISION"},
+    {0, "cache", CS_OPT_STRING, &cache, "DIR", "folder of what was measured before",
+     .env = "CELLSTREAM_CACHE"},
     {0, "memory", CS_OPT_SIZE, &memory, "SIZE", "limit; 0: three quarters of what there is",
      .env = "CELLSTREAM_MEMORY"},
     {0, "fit", CS_OPT_CHOICE, &fit, "HOW", "how images meet the network's plane",
@@ -94,6 +97,8 @@ int main(int argc, char **argv)
     o.device = device;
     o.threads = (int)threads;
     o.memory = memory;
+    o.precision = precision ? precision - 1 : CS_PRECISION_AUTO;
+    o.cache = cache;
     o.fit = (enum cs_infer_fit)fit;
     o.tile = (uint32_t)tile;
     o.map = maps[prob];

@@ -20,6 +20,11 @@ struct cs_network;
 struct cs_plan;
 struct cs_slot;
 
+// Arithmetic of a plan: what the products of a network are computed with. Sums and statistics are
+// in fp32 whatever is chosen.
+enum cs_precision { CS_FP32, CS_TF32, CS_FP16, CS_BF16, CS_PRECISION_COUNT };
+const char *cs_precision_name(enum cs_precision precision); // "fp32"
+
 struct cs_device_options {
     int threads;          // per slot, for backends that compute on the CPU; 0: all that may be used
     const char *scenario; // fake: script of faults (backend/fake/fake.h)
@@ -42,6 +47,8 @@ struct cs_backend {
     void (*device_close)(struct cs_device *device); // accepts NULL
     // One line for people: "cpu: AMD EPYC, 4 threads, avx512, oneDNN 2.6.3".
     const char *(*device_text)(const struct cs_device *device);
+    // The precisions that this device offers, bits 1 << enum cs_precision; fp32 always.
+    unsigned (*precisions)(const struct cs_device *device);
     enum cs_pass_set passes; // that graphs for this backend go through
 
     // Whether this node of a concrete graph can run; writes the reason when not.
@@ -54,9 +61,10 @@ struct cs_backend {
     void (*network_close)(struct cs_network *network); // accepts NULL
 
     // Build everything for one concrete graph, which has gone through the passes and is borrowed
-    // until plan_close. CS_EMODEL names the node, CS_ENOMEM says what was needed.
+    // until plan_close. `precision`: one that the device offers. CS_EMODEL names the node,
+    // CS_ENOMEM says what was needed.
     int (*plan_open)(struct cs_network *network, const struct cs_graph *graph,
-                     struct cs_plan **plan, struct cs_err *err);
+                     enum cs_precision precision, struct cs_plan **plan, struct cs_err *err);
     void (*plan_close)(struct cs_plan *plan); // accepts NULL
     struct cs_memory_use (*plan_memory)(const struct cs_plan *plan);
 
@@ -79,6 +87,9 @@ struct cs_backend {
 // NULL-terminated, in order of preference for "auto".
 extern const struct cs_backend *const cs_backends[];
 const struct cs_backend *cs_backend_find(const char *name); // NULL: no such backend
+
+// `precisions` of a device that offers fp32 alone.
+unsigned cs_precisions_fp32(const struct cs_device *device);
 
 // Whether every node is supported; CS_EMODEL with "node NAME (Op): reason" when not.
 int cs_backend_check(const struct cs_backend *backend, const struct cs_graph *graph,

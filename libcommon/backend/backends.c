@@ -19,6 +19,18 @@ const struct cs_backend *cs_backend_find(const char *name)
     return NULL;
 }
 
+const char *cs_precision_name(enum cs_precision precision)
+{
+    static const char *const names[] = {"fp32", "tf32", "fp16", "bf16"};
+    return names[precision];
+}
+
+unsigned cs_precisions_fp32(const struct cs_device *device)
+{
+    (void)device;
+    return 1U << CS_FP32;
+}
+
 int cs_backend_check(const struct cs_backend *backend, const struct cs_graph *graph,
                      struct cs_err *err)
 {

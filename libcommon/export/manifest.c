@@ -316,10 +316,11 @@ static int put_outputs(struct cs_manifest *m, struct cs_buf *out, const struct c
 static void put_stages(struct cs_manifest *m, struct cs_buf *out, const struct cs_item *item)
 {
     const struct cs_meta *done = &item->done;
+    const char *precision = cs_meta_get(done, CS_KEY_PRECISION); // where the item's own differs
     put_text(out, "model", cs_meta_get(&m->head, CS_KEY_MODEL));
     put_text(out, "model_sha256", cs_meta_get(&m->head, CS_KEY_MODEL_SHA));
     put_text(out, "device", cs_meta_get(&m->head, CS_KEY_DEVICE));
-    put_text(out, "precision", cs_meta_get(&m->head, CS_KEY_PRECISION));
+    put_text(out, "precision", precision ? precision : cs_meta_get(&m->head, CS_KEY_PRECISION));
     put_value(out, "batch", cs_meta_get(&m->head, CS_KEY_BATCH));
     put_value(out, "tries", cs_meta_get(done, CS_KEY_TRIES));
     if (cs_item_failed(item)) {

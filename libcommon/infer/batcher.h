@@ -33,7 +33,8 @@ struct cs_work {
     struct cs_job job; // pixels and out point into the unit's buffer
     int unit;
     enum cs_work_state state;
-    bool alone; // it was in flight when something went wrong: nothing else flies with it
+    bool alone;   // it was in flight when something went wrong: nothing else flies with it
+    bool careful; // in fp32, whatever precision was chosen
 };
 
 // An item on its way.
@@ -42,6 +43,7 @@ struct cs_unit {
     struct cs_buffer *buffer; // NULL: nothing to compute
     size_t out_offset;        // of the maps in the buffer
     int failures;             // of its jobs so far
+    bool careful;             // one of its jobs or more in fp32, whatever precision was chosen
     double milliseconds;
 };
 

@@ -5,7 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/mem.h"
+#include "base/num.h"
 #include "infer/fit.h"
 #include "infer/normalise.h"
 #include "model/npy_tensor.h"
@@ -61,66 +63,99 @@ static float *interleave(const struct cs_tensor *t, struct cs_err *err)
     return out;
 }
 
-static void compare(const struct cs_tensor *want, const float *maps, double threshold,
-                    double tolerance, double *largest, double *different)
+// What cs-postprocess takes for the foreground, and where it cuts it.
+static size_t mask_channel(const struct cs_package *package)
+{
+    for (int i = 0; i < package->map_count; i++)
+        if (strcmp(package->maps[i], "foreground") == 0)
+            return (size_t)i;
+    return 0;
+}
+
+static double mask_threshold(const struct cs_package *package, double binarize)
+{
+    const char *text = cs_meta_get(&package->postprocess, "threshold");
+    double threshold = isfinite(binarize) ? binarize : 0.5;
+    if (text && cs_num_real(text, 0, 1, "threshold", &threshold, NULL) != 0)
+        threshold = 0.5;
+    return threshold;
+}
+
+static double overlap(const struct cs_tensor *want, const float *maps, size_t channel,
+                      double threshold, double want_threshold)
+{
+    size_t channels = (size_t)want->dim[1], pixels = want->count / channels, both = 0, any = 0;
+    for (size_t i = 0; i < pixels; i++) {
+        bool a = (double)maps[i * channels + channel] > threshold;
+        bool b = (double)want->data[channel * pixels + i] > want_threshold;
+        both += a && b;
+        any += a || b;
+    }
+    return any ? (double)both / (double)any : 1;
+}
+
+static void compare(const struct cs_tensor *want, const float *maps, double binarize,
+                    double tolerance, struct cs_check_result *r)
 {
     size_t channels = (size_t)want->dim[1], pixels = want->count / channels, count = 0;
-    *largest = 0;
+    double error = 0, norm = 0;
     for (size_t c = 0; c < channels; c++) {
         for (size_t i = 0; i < pixels; i++) {
-            double got = (double)maps[i * channels + c];
-            if (isfinite(threshold))
-                got = got > threshold;
-            double d = fabs(got - (double)want->data[c * pixels + i]);
+            double got = (double)maps[i * channels + c],
+                   expected = (double)want->data[c * pixels + i];
+            if (isfinite(binarize))
+                got = got > binarize;
+            double d = fabs(got - expected);
             // A difference that is no number is the largest there is.
-            if (!(d <= *largest))
-                *largest = d;
+            if (!(d <= r->largest))
+                r->largest = d;
             count += !(d <= tolerance);
+            error += d * d;
+            norm += expected * expected;
         }
     }
-    *different = (double)count / (double)want->count;
+    r->different = (double)count / (double)want->count;
+    r->relative = error > 0 ? sqrt(error / norm) : error;
 }
 
 static int run_image(struct cs_session *session, const struct cs_package *package,
-                     const struct cs_session_info *info, const struct cs_tensor *in, float *pixels,
-                     float *maps, double *threshold, struct cs_err *err)
+                     const struct cs_session_info *info, enum cs_precision precision, int runs,
+                     struct cs_job *job, double *binarize, double *seconds, struct cs_err *err)
 {
     const struct cs_fit_rule whole = {.kind = CS_FIT_KIND_NATIVE};
-    uint32_t h = (uint32_t)in->dim[2], w = (uint32_t)in->dim[3];
-    struct cs_job job = {
-        .pixels = pixels,
-        .width = w,
-        .height = h,
-        .channels = (uint16_t)in->dim[1],
-        .dtype = CS_F32,
-        .out = maps,
-        .out_width = w,
-        .out_height = h,
-        .out_channels = (uint16_t)info->maps,
-        .out_dtype = CS_F32,
-    };
+    job->out_width = job->width;
+    job->out_height = job->height;
+    job->out_channels = (uint16_t)info->maps;
+    job->out_dtype = CS_F32;
     for (int c = 0; c < info->maps; c++)
-        job.out_from[c] = (int16_t)c;
-    cs_fit_job(&whole, &job);
+        job->out_from[c] = (int16_t)c;
+    cs_fit_job(&whole, job);
     if (cs_normalise_check(&package->inputs[0], info->channels, err) != 0 ||
-        cs_postprocessing_check(&package->outputs[0], &job.activation, threshold, err) != 0 ||
-        cs_normalise_channels(package, info->channels, job.channels, &job, err) != 0 ||
-        cs_normalise_job(&package->inputs[0], info->channels, &job, err) != 0 ||
-        cs_session_prepare(session, 0, 1, h, w, err) != 0 ||
-        cs_session_run(session, 0, &job, 1, err) != 0)
+        cs_postprocessing_check(&package->outputs[0], &job->activation, binarize, err) != 0 ||
+        cs_normalise_channels(package, info->channels, job->channels, job, err) != 0 ||
+        cs_normalise_job(&package->inputs[0], info->channels, job, err) != 0 ||
+        cs_session_prepare(session, 0, 1, job->height, job->width, precision, err) != 0)
         return -1;
+    for (int i = 0; i < runs; i++) {
+        double start = cs_clock_seconds();
+        if (cs_session_run(session, 0, job, 1, err) != 0)
+            return -1;
+        double taken = cs_clock_seconds() - start;
+        *seconds = i && *seconds < taken ? *seconds : taken;
+    }
     return 0;
 }
 
 int cs_check_test(struct cs_session *session, const struct cs_package *package,
-                  const struct cs_session_info *info, double tolerance, double *largest,
-                  double *different, struct cs_err *err)
+                  const struct cs_session_info *info, enum cs_precision precision, int runs,
+                  double tolerance, struct cs_check_result *r, struct cs_err *err)
 {
     const struct cs_tensor_spec *input = &package->inputs[0], *output = &package->outputs[0];
     struct cs_tensor in = {0}, want = {0};
     float *pixels = NULL, *maps = NULL;
-    double threshold = NAN;
+    double binarize = NAN;
     int result = -1;
+    *r = (struct cs_check_result){0};
     if (!input->test_path || !output->test_path)
         return 0;
     if (cs_tensor_read(&in, input->test_path, err) != 0 ||
@@ -135,9 +170,21 @@ int cs_check_test(struct cs_session *session, const struct cs_package *package,
     }
     pixels = interleave(&in, err);
     maps = pixels ? cs_alloc(want.count, sizeof *maps, "test maps", err) : NULL;
-    if (!maps || run_image(session, package, info, &in, pixels, maps, &threshold, err) != 0)
+    struct cs_job job = {
+        .pixels = pixels,
+        .width = (uint32_t)in.dim[3],
+        .height = (uint32_t)in.dim[2],
+        .channels = (uint16_t)in.dim[1],
+        .dtype = CS_F32,
+        .out = maps,
+    };
+    if (!maps ||
+        run_image(session, package, info, precision, runs, &job, &binarize, &r->seconds, err) != 0)
         goto out;
-    compare(&want, maps, threshold, tolerance, largest, different);
+    compare(&want, maps, binarize, tolerance, r);
+    double threshold = mask_threshold(package, binarize);
+    r->iou = overlap(&want, maps, mask_channel(package), threshold,
+                     isfinite(binarize) ? 0.5 : threshold);
     result = 1;
 out:
     free(pixels);

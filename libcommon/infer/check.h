@@ -8,12 +8,20 @@
 // Multiplications of a concrete graph: convolutions and matrix products.
 uint64_t cs_graph_macs(const struct cs_graph *graph);
 
-// Run the package's own test: its input tensor as an image, through preprocessing, network and
-// postprocessing, against its output tensor. *largest: of the differences; *different: share of
-// values that differ by more than `tolerance`. 1: done, 0: the package has no test, -1 with the
-// reason.
+// How near a device comes to the package's own test.
+struct cs_check_result {
+    double largest;   // of the differences
+    double different; // share of values that differ by more than the tolerance
+    double relative;  // L2 norm of the differences over that of the expected values
+    double iou;       // of the masks at the package's threshold, intersection over union
+    double seconds;   // the fastest run
+};
+
+// Run the package's own test in this precision, `runs` times: its input tensor as an image,
+// through preprocessing, network and postprocessing, against its output tensor. 1: done, 0: the
+// package has no test, -1 with the reason.
 int cs_check_test(struct cs_session *session, const struct cs_package *package,
-                  const struct cs_session_info *info, double tolerance, double *largest,
-                  double *different, struct cs_err *err);
+                  const struct cs_session_info *info, enum cs_precision precision, int runs,
+                  double tolerance, struct cs_check_result *result, struct cs_err *err);
 
 #endif

@@ -16,6 +16,7 @@
 #include "infer/device.h"
 #include "infer/normalise.h"
 #include "infer/pipeline.h"
+#include "infer/tuning.h"
 
 enum { STATUS_PIPE = 128 + SIGPIPE };
 
@@ -58,7 +59,7 @@ static void add_model(const struct infer *in, struct cs_meta *head)
     cs_meta_set(head, CS_KEY_MODEL, p->short_name);
     cs_meta_set(head, CS_KEY_MODEL_SHA, in->recipe.info.weights_sha256);
     cs_meta_set(head, CS_KEY_DEVICE, in->device.backend);
-    cs_meta_set(head, CS_KEY_PRECISION, "fp32");
+    cs_meta_set(head, CS_KEY_PRECISION, cs_precision_name(in->supervisor.precision));
     cs_meta_setf(head, CS_KEY_BATCH, "%d", in->recipe.batch);
     add_maps(in, head);
     if (cs_postprocessing_check(&p->outputs[0], &activation, &threshold, NULL) == 0 &&
@@ -81,7 +82,10 @@ static int write_head(struct infer *in, struct cs_err *err)
     if (in->recipe.info.maps) {
         add_model(in, &head);
         // The description decides the result as much as the weights do.
-        parameters = cs_xasprintf("%s model=%s rdf=%.16s weights=%.16s", o->parameters,
+        enum cs_precision precision = in->supervisor.precision;
+        parameters = cs_xasprintf("%s%s%s model=%s rdf=%.16s weights=%.16s", o->parameters,
+                                  precision == CS_FP32 ? "" : " used=",
+                                  precision == CS_FP32 ? "" : cs_precision_name(precision),
                                   in->package.short_name, in->package.rdf_sha256,
                                   in->recipe.info.weights_sha256);
     }
@@ -124,10 +128,13 @@ static int start_worker(struct infer *in, int slots, uint64_t memory, struct cs_
         .slots = slots,
         .threads = threads > 0 ? threads : 1,
         .check_files = 1,
+        .precision = o->precision,
         .memory = memory - memory / 4,
     };
     if (copy_text(load.device, sizeof load.device, in->device.backend, "the device's name", err) !=
             0 ||
+        copy_text(load.cache, sizeof load.cache, cs_tuning_folder(o->cache), "the cache's path",
+                  err) != 0 ||
         copy_text(load.package, sizeof load.package, in->package.path, "the model's path", err) !=
             0 ||
         copy_text(load.scenario, sizeof load.scenario, in->device.scenario, "the script", err) != 0)
@@ -146,7 +153,8 @@ static int open_model(struct infer *in, struct cs_err *err)
         cs_package_open(&in->package, o->model, err) != 0 ||
         start_worker(in, slots, memory, err) != 0)
         return -1;
-    cs_log(CS_LOG_INFO, "%s on %s%s", in->package.name, in->supervisor.info.device_text,
+    cs_log(CS_LOG_INFO, "%s on %s, %s%s", in->package.name, in->supervisor.info.device_text,
+           cs_precision_name(in->supervisor.precision),
            in->device.chosen ? " (auto: no GPU was allocated)" : "");
     return cs_recipe_init(&in->recipe, &in->package, &in->supervisor.info, o, slots, memory, err);
 }

@@ -125,6 +125,8 @@ static void finish_unit(struct cs_pipeline *p, struct cs_unit *unit)
         cs_meta_setf(&item->done, CS_KEY_MS "infer", "%.0f", unit->milliseconds);
         cs_meta_setf(&item->done, CS_KEY_TRIES, "%d",
                      unit->failures + (cs_item_failed(item) ? 0 : 1));
+        if (unit->careful)
+            cs_meta_set(&item->done, CS_KEY_PRECISION, cs_precision_name(CS_FP32));
     }
     if (cs_item_failed(item) && stage && strcmp(stage, p->options->tool) == 0) {
         p->failures++;
@@ -211,6 +213,16 @@ static void set_probability(const struct cs_recipe *r, struct cs_unit *unit,
     };
 }
 
+// Values that reduced precision cannot hold may be fine in fp32: once more so.
+static bool try_carefully(const struct cs_pipeline *p, struct cs_unit *unit, struct cs_work *work)
+{
+    if (work->careful || p->supervisor->precision == CS_FP32)
+        return false;
+    unit->careful = work->careful = work->alone = true;
+    work->state = CS_WORK_WAITING;
+    return true;
+}
+
 static void flight_good(struct cs_pipeline *p, const struct cs_flight *f,
                         const struct cs_wire_done *done)
 {
@@ -218,6 +230,8 @@ static void flight_good(struct cs_pipeline *p, const struct cs_flight *f,
         struct cs_work *work = &f->batch->works[f->first + i];
         struct cs_unit *unit = &f->batch->units[work->unit];
         unit->milliseconds += done->milliseconds / f->count;
+        if (done->nonfinite[i] && try_carefully(p, unit, work))
+            continue;
         if (done->nonfinite[i]) {
             struct cs_err why = {0};
             unit->failures++;
@@ -313,6 +327,7 @@ static void fill_message(struct cs_pipeline *p, const struct cs_flight *f)
         .height = f->batch->plane_height,
         .width = f->batch->plane_width,
         .count = f->count,
+        .careful = f->batch->works[f->first].careful,
     };
     for (int i = 0; i < f->count; i++) {
         const struct cs_work *work = &f->batch->works[f->first + i];

@@ -2,9 +2,10 @@
 // A session: one network on one device, ready for batches of any plane the network takes. Lives in
 // the worker process; cs-model uses it in its own.
 //
-// Plans (one a batch size and plane) are kept in a least-recently-used set. cs_session_prepare
-// makes a slot ready for a plan and is called from one thread, with the slot idle; a plan that is
-// not yet there needs all slots idle. cs_session_run then runs in the slot's own thread.
+// Plans (one a batch size, plane and precision) are kept in a least-recently-used set.
+// cs_session_prepare makes a slot ready for a plan and is called from one thread, with the slot
+// idle; a plan that is not yet there needs all slots idle. cs_session_run then runs in the slot's
+// own thread.
 #ifndef CS_INFER_SESSION_H
 #define CS_INFER_SESSION_H
 
@@ -29,6 +30,7 @@ struct cs_session_options {
 struct cs_session_info {
     char device_text[160];
     char weights_sha256[CS_SHA256_HEX]; // "" when files were not checked
+    unsigned precisions;                // that the device offers, bits 1 << enum cs_precision
     int channels, maps;                 // of the first input and output
     int max_batch;                      // 1 where the network says so
     uint32_t plane_height, plane_width; // 0: any
@@ -53,10 +55,11 @@ int cs_session_open(struct cs_session **session, const struct cs_package *packag
 void cs_session_close(struct cs_session *session); // accepts NULL
 
 // Whether a plan for `batch` planes of this size is there.
-bool cs_session_has(const struct cs_session *session, int batch, uint32_t height, uint32_t width);
-// CS_ENOMEM when the plan does not fit the memory limit.
+bool cs_session_has(const struct cs_session *session, int batch, uint32_t height, uint32_t width,
+                    enum cs_precision precision);
+// `precision`: one that the device offers. CS_ENOMEM when the plan does not fit the memory limit.
 int cs_session_prepare(struct cs_session *session, int slot, int batch, uint32_t height,
-                       uint32_t width, struct cs_err *err);
+                       uint32_t width, enum cs_precision precision, struct cs_err *err);
 // Run n jobs on the slot with the plan it was prepared for.
 int cs_session_run(struct cs_session *session, int slot, struct cs_job *jobs, int n,
                    struct cs_err *err);

@@ -115,6 +115,7 @@ static int load(struct cs_supervisor *s, struct cs_err *err)
     ssize_t n = cs_wire_receive(s->socket, s->packet, &fd, err);
     if (n == sizeof s->packet->ready && s->packet->kind == CS_WIRE_READY) {
         s->info = s->packet->ready.info;
+        s->precision = s->packet->ready.precision;
         return 0;
     }
     if (n == sizeof s->packet->failed && s->packet->kind == CS_WIRE_FAILED) {
@@ -145,7 +146,8 @@ int cs_supervisor_start(struct cs_supervisor *s, struct cs_err *err)
             return -1;
         int result = load(s, &why);
         if (result == 0) {
-            s->load.check_files = 0; // once is enough
+            s->load.check_files = 0;                   // once is enough
+            s->load.precision = (int32_t)s->precision; // the next worker goes on with it
             return 0;
         }
         if (result < 0) {

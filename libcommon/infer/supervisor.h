@@ -16,6 +16,7 @@ struct cs_supervisor {
     int socket; // -1 then
     struct cs_wire_load load;
     struct cs_session_info info;    // of the last worker that was ready
+    enum cs_precision precision;    // that it computes in
     uint32_t known[CS_MAX_BUFFERS]; // generation of each buffer that the worker has, 0: none
     union cs_wire_packet *packet;
 };

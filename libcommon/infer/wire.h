@@ -12,7 +12,7 @@
 #include <sys/types.h>
 
 #include "backend/job.h"
-#include "infer/session.h"
+#include "infer/precision.h"
 
 enum { CS_WIRE_FD = 3, CS_WIRE_PATH = 4096 };
 
@@ -28,8 +28,9 @@ enum cs_wire_kind {
 struct cs_wire_load {
     uint32_t kind;
     int32_t slots, threads, check_files;
+    int32_t precision; // CS_PRECISION_AUTO, or one
     uint64_t memory;
-    char device[32], package[CS_WIRE_PATH], scenario[CS_WIRE_PATH];
+    char device[32], package[CS_WIRE_PATH], scenario[CS_WIRE_PATH], cache[CS_WIRE_PATH];
 };
 
 // The memory behind a buffer's id: new, another, or (bytes 0, no descriptor) none any more.
@@ -50,12 +51,14 @@ struct cs_wire_run {
     uint32_t run;           // names the run in DONE
     uint32_t height, width; // of the plane
     int32_t count;
+    int32_t careful;                       // not 0: in fp32, whatever precision was chosen
     struct cs_wire_job jobs[CS_MAX_BATCH]; // only `count` of them travel
 };
 
 struct cs_wire_ready {
     uint32_t kind;
     struct cs_session_info info;
+    enum cs_precision precision; // that runs are computed in, unless they are careful
 };
 
 struct cs_wire_failed {

@@ -31,6 +31,7 @@ struct worker {
     int socket;
     struct cs_package package;
     struct cs_session *session;
+    enum cs_precision precision; // of runs that are not careful
     struct slot *slots;
     int slot_count;
     pthread_mutex_t lock; // over busy of all slots and `over`
@@ -163,15 +164,16 @@ static int on_run(struct worker *w, const struct cs_wire_run *run, size_t bytes,
         bytes != offsetof(struct cs_wire_run, jobs) + (size_t)run->count * sizeof *run->jobs)
         return cs_fail(err, CS_EIO, "worker: broken message");
     pthread_mutex_lock(&w->lock);
-    bool known = cs_session_has(w->session, run->count, run->height, run->width);
+    enum cs_precision precision = run->careful ? CS_FP32 : w->precision;
+    bool known = cs_session_has(w->session, run->count, run->height, run->width, precision);
     struct slot *slot = wait_for_slot(w, !known);
     pthread_mutex_unlock(&w->lock);
     struct cs_err why = {0};
     memcpy(&slot->run, run, bytes);
     if (place_jobs(w, slot, run, err) != 0)
         return -1;
-    if (cs_session_prepare(w->session, slot->index, run->count, run->height, run->width, &why) !=
-        0) {
+    if (cs_session_prepare(w->session, slot->index, run->count, run->height, run->width, precision,
+                           &why) != 0) {
         answer(w, run->run, &why, 0, slot->jobs, run->count);
         return 0;
     }
@@ -196,8 +198,11 @@ static int on_load(struct worker *w, struct cs_wire_load *m, struct cs_wire_read
     if (m->slots < 1 || m->slots > CS_MAX_SLOTS)
         return cs_fail(err, CS_EUSAGE, "%d slots", m->slots);
     if (cs_package_open(&w->package, m->package, err) != 0 ||
-        cs_session_open(&w->session, &w->package, &options, &ready->info, err) != 0)
+        cs_session_open(&w->session, &w->package, &options, &ready->info, err) != 0 ||
+        cs_precision_choose(w->session, &w->package, &ready->info, m->precision,
+                            *m->cache ? m->cache : NULL, &w->precision, err) != 0)
         return -1;
+    ready->precision = w->precision;
     w->slots = cs_xcalloc((size_t)m->slots, sizeof *w->slots);
     for (int i = 0; i < m->slots; i++) {
         w->slots[i].worker = w;

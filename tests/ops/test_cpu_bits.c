@@ -99,7 +99,8 @@ static void load(struct loaded *l, const struct opcase *c, int threads)
         ck_assert_msg(cs_graph_infer(&c->graph, SHAPE(i ? BATCH : 1, CHANNELS, SIZE, SIZE),
                                      &l->graphs[i], &err) == 0 &&
                           cs_graph_run_passes(&l->graphs[i], cpu->passes, &err) == 0 &&
-                          cpu->plan_open(l->network, &l->graphs[i], &l->plans[i], &err) == 0,
+                          cpu->plan_open(l->network, &l->graphs[i], CS_FP32, &l->plans[i], &err) ==
+                              0,
                       "%s", err.text);
     }
     ck_assert_msg(cpu->slot_open(l->network, l->plans, 2, &l->slot, &err) == 0, "%s", err.text);

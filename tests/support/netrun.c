@@ -16,7 +16,7 @@ int netrun_open(struct netrun *run, const char *path, const char *backend,
         cs_graph_run_passes(&run->concrete, run->backend->passes, err) < 0 ||
         run->backend->device_open(&options, &run->device, err) < 0 ||
         run->backend->network_open(run->device, &run->network, err) < 0 ||
-        run->backend->plan_open(run->network, &run->concrete, &run->plan, err) < 0 ||
+        run->backend->plan_open(run->network, &run->concrete, CS_FP32, &run->plan, err) < 0 ||
         run->backend->slot_open(run->network, &run->plan, 1, &run->slot, err) < 0) {
         netrun_close(run);
         return -1;

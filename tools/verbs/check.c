@@ -4,8 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "infer/check.h"
 #include "infer/device.h"
+#include "infer/precision.h"
 #include "segment/postprocess.h"
 #include "verbs.h"
 
@@ -48,24 +48,46 @@ static int check_postprocess(const struct cs_package *p, struct cs_err *err)
     return 0;
 }
 
+// fp32 is held to the tolerance; of a reduced precision it is said whether "auto" may take it.
+static int check_precision(struct cs_session *session, const struct cs_package *p,
+                           const struct cs_session_info *about, enum cs_precision precision,
+                           double tolerance, struct cs_err *err)
+{
+    const char *name = cs_precision_name(precision);
+    struct cs_check_result r;
+    int result = cs_check_test(session, p, about, precision, 1, tolerance, &r, err);
+    if (result < 0)
+        return cs_err_context(err, "%s", name);
+    if (result == 0) {
+        printf("device\t%s\t%s\tloads; the package has no test tensors\n", about->device_text,
+               name);
+        return 0;
+    }
+    printf("device\t%s\t%s\tloads; test: largest difference %.2g, relative error %.2g, mask IoU "
+           "%.6f%s\n",
+           about->device_text, name, r.largest, r.relative, r.iou,
+           precision == CS_FP32            ? ""
+           : r.iou >= CS_PRECISION_MIN_IOU ? "; auto may take it"
+                                           : "; auto leaves it");
+    if (precision == CS_FP32 && !(r.largest <= tolerance))
+        return cs_fail(err, CS_EMODEL,
+                       "the package's test: %.3g %% of the values differ by up to %g",
+                       100 * r.different, r.largest);
+    return 0;
+}
+
 static int check_device(const struct cs_package *p, const char *backend, const char *scenario,
                         double tolerance, struct cs_err *err)
 {
     struct cs_session *session = NULL;
     struct cs_session_info about;
     struct cs_session_options o = {.device = backend, .scenario = scenario, .slots = 1};
-    double largest, different;
     if (cs_session_open(&session, p, &o, &about, err) != 0)
         return cs_err_context(err, "%s", backend);
-    int result = cs_check_test(session, p, &about, tolerance, &largest, &different, err);
-    if (result == 0)
-        printf("device\t%s\tloads; the package has no test tensors\n", backend);
-    if (result > 0)
-        printf("device\t%s\tloads; test: largest difference %.2g\n", backend, largest);
-    if (result > 0 && !(largest <= tolerance))
-        result =
-            cs_fail(err, CS_EMODEL, "the package's test: %.3g %% of the values differ by up to %g",
-                    100 * different, largest);
+    int result = 0;
+    for (int i = 0; i < CS_PRECISION_COUNT && result == 0; i++)
+        if (about.precisions >> i & 1)
+            result = check_precision(session, p, &about, (enum cs_precision)i, tolerance, err);
     cs_session_close(session);
     return result < 0 ? cs_err_context(err, "%s: %s", p->path, backend) : 0;
 }

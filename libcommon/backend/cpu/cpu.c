@@ -266,8 +266,9 @@ static int build_node(struct cs_plan *plan, const struct cs_node *node, struct c
 }
 
 static int plan_open(struct cs_network *network, const struct cs_graph *graph,
-                     struct cs_plan **plan, struct cs_err *err)
+                     enum cs_precision precision, struct cs_plan **plan, struct cs_err *err)
 {
+    (void)precision; // fp32, the only one
     struct cs_plan *made = cs_xcalloc(1, sizeof *made);
     made->network = network;
     made->graph = graph;
@@ -517,6 +518,7 @@ const struct cs_backend cs_backend_cpu = {
     .device_open = device_open,
     .device_close = device_close,
     .device_text = device_text,
+    .precisions = cs_precisions_fp32,
     .passes = CS_PASSES_FUSION,
     .supports = supports,
     .network_open = network_open,

@@ -18,6 +18,7 @@ enum fault_kind { FAULT_CRASH, FAULT_HANG, FAULT_ERROR, FAULT_OOM, FAULT_NAN, FA
 struct fault {
     enum fault_kind kind;
     int64_t job, pixel; // which one; -1: not that way
+    int precision;      // every job in it; -1: not that way
     bool load;          // when the device is opened
     const char *once;   // file; NULL: always
 };
@@ -28,6 +29,7 @@ struct cs_device {
     char *script; // owned; cut into pieces
     struct fault faults[MAX_FAULTS];
     int fault_count;
+    bool half;            // offers fp16
     pthread_mutex_t lock; // over `jobs`
     int64_t jobs;         // run so far
 };
@@ -35,6 +37,11 @@ struct cs_device {
 struct cs_network {
     struct cs_device *device;
     struct cs_network *inner;
+};
+
+struct cs_plan {
+    struct cs_plan *inner;
+    enum cs_precision precision;
 };
 
 struct cs_slot {
@@ -62,7 +69,12 @@ static int parse_fault(char *text, struct fault *fault, struct cs_err *err)
     if (kind == count)
         return cs_fail(err, CS_EUSAGE, "fake: no fault '%s'", text);
     fault->kind = (enum fault_kind)kind;
-    fault->job = fault->pixel = -1;
+    fault->job = fault->pixel = fault->precision = -1;
+    for (int p = 0; p < CS_PRECISION_COUNT; p++)
+        if (strcmp(where, cs_precision_name((enum cs_precision)p)) == 0)
+            fault->precision = p;
+    if (fault->precision >= 0)
+        return 0;
     fault->load = strcmp(where, "load") == 0;
     if (fault->load)
         return 0;
@@ -77,6 +89,11 @@ static int parse_script(struct cs_device *d, struct cs_err *err)
         char *comma = strchr(at, ',');
         if (comma)
             *comma++ = '\0';
+        if (strcmp(at, "fp16") == 0) {
+            d->half = true;
+            at = comma;
+            continue;
+        }
         if (d->fault_count == MAX_FAULTS)
             return cs_fail(err, CS_EUSAGE, "fake: more than %d faults", MAX_FAULTS);
         if (parse_fault(at, &d->faults[d->fault_count++], err) != 0)
@@ -130,14 +147,16 @@ static int fail_at_load(const struct cs_device *d, struct cs_err *err)
 }
 
 // The fault that befalls this job, NULL for none.
-static const struct fault *find_fault(struct cs_device *d, const struct cs_job *job)
+static const struct fault *find_fault(struct cs_device *d, const struct cs_job *job,
+                                      enum cs_precision precision)
 {
     pthread_mutex_lock(&d->lock);
     int64_t number = ++d->jobs;
     pthread_mutex_unlock(&d->lock);
     for (int i = 0; i < d->fault_count; i++) {
         const struct fault *f = &d->faults[i];
-        if (f->job != number && (f->pixel < 0 || f->pixel != first_sample(job)))
+        if (f->job != number && f->precision != (int)precision &&
+            (f->pixel < 0 || f->pixel != first_sample(job)))
             continue;
         if (happens(f))
             return f;
@@ -179,6 +198,11 @@ static const char *fake_device_text(const struct cs_device *device)
     return "fake";
 }
 
+static unsigned fake_precisions(const struct cs_device *device)
+{
+    return 1U << CS_FP32 | (device->half ? 1U << CS_FP16 : 0);
+}
+
 static bool fake_supports(const struct cs_graph *graph, const struct cs_node *node, char *why,
                           size_t why_size)
 {
@@ -207,27 +231,42 @@ static void fake_network_close(struct cs_network *network)
 }
 
 static int fake_plan_open(struct cs_network *network, const struct cs_graph *graph,
-                          struct cs_plan **plan, struct cs_err *err)
+                          enum cs_precision precision, struct cs_plan **plan, struct cs_err *err)
 {
-    return network->device->base->plan_open(network->inner, graph, plan, err);
+    struct cs_plan *p = cs_xcalloc(1, sizeof *p);
+    p->precision = precision;
+    if (network->device->base->plan_open(network->inner, graph, precision, &p->inner, err) != 0) {
+        free(p);
+        return -1;
+    }
+    *plan = p;
+    return 0;
 }
 
 static void fake_plan_close(struct cs_plan *plan)
 {
-    cs_backend_find("ref")->plan_close(plan);
+    if (!plan)
+        return;
+    cs_backend_find("ref")->plan_close(plan->inner);
+    free(plan);
 }
 
 static struct cs_memory_use fake_plan_memory(const struct cs_plan *plan)
 {
-    return cs_backend_find("ref")->plan_memory(plan);
+    return cs_backend_find("ref")->plan_memory(plan->inner);
 }
 
 static int fake_slot_open(struct cs_network *network, struct cs_plan *const *plans, int plan_count,
                           struct cs_slot **slot, struct cs_err *err)
 {
     struct cs_slot *s = cs_xcalloc(1, sizeof *s);
+    struct cs_plan **inner = cs_xcalloc((size_t)plan_count, sizeof(struct cs_plan *));
     s->device = network->device;
-    if (s->device->base->slot_open(network->inner, plans, plan_count, &s->inner, err) != 0) {
+    for (int i = 0; i < plan_count; i++)
+        inner[i] = plans[i]->inner;
+    int result = s->device->base->slot_open(network->inner, inner, plan_count, &s->inner, err);
+    free(inner);
+    if (result != 0) {
         free(s);
         return -1;
     }
@@ -249,7 +288,7 @@ static int fake_run(struct cs_slot *slot, struct cs_plan *plan, struct cs_job *j
     struct cs_device *d = slot->device;
     uint64_t broken = 0; // bit mask of the jobs with values that are not finite
     for (int i = 0; i < n; i++) {
-        const struct fault *fault = find_fault(d, &jobs[i]);
+        const struct fault *fault = find_fault(d, &jobs[i], plan->precision);
         if (!fault)
             continue;
         switch (fault->kind) {
@@ -271,7 +310,7 @@ static int fake_run(struct cs_slot *slot, struct cs_plan *plan, struct cs_job *j
             break;
         }
     }
-    if (d->base->run(slot->inner, plan, jobs, n, err) != 0)
+    if (d->base->run(slot->inner, plan->inner, jobs, n, err) != 0)
         return -1;
     for (int i = 0; i < n; i++)
         jobs[i].nonfinite += broken >> (i & 63) & 1;
@@ -281,7 +320,7 @@ static int fake_run(struct cs_slot *slot, struct cs_plan *plan, struct cs_job *j
 static int fake_run_tensors(struct cs_slot *slot, struct cs_plan *plan, const void *const *inputs,
                             void *const *outputs, struct cs_err *err)
 {
-    return slot->device->base->run_tensors(slot->inner, plan, inputs, outputs, err);
+    return slot->device->base->run_tensors(slot->inner, plan->inner, inputs, outputs, err);
 }
 
 const struct cs_backend cs_backend_fake = {
@@ -289,6 +328,7 @@ const struct cs_backend cs_backend_fake = {
     .device_open = fake_device_open,
     .device_close = fake_device_close,
     .device_text = fake_device_text,
+    .precisions = fake_precisions,
     .passes = CS_PASSES_ALGEBRA,
     .supports = fake_supports,
     .network_open = fake_network_open,

@@ -2,12 +2,15 @@
 // A backend that fails by script, for tests of everything that survives failures. It computes with
 // `ref`; the script says what goes wrong and when:
 //
-//   SCRIPT := FAULT[,FAULT...]
+//   SCRIPT := WORD[,WORD...]
+//   WORD   := FAULT | fp16     (fp16 is offered too: every value that a node gives is rounded)
 //   FAULT  := KIND@WHERE[:once=FILE]
 //   KIND   := crash (segmentation fault) | hang (never returns) | error (the device fails) |
 //             oom (no memory) | nan (a value that is not finite) | slow (200 ms more)
 //   WHERE  := N         the N-th job of this process, from 1
 //           | pixel=V   a job whose image's first sample is V
+//           | fp32      every job in fp32, or
+//           | fp16      in fp16
 //           | load      crash and error: when the device is opened
 //
 // once=FILE: only while FILE does not exist; it is created then. An empty script never fails.

@@ -3,6 +3,7 @@
 // memory plan puts them, dense, in one arena a slot.
 #include "backend/ref/ref.h"
 
+#include <math.h>
 #include <omp.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -26,6 +27,7 @@ struct cs_plan {
     struct cs_network *network;
     const struct cs_graph *graph;
     struct cs_memory_plan memory;
+    bool half; // every value is rounded to binary16: arithmetic of other devices, for `fake`
 };
 
 struct cs_slot {
@@ -73,13 +75,14 @@ static void ref_network_close(struct cs_network *network)
 // ---- Plan, slot ----------------------------------------------------------------------------
 
 static int ref_plan_open(struct cs_network *network, const struct cs_graph *graph,
-                         struct cs_plan **plan, struct cs_err *err)
+                         enum cs_precision precision, struct cs_plan **plan, struct cs_err *err)
 {
     if (cs_backend_check(&cs_backend_ref, graph, err) < 0)
         return -1;
     struct cs_plan *p = cs_xcalloc(1, sizeof *p);
     p->network = network;
     p->graph = graph;
+    p->half = precision == CS_FP16;
     if (cs_memory_plan_make(graph, NULL, NULL, &p->memory, err) < 0) {
         free(p);
         return -1;
@@ -145,6 +148,30 @@ static const void *tensor_of(const struct cs_slot *slot, const struct cs_plan *p
     return data ? data : place_of(slot, plan, value);
 }
 
+// The nearest value of binary16, ties to even; above 65504 infinite.
+static float round_half(float x)
+{
+    float size = fabsf(x);
+    if (!(size < 65520.0F))
+        return isnan(x) ? x : copysignf(INFINITY, x);
+    int exponent;
+    frexpf(size, &exponent);
+    int last = exponent < -13 ? -24 : exponent - 11; // of the significand's last bit
+    return ldexpf(rintf(ldexpf(x, -last)), last);
+}
+
+static void round_value(const struct cs_plan *plan, int value, void *data)
+{
+    const struct cs_value *v = &plan->graph->values[value];
+    int64_t count = v->type == CS_TYPE_F32 ? cs_shape_elements(&v->shape) : 0;
+    float *x = data;
+    if (!plan->half)
+        return;
+#pragma omp parallel for
+    for (int64_t i = 0; i < count; i++)
+        x[i] = round_half(x[i]);
+}
+
 static int run_node(const struct cs_slot *slot, const struct cs_plan *plan,
                     const struct cs_node *node, struct cs_err *err)
 {
@@ -156,7 +183,12 @@ static int run_node(const struct cs_slot *slot, const struct cs_plan *plan,
                           ? NULL
                           : place_of(slot, plan, node->outputs[i]);
     call.add = node->fusion.add < 0 ? NULL : tensor_of(slot, plan, node->fusion.add);
-    return cs_ref_run(&call, err);
+    if (cs_ref_run(&call, err) < 0)
+        return -1;
+    for (int i = 0; i < node->output_count; i++)
+        if (call.out[i])
+            round_value(plan, node->outputs[i], call.out[i]);
+    return 0;
 }
 
 static int run_graph(const struct cs_slot *slot, const struct cs_plan *plan, struct cs_err *err)
@@ -164,6 +196,8 @@ static int run_graph(const struct cs_slot *slot, const struct cs_plan *plan, str
     if (slot->bytes < plan->memory.arena_bytes)
         return cs_fail(err, CS_EDEVICE, "the slot was opened for smaller plans");
     omp_set_num_threads(plan->network->device->threads);
+    for (int i = 0; i < plan->graph->input_count; i++)
+        round_value(plan, plan->graph->inputs[i], place_of(slot, plan, plan->graph->inputs[i]));
     for (int n = 0; n < plan->graph->node_count; n++)
         if (run_node(slot, plan, &plan->graph->nodes[n], err) < 0)
             return -1;
@@ -220,6 +254,7 @@ const struct cs_backend cs_backend_ref = {
     .device_open = ref_device_open,
     .device_close = ref_device_close,
     .device_text = ref_device_text,
+    .precisions = cs_precisions_fp32,
     .passes = CS_PASSES_FUSION,
     .supports = cs_ref_supports,
     .network_open = ref_network_open,
