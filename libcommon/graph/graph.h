@@ -34,6 +34,7 @@ struct cs_value {
     enum cs_type type;
     struct cs_shape shape;
     const void *data; // constant: dense row-major samples, shared and never changed; else NULL
+    bool in_file;     // data lies in a mapped file, at any alignment: cs_constant_hold reads it
     int producer;     // index of the node that makes it, -1 for inputs and constants
     int uses;         // nodes that read it, plus 1 if it is a graph output
 };
@@ -129,6 +130,16 @@ const struct cs_value *cs_node_input(const struct cs_graph *graph, const struct 
                                      int i);
 const struct cs_value *cs_node_output(const struct cs_graph *graph, const struct cs_node *node,
                                       int i);
+// Samples of a constant for reading, aligned, until cs_constant_release: its data, or a copy where
+// the file has them elsewhere. NULL with CS_ENOMEM. The value must stay where it is meanwhile.
+struct cs_constant_hold {
+    const struct cs_value *value;
+    void *copy; // owned; NULL: none was needed
+};
+const void *cs_constant_hold(const struct cs_value *value, struct cs_constant_hold *hold,
+                             struct cs_err *err);
+// Gives pages of the file back too. Accepts a hold that failed.
+void cs_constant_release(struct cs_constant_hold *hold);
 int64_t cs_shape_elements(const struct cs_shape *shape); // -1: unknown or overflow
 bool cs_shape_equal(const struct cs_shape *a, const struct cs_shape *b);
 // "1x64x256x256" with "?" for unknown.

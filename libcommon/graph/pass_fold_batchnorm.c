@@ -61,11 +61,15 @@ static int fresh_constant(struct cs_graph *graph, const struct cs_node *node, co
 }
 
 // Weights are (out, in, ...) in Conv and (in, out / group, ...) in ConvTranspose.
-static void scale_weights(const struct cs_graph *graph, const struct cs_node *conv,
-                          const double *factor, float *scaled)
+static int scale_weights(const struct cs_graph *graph, const struct cs_node *conv,
+                         const double *factor, float *scaled, struct cs_err *err)
 {
     const struct cs_value *weight = cs_node_input(graph, conv, 1);
     const struct cs_shape *shape = &weight->shape;
+    struct cs_constant_hold hold;
+    const float *plain = cs_constant_hold(weight, &hold, err);
+    if (!plain)
+        return -1;
     int64_t taps = shape->dim[2] * shape->dim[3], group = cs_node_int(conv, "group", 1);
     bool forward = strcmp(conv->op, "Conv") == 0;
     for (int64_t a = 0; a < shape->dim[0]; a++)
@@ -74,14 +78,15 @@ static void scale_weights(const struct cs_graph *graph, const struct cs_node *co
             int64_t channel = forward ? a : a / per_group * shape->dim[1] + b;
             for (int64_t t = 0; t < taps; t++) {
                 int64_t i = (a * shape->dim[1] + b) * taps + t;
-                scaled[i] = (float)((double)((const float *)weight->data)[i] * factor[channel]);
+                scaled[i] = (float)((double)plain[i] * factor[channel]);
             }
         }
+    cs_constant_release(&hold);
+    return 0;
 }
 
 int cs_fold_batchnorm_apply(struct cs_graph *graph, struct cs_node *node, struct cs_err *err)
 {
-    (void)err;
     struct cs_node *conv = cs_pass_sole_producer(graph, node, 0);
     int64_t channels = channels_of(graph, conv);
     const float *scale = vector(graph, node, 1, channels),
@@ -100,7 +105,8 @@ int cs_fold_batchnorm_apply(struct cs_graph *graph, struct cs_node *node, struct
         double before = bias ? (double)bias[c] : 0;
         moved[c] = (float)((before - (double)mean[c]) * factor[c] + (double)shift[c]);
     }
-    scale_weights(graph, conv, factor, scaled);
+    if (scale_weights(graph, conv, factor, scaled, err) != 0)
+        return -1;
     for (int i = 1; i < conv->input_count; i++)
         if (conv->inputs[i] >= 0)
             graph->values[conv->inputs[i]].uses--;

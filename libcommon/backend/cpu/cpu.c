@@ -87,53 +87,8 @@ static void network_close(struct cs_network *network)
 {
     if (!network)
         return;
-    for (int i = 0; i < network->packed_count; i++)
-        free(network->packed[i].memory);
-    free(network->packed);
+    free(network->packed); // empty: plans are closed before their network
     free(network);
-}
-
-void *cs_cpu_pack(struct cs_network *network, const void *data, uint64_t key, size_t bytes,
-                  bool *fresh, struct cs_err *err)
-{
-    *fresh = false;
-    for (int i = 0; i < network->packed_count; i++) {
-        const struct cs_cpu_packed *packed = &network->packed[i];
-        if (packed->data == data && packed->key == key && packed->bytes == bytes)
-            return packed->memory;
-    }
-    void *memory = cs_alloc(bytes, 1, "packed weights", err);
-    if (!memory)
-        return NULL;
-    if (network->packed_count == network->packed_capacity) {
-        network->packed_capacity = network->packed_capacity ? 2 * network->packed_capacity : 64;
-        network->packed =
-            cs_xrealloc(network->packed, (size_t)network->packed_capacity, sizeof *network->packed);
-    }
-    network->packed[network->packed_count++] = (struct cs_cpu_packed){data, key, memory, bytes};
-    network->packed_bytes += bytes;
-    *fresh = true;
-    return memory;
-}
-
-void cs_cpu_pack_drop(struct cs_network *network)
-{
-    struct cs_cpu_packed *last = &network->packed[--network->packed_count];
-    network->packed_bytes -= last->bytes;
-    free(last->memory);
-}
-
-const float *cs_cpu_pack_weights(struct cs_network *network, const struct cs_dnn_op *op,
-                                 const float *weights, struct cs_err *err)
-{
-    bool fresh;
-    void *memory = cs_cpu_pack(network, weights, cs_dnn_op_weight_key(op),
-                               cs_dnn_op_weight_bytes(op), &fresh, err);
-    if (memory && fresh && cs_dnn_op_pack(op, weights, memory, err) != 0) {
-        cs_cpu_pack_drop(network);
-        return NULL;
-    }
-    return memory;
 }
 
 // ---- Plan --------------------------------------------------------------------------------
@@ -244,6 +199,7 @@ static void plan_close(struct cs_plan *plan)
     free(plan->steps);
     free(plan->step_seconds);
     free(plan->channels_last);
+    cs_cpu_drop_packed(plan);
     cs_memory_plan_release(&plan->memory);
     cs_arena_release(&plan->params);
     free(plan);
@@ -362,6 +318,8 @@ static int bind_plan(struct cs_slot *slot, struct bound_plan *bound, struct cs_e
 static int slot_open(struct cs_network *network, struct cs_plan *const *plans, int plan_count,
                      struct cs_slot **slot, struct cs_err *err)
 {
+    if (cs_cpu_fill_packed(plans, plan_count, err) != 0)
+        return -1;
     struct cs_slot *made = cs_xcalloc(1, sizeof *made);
     made->network = network;
     made->plan_count = plan_count;

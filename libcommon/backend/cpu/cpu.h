@@ -23,17 +23,20 @@ struct cs_device {
     char text[256];
 };
 
-// Constants in the order that a step wants: made once, shared by all plans and slots.
-struct cs_cpu_packed {
-    const void *data; // of the graph's constant
-    uint64_t key;     // what was made of it
-    void *memory;
-    size_t bytes;
+// A constant in the order that a step wants, shared by all plans and slots (packed.c), and how it
+// is made from the constant's samples.
+struct cs_cpu_packed;
+typedef int cs_cpu_fill(const void *context, const void *data, void *packed, struct cs_err *err);
+struct cs_cpu_want {
+    struct cs_cpu_packed *packed;
+    const struct cs_value *constant;
+    cs_cpu_fill *fill;
+    const void *context;
 };
 
 struct cs_network {
     struct cs_device *device;
-    struct cs_cpu_packed *packed;
+    struct cs_cpu_packed **packed;
     int packed_count, packed_capacity;
     size_t packed_bytes;
 };
@@ -68,6 +71,8 @@ struct cs_plan {
     const struct cs_graph *graph;
     bool *channels_last; // per value
     struct cs_memory_plan memory;
+    struct cs_cpu_want *wants; // packed constants of its steps
+    int want_count, want_capacity;
     struct cs_arena params;
     struct cs_cpu_step *steps;
     int step_count, step_capacity, binding_count;
@@ -99,16 +104,20 @@ void cs_cpu_need_scratch(struct cs_plan *plan, size_t bytes);
 // Give the step its op, which the plan takes over, and the scratchpads of all its workers.
 void cs_cpu_set_op(struct cs_plan *plan, struct cs_cpu_step *step, struct cs_dnn_op *op,
                    int workers);
-// Memory for what `key` makes of a constant; *fresh tells that the caller has to fill it.
-// NULL with CS_ENOMEM.
-void *cs_cpu_pack(struct cs_network *network, const void *data, uint64_t key, size_t bytes,
-                  bool *fresh, struct cs_err *err);
-
-// Take back the last one, which could not be filled.
-void cs_cpu_pack_drop(struct cs_network *network);
-// The weights of a convolution in the op's order. NULL with an error.
-const float *cs_cpu_pack_weights(struct cs_network *network, const struct cs_dnn_op *op,
-                                 const float *weights, struct cs_err *err);
+// Memory for what `fill` makes of a constant, shared by all plans that ask for the same constant,
+// key and size, and freed with the last of them. It is filled when the plan's first slot opens, many
+// constants side by side, each by one thread; it is zeroed before. `fill` may fail; its context
+// lives as long as the plan. NULL with CS_ENOMEM.
+void *cs_cpu_pack(struct cs_plan *plan, const struct cs_value *constant, uint64_t key, size_t bytes,
+                  cs_cpu_fill *fill, const void *context, struct cs_err *err);
+// The weights of a convolution in the op's order; the op lives as long as the plan. NULL with an
+// error.
+const float *cs_cpu_pack_weights(struct cs_plan *plan, const struct cs_dnn_op *op,
+                                 const struct cs_value *weights, struct cs_err *err);
+// Fill what the plans need and is not there yet.
+int cs_cpu_fill_packed(struct cs_plan *const *plans, int plan_count, struct cs_err *err);
+// The plan uses its packed constants no more.
+void cs_cpu_drop_packed(struct cs_plan *plan);
 
 // An activation by its ONNX name; false when the backend has none such.
 struct cs_cpu_activation {

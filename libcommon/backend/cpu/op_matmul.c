@@ -57,7 +57,6 @@ static int add_op(struct cs_plan *plan, const struct cs_node *node, struct cs_dn
 static int build_packed(struct cs_plan *plan, const struct cs_node *node, const struct product *p,
                         struct cs_err *err)
 {
-    const float *weights = cs_node_input(plan->graph, node, 1)->data;
     const struct cs_dnn_conv conv = {.batch = 1,
                                      .in_channels = p->depth,
                                      .out_channels = p->columns,
@@ -73,7 +72,7 @@ static int build_packed(struct cs_plan *plan, const struct cs_node *node, const 
     struct cs_cpu_place packed = {0};
     if (cs_dnn_conv_new(plan->network->device->dnn, &conv, &op, err) != 0)
         return -1;
-    packed.constant = cs_cpu_pack_weights(plan->network, op, weights, err);
+    packed.constant = cs_cpu_pack_weights(plan, op, cs_node_input(plan->graph, node, 1), err);
     if (!packed.constant) {
         cs_dnn_op_free(op);
         return -1;

@@ -40,44 +40,52 @@ static int run_upscale(const struct cs_cpu_step *step, const struct cs_cpu_run *
     return failed ? cs_fail(err, CS_EDEVICE, "oneDNN: execution failed") : 0;
 }
 
-// Row dy of ONNX's I O H W weights as I x (W O).
-static void kernel_row(const struct cs_dnn_conv *conv, const float *weights, int64_t dy, float *row)
+// What becomes packed weights: one kernel row.
+struct kernel_row {
+    const struct cs_dnn_op *op;
+    int64_t in_channels, out_channels, height, width; // of the kernel
+    int64_t row;
+};
+
+// The row of ONNX's I O H W weights as I x (W O), packed.
+static int fill_row(const void *context, const void *data, void *packed, struct cs_err *err)
 {
-    int64_t kh = conv->kernel[0], kw = conv->kernel[1], out = conv->out_channels;
-    for (int64_t i = 0; i < conv->in_channels; i++)
-        for (int64_t dx = 0; dx < kw; dx++)
+    const struct kernel_row *k = context;
+    const float *weights = data;
+    int64_t out = k->out_channels;
+    float *row =
+        cs_alloc((size_t)(k->in_channels * k->width * out), sizeof *row, "packing weights", err);
+    if (!row)
+        return -1;
+    for (int64_t i = 0; i < k->in_channels; i++)
+        for (int64_t dx = 0; dx < k->width; dx++)
             for (int64_t o = 0; o < out; o++)
-                row[(i * kw + dx) * out + o] = weights[((i * out + o) * kh + dy) * kw + dx];
+                row[(i * k->width + dx) * out + o] =
+                    weights[((i * out + o) * k->height + k->row) * k->width + dx];
+    int result = cs_dnn_op_pack(k->op, row, packed, err);
+    free(row);
+    return result;
 }
 
 // Packed weights of every kernel row, shared by all plans. NULL with an error.
 static const float *const *pack_rows(struct cs_plan *plan, const struct cs_dnn_conv *conv,
-                                     const struct cs_dnn_op *op, const float *weights,
+                                     const struct cs_dnn_op *op, const struct cs_value *weights,
                                      struct cs_err *err)
 {
     const float **rows = cs_cpu_params(plan, (size_t)conv->kernel[0] * sizeof *rows);
-    size_t floats = (size_t)(conv->in_channels * conv->kernel[1] * conv->out_channels);
-    float *row = cs_alloc(floats, sizeof *row, "weights", err);
-    if (!row)
-        return NULL;
     for (int64_t dy = 0; dy < conv->kernel[0]; dy++) {
-        bool fresh;
-        void *memory =
-            cs_cpu_pack(plan->network, weights, cs_dnn_op_weight_key(op) + (uint64_t)dy + 1,
-                        cs_dnn_op_weight_bytes(op), &fresh, err);
-        rows[dy] = memory;
-        if (memory && !fresh)
-            continue;
-        if (memory)
-            kernel_row(conv, weights, dy, row);
-        if (!memory || cs_dnn_op_pack(op, row, memory, err) != 0) {
-            if (memory)
-                cs_cpu_pack_drop(plan->network);
-            free(row);
+        struct kernel_row *row = cs_cpu_params(plan, sizeof *row);
+        *row = (struct kernel_row){.op = op,
+                                   .in_channels = conv->in_channels,
+                                   .out_channels = conv->out_channels,
+                                   .height = conv->kernel[0],
+                                   .width = conv->kernel[1],
+                                   .row = dy};
+        rows[dy] = cs_cpu_pack(plan, weights, cs_dnn_op_weight_key(op) + (uint64_t)dy + 1,
+                               cs_dnn_op_weight_bytes(op), fill_row, row, err);
+        if (!rows[dy])
             return NULL;
-        }
     }
-    free(row);
     return rows;
 }
 
@@ -105,7 +113,7 @@ int cs_cpu_build_upscale(struct cs_plan *plan, const struct cs_node *node,
     omp_set_num_threads(threads);
     if (result != 0)
         return -1;
-    up->weights = pack_rows(plan, conv, op, cs_node_input(graph, node, 1)->data, err);
+    up->weights = pack_rows(plan, conv, op, cs_node_input(graph, node, 1), err);
     if (!up->weights) {
         cs_dnn_op_free(op);
         return -1;
