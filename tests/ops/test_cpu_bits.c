@@ -353,7 +353,7 @@ START_TEST(plain_visible)
     ck_assert_msg(cs_graph_infer(&c.graph, c.shapes, &graph, &err) == 0, "%s", err.text);
     ck_assert_int_eq(cpu->device_open(NULL, &device, &err), 0);
     ck_assert_int_eq(cpu->network_open(device, &network, &err), 0);
-    ck_assert_int_eq(cpu->plan_open(network, &graph, &plan, &err), 0);
+    ck_assert_int_eq(cpu->plan_open(network, &graph, CS_FP32, &plan, &err), 0);
     ck_assert_int_eq(cpu->slot_open(network, &plan, 1, &slot, &err), 0);
     cs_cpu_profile_start(plan, false);
     static float out[60];
