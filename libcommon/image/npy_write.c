@@ -7,16 +7,13 @@
 #include "base/io.h"
 #include "image/write.h"
 
-void cs_npy_header(const struct cs_image *image, struct cs_buf *out)
+void cs_npy_header_of(const char *type, const uint64_t *dims, int rank, struct cs_buf *out)
 {
     enum { PREFIX = 10, ALIGN = 64 };
-    char kind = image->dtype >= CS_F16 ? 'f' : image->dtype >= CS_I8 ? 'i' : 'u';
-    size_t bytes = cs_dtype_bytes(image->dtype);
     struct cs_buf text = {0};
-    cs_buf_addf(&text, "{'descr': '%c%c%zu', 'fortran_order': False, 'shape': (%u, %u",
-                bytes == 1 ? '|' : '<', kind, bytes, image->height, image->width);
-    if (image->channels != 1)
-        cs_buf_addf(&text, ", %u", image->channels);
+    cs_buf_addf(&text, "{'descr': '%s', 'fortran_order': False, 'shape': (", type);
+    for (int i = 0; i < rank; i++)
+        cs_buf_addf(&text, "%s%llu", i ? ", " : "", (unsigned long long)dims[i]);
     cs_buf_adds(&text, "), }");
     while ((PREFIX + text.len + 1) % ALIGN != 0)
         cs_buf_addc(&text, ' ');
@@ -26,6 +23,15 @@ void cs_npy_header(const struct cs_image *image, struct cs_buf *out)
     cs_buf_addc(out, (char)(text.len >> 8));
     cs_buf_add(out, text.data, text.len);
     cs_buf_release(&text);
+}
+
+void cs_npy_header(const struct cs_image *image, struct cs_buf *out)
+{
+    const uint64_t dims[] = {image->height, image->width, image->channels};
+    char type[8], kind = image->dtype >= CS_F16 ? 'f' : image->dtype >= CS_I8 ? 'i' : 'u';
+    size_t bytes = cs_dtype_bytes(image->dtype);
+    snprintf(type, sizeof type, "%c%c%zu", bytes == 1 ? '|' : '<', kind, bytes);
+    cs_npy_header_of(type, dims, image->channels == 1 ? 2 : 3, out);
 }
 
 int cs_npy_write(const char *path, const struct cs_image *image, struct cs_err *err)

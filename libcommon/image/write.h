@@ -30,5 +30,7 @@ int cs_png_write(const char *path, const struct cs_image *image,
 int cs_npy_write(const char *path, const struct cs_image *image, struct cs_err *err);
 // What stands before the samples in an NPY file, appended to out.
 void cs_npy_header(const struct cs_image *image, struct cs_buf *out);
+// The same for any type ("<f4") and at least two dimensions.
+void cs_npy_header_of(const char *type, const uint64_t *dims, int rank, struct cs_buf *out);
 
 #endif

@@ -291,6 +291,16 @@ static int probe(struct cs_session *s, const struct cs_package *package,
     return 0;
 }
 
+static int check_weights(const struct cs_package *p, struct cs_session_info *info,
+                         struct cs_err *err)
+{
+    char external[CS_SHA256_HEX];
+    if (p->external_path &&
+        cs_package_check_file(p->external_path, p->external_sha256, external, err) != 0)
+        return -1;
+    return cs_package_check_file(p->weights_path, p->weights_sha256, info->weights_sha256, err);
+}
+
 static int open_parts(struct cs_session *s, const struct cs_package *package,
                       struct cs_session_info *info, struct cs_err *err)
 {
@@ -299,9 +309,7 @@ static int open_parts(struct cs_session *s, const struct cs_package *package,
     s->backend = cs_backend_find(s->options.device);
     if (!s->backend)
         return cs_fail(err, CS_EDEVICE, "this build has no device '%s'", s->options.device);
-    if (s->options.check_files &&
-        cs_package_check_file(package->weights_path, package->weights_sha256, info->weights_sha256,
-                              err) != 0)
+    if (s->options.check_files && check_weights(package, info, err) != 0)
         return -1;
     if (s->backend->device_open(&options, &s->device, err) != 0)
         return -1;

@@ -9,6 +9,7 @@
 
 #include "base/io.h"
 #include "base/mem.h"
+#include "image/write.h"
 
 enum { MAX_HEADER = 1 << 16 };
 
@@ -148,4 +149,13 @@ int cs_tensor_read(struct cs_tensor *tensor, const char *path, struct cs_err *er
     }
     cs_buf_release(&text);
     return result;
+}
+
+void cs_tensor_write(const struct cs_tensor *tensor, struct cs_buf *out)
+{
+    uint64_t dims[CS_TENSOR_MAX_RANK];
+    for (int i = 0; i < tensor->rank; i++)
+        dims[i] = (uint64_t)tensor->dim[i];
+    cs_npy_header_of("<f4", dims, tensor->rank, out);
+    cs_buf_add(out, tensor->data, tensor->count * sizeof *tensor->data);
 }

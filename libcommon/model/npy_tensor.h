@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/buf.h"
 #include "base/err.h"
 
 enum { CS_TENSOR_MAX_RANK = 8 };
@@ -22,6 +23,8 @@ struct cs_tensor {
 int cs_tensor_read(struct cs_tensor *tensor, const char *path, struct cs_err *err);
 // The same for bytes in memory.
 int cs_tensor_parse(struct cs_tensor *tensor, const void *bytes, size_t size, struct cs_err *err);
+// The bytes of the tensor as an NPY file of "<f4", appended to out. At least two dimensions.
+void cs_tensor_write(const struct cs_tensor *tensor, struct cs_buf *out);
 void cs_tensor_release(struct cs_tensor *tensor); // accepts a zeroed struct
 
 #endif

@@ -388,6 +388,11 @@ int cs_onnx_read(const char *path, struct cs_graph *graph, struct cs_onnx **file
     return result < 0 ? cs_err_context(err, "%s", path) : 0;
 }
 
+const char *cs_onnx_external(const struct cs_onnx *file, int index)
+{
+    return index >= 0 && index < file->store.map_count ? file->store.maps[index].path : NULL;
+}
+
 void cs_onnx_free(struct cs_onnx *file)
 {
     if (!file)

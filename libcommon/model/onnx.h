@@ -24,6 +24,9 @@ int cs_onnx_read(const char *path, struct cs_graph *graph, struct cs_onnx **file
 // NULL refuses them.
 int cs_onnx_parse(const void *bytes, size_t size, const char *folder, struct cs_graph *graph,
                   struct cs_onnx **file, struct cs_err *err);
+// Files of external weights that were read, by their path relative to the model's folder; NULL
+// behind the last. Borrowed.
+const char *cs_onnx_external(const struct cs_onnx *file, int index);
 void cs_onnx_free(struct cs_onnx *file); // accepts NULL
 
 #endif

@@ -71,6 +71,13 @@ static int read_weights(struct cs_package *p, const struct cs_yaml *root, struct
         return cs_fail(err, CS_EMODEL,
                        "weights: onnx: source is missing (ONNX weights are needed)");
     p->weights_sha256 = cs_yaml_text(GET(onnx, "sha256"));
+    const struct cs_yaml *external = GET(onnx, "external_data");
+    const char *beside = cs_yaml_text(GET(external, "source"));
+    p->external_sha256 = cs_yaml_text(GET(external, "sha256"));
+    if (external && !beside)
+        return cs_fail(err, CS_EMODEL, "weights: onnx: external_data: source is missing");
+    if (beside && cs_package_join(&p->arena, p->folder, beside, &p->external_path, err) != 0)
+        return -1;
     return cs_package_join(&p->arena, p->folder, source, &p->weights_path, err);
 }
 
@@ -311,7 +318,7 @@ static int check_paths(const struct cs_package *p, struct cs_err *err)
 {
     if (access(p->weights_path, R_OK) != 0)
         return cs_fail_errno(err, CS_EMODEL, "%s", p->weights_path);
-    if (check_inside(p, p->weights_path, err) != 0)
+    if (check_inside(p, p->weights_path, err) != 0 || check_inside(p, p->external_path, err) != 0)
         return -1;
     for (int i = 0; i < p->input_count; i++)
         if (check_inside(p, p->inputs[i].test_path, err) != 0)

@@ -83,6 +83,8 @@ struct cs_package {
     const char *version, *description, *license, *format_version;
     const char *weights_path;
     const char *weights_sha256; // NULL: not given
+    const char *external_path;  // file of weights beside the ONNX file; NULL: none is named
+    const char *external_sha256;
     char rdf_sha256[CS_SHA256_HEX];
     struct cs_tensor_spec inputs[CS_PACKAGE_MAX_TENSORS], outputs[CS_PACKAGE_MAX_TENSORS];
     int input_count, output_count;

@@ -22,7 +22,8 @@ static int check_file(const char *path, const char *expected, struct cs_err *err
 
 static int check_files(const struct cs_package *p, struct cs_err *err)
 {
-    if (check_file(p->weights_path, p->weights_sha256, err) != 0)
+    if (check_file(p->weights_path, p->weights_sha256, err) != 0 ||
+        check_file(p->external_path, p->external_sha256, err) != 0)
         return -1;
     for (int i = 0; i < p->input_count; i++)
         if (check_file(p->inputs[i].test_path, p->inputs[i].test_sha256, err) != 0)
