@@ -9,9 +9,10 @@
 #include "infer/wire.h"
 #include "shared_options.h"
 
+enum { PROB_U16 = 1, PROB_F32, PROB_AUTO = -1 };
 static const char *model, *device = "auto", *slots = "auto", *batch = "auto", *keep = "", *input;
 static const char *cache;
-static int precision, fit, prob = 1, transport;
+static int precision, fit, compat, prob = PROB_AUTO, transport;
 static int64_t threads, retries = 3, tile;
 static double timeout;
 static uint64_t memory, ring_bytes;
@@ -36,6 +37,8 @@ static const struct cs_opt options[] = {
      .shapes_result = true, .choices = "model|native|resize|pad|tile", .env = NULL},
     {0, "tile", CS_OPT_INT, &tile, "PX", "side of a tile; 0: as memory allows",
      .shapes_result = true, .min = 0, .max = 65536, .env = NULL},
+    {0, "compat", CS_OPT_CHOICE, &compat, "WITH", "treat images as another program does",
+     .shapes_result = true, .choices = "none|hub", .env = NULL},
     {0, "prob", CS_OPT_CHOICE, &prob, "TYPE", "samples of the maps", .shapes_result = true,
      .choices = "u8|u16|f32", .env = NULL},
     {0, "timeout", CS_OPT_REAL, &timeout, "SEC", "time limit of an image on the device; 0: none",
@@ -67,6 +70,12 @@ static int parse(struct cs_infer_options *o, struct cs_err *err)
 {
     if (!model)
         return cs_fail(err, CS_EUSAGE, "which model? (-m, see --help)");
+    if (compat && (fit || tile))
+        return cs_fail(err, CS_EUSAGE, "--compat hub has a fit of its own: no --fit, no --tile");
+    o->hub = compat;
+    // Its threshold is sharp: a probability of 0.5 itself must not be rounded to one above.
+    if (prob == PROB_AUTO)
+        prob = compat ? PROB_F32 : PROB_U16;
     return count_or_auto(slots, CS_MAX_SLOTS, "--slots", &o->slots, err) != 0 ||
                    count_or_auto(batch, CS_MAX_BATCH, "--batch", &o->batch, err) != 0 ||
                    (*keep && cs_planes_parse(keep, &o->keep, err) != 0)

@@ -9,15 +9,25 @@
 
 enum { CS_JOB_MAX_CHANNELS = 16 };
 
-enum cs_activation { CS_ACT_NONE, CS_ACT_SIGMOID, CS_ACT_SOFTMAX };
+enum cs_activation {
+    CS_ACT_NONE,
+    CS_ACT_SIGMOID,
+    CS_ACT_SOFTMAX,
+    CS_ACT_LOGITS, // sigmoid where any of the network's values for the image is below 0 or above 1,
+                   // none where all are probabilities already
+};
 
 // How image pixels become the network's input plane.
 enum cs_placement {
-    CS_PLACE_COPY,  // same scale: network pixel (x, y) is image pixel (x + x0, y + y0);
-                    // outside the image: mirrored without repeating the edge (numpy "reflect"),
-                    // repeatedly where the pad exceeds the image
-    CS_PLACE_SCALE, // the whole image is stretched to the network's plane: bilinear, with the
-                    // triangle filter widened when shrinking (antialiased), half-pixel centres
+    CS_PLACE_COPY,   // same scale: network pixel (x, y) is image pixel (x + x0, y + y0);
+                     // outside the image: mirrored without repeating the edge (numpy "reflect"),
+                     // repeatedly where the pad exceeds the image
+    CS_PLACE_SCALE,  // the whole image is stretched to the network's plane: bilinear, with the
+                     // triangle filter widened when shrinking (antialiased), half-pixel centres
+    CS_PLACE_PILLOW, // the same as Pillow computes it: samples of 8 bits, rounded to 8 bits after
+                     // each of two passes; wider samples are clipped to 255, in colour shifted.
+                     // A channel becomes (sample / 255 - shift[c]) / scale[c], each operation
+                     // rounded to float; low and high are not looked at
 };
 
 struct cs_job {
@@ -44,7 +54,7 @@ struct cs_job {
     enum cs_activation activation;
     // CS_PLACE_COPY: the part of the map to write, in map coordinates (a tile's own part; the
     // whole map otherwise). Network pixel = map pixel - (x0, y0).
-    // CS_PLACE_SCALE: the network's plane is resized to the map (bilinear, half-pixel centres,
+    // The others: the network's plane is resized to the map (bilinear, half-pixel centres,
     // no antialias) after the activation; the part must be the whole map.
     uint32_t part_x, part_y, part_width, part_height;
 

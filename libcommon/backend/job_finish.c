@@ -2,7 +2,7 @@
 // Network planes to maps.
 //
 // A row of the map is made a block of columns and one channel at a time: activated values of the
-// network rows it needs (one for CS_PLACE_COPY, two for CS_PLACE_SCALE) go to a buffer on the
+// network rows it needs (one for CS_PLACE_COPY, two where it is resized) go to a buffer on the
 // stack, are interpolated there and quantised into the map.
 #include "backend/job_finish.h"
 
@@ -17,6 +17,7 @@ struct plane {
     const float *data;
     int width, height, channels;
     ptrdiff_t stride_x, stride_y, stride_c;
+    enum cs_activation activation; // CS_ACT_LOGITS is decided
 };
 
 static bool is_finite(float value)
@@ -25,18 +26,18 @@ static bool is_finite(float value)
 }
 
 // out[i] = channel c after the activation, columns x..x+count-1 of row y.
-static void activate(const struct plane *plane, enum cs_activation activation, int64_t x, int64_t y,
-                     int64_t count, int c, float *out)
+static void activate(const struct plane *plane, int64_t x, int64_t y, int64_t count, int c,
+                     float *out)
 {
     const float *p = plane->data + x * plane->stride_x + y * plane->stride_y;
     const float *value = p + c * plane->stride_c;
     ptrdiff_t step = plane->stride_x;
-    if (activation == CS_ACT_NONE) {
+    if (plane->activation == CS_ACT_NONE) {
         for (int64_t i = 0; i < count; i++)
             out[i] = value[i * step];
         return;
     }
-    if (activation == CS_ACT_SIGMOID) {
+    if (plane->activation == CS_ACT_SIGMOID) {
         for (int64_t i = 0; i < count; i++)
             out[i] = cs_sigmoidf(value[i * step]);
         return;
@@ -85,8 +86,7 @@ static void copy_row(const struct cs_job *job, const struct plane *plane, int64_
     for (int c = 0; c < job->out_channels; c++) {
         for (int64_t x = job->part_x; x < end; x += BLOCK) {
             int64_t count = end - x < BLOCK ? end - x : BLOCK;
-            activate(plane, job->activation, x - job->x0, y - job->y0, count, job->out_from[c],
-                     values);
+            activate(plane, x - job->x0, y - job->y0, count, job->out_from[c], values);
             quantise(job, values, count, x, y, c);
         }
     }
@@ -130,8 +130,8 @@ static void scale_row(const struct cs_job *job, const struct plane *plane, int64
             int64_t last = blend_at(x + count - 1, ratio, plane->width).high;
             int64_t columns = last - first + 1;
             assert(columns <= BLOCK);
-            activate(plane, job->activation, first, rows.low, columns, job->out_from[c], low);
-            activate(plane, job->activation, first, rows.high, columns, job->out_from[c], high);
+            activate(plane, first, rows.low, columns, job->out_from[c], low);
+            activate(plane, first, rows.high, columns, job->out_from[c], high);
             for (int64_t i = 0; i < columns; i++)
                 low[i] = low[i] + rows.part * (high[i] - low[i]);
             for (int64_t i = 0; i < count; i++) {
@@ -157,13 +157,30 @@ static uint64_t count_nonfinite(const struct cs_job *job, const struct plane *pl
     return (uint64_t)total;
 }
 
+// Whether some value of the plane can be no probability.
+static bool has_logits(const struct plane *plane)
+{
+    int64_t outside = 0;
+#pragma omp parallel for schedule(static) reduction(+ : outside)
+    for (int64_t y = 0; y < plane->height; y++)
+        for (int c = 0; c < plane->channels; c++) {
+            const float *p = plane->data + y * plane->stride_y + c * plane->stride_c;
+            for (int64_t x = 0; x < plane->width; x++)
+                outside += p[x * plane->stride_x] < 0 || p[x * plane->stride_x] > 1;
+        }
+    return outside > 0;
+}
+
 void cs_job_finish(struct cs_job *job, const float *src, int net_width, int net_height,
                    int net_channels, ptrdiff_t stride_x, ptrdiff_t stride_y, ptrdiff_t stride_c)
 {
-    struct plane plane = {src, net_width, net_height, net_channels, stride_x, stride_y, stride_c};
+    struct plane plane = {src,      net_width, net_height, net_channels,
+                          stride_x, stride_y,  stride_c,   job->activation};
     int64_t first = job->part_y, last = (int64_t)job->part_y + job->part_height;
     uint64_t nonfinite = 0;
 
+    if (plane.activation == CS_ACT_LOGITS)
+        plane.activation = has_logits(&plane) ? CS_ACT_SIGMOID : CS_ACT_NONE;
     if (job->placement == CS_PLACE_COPY) {
 #pragma omp parallel for schedule(static) reduction(+ : nonfinite)
         for (int64_t y = first; y < last; y++) {

@@ -13,7 +13,8 @@
 //
 // Quantised values are clamped to 0..1 and rounded to the nearest step, halves to even; NaN
 // becomes 0. job->nonfinite counts the raw values of the channels in out_from: those of the part
-// for CS_PLACE_COPY, those of the whole plane for CS_PLACE_SCALE.
+// for CS_PLACE_COPY, those of the whole plane otherwise. CS_ACT_LOGITS looks at all channels of the
+// plane.
 //
 // Rows are shared out among the OpenMP threads of the caller; the result does not depend on
 // their number. Allocates nothing. The part lies in the map and, for CS_PLACE_COPY, in the plane.

@@ -16,6 +16,8 @@
 #include <math.h>
 #include <omp.h>
 
+#include "backend/job_pillow.h"
+
 enum {
     BLOCK = 2048,  // image columns at once
     OUTPUTS = 512, // output columns at once
@@ -273,6 +275,10 @@ void cs_job_prepare(const struct cs_job *job, float *dst, int net_width, int net
                     int net_channels, ptrdiff_t stride_x, ptrdiff_t stride_y, ptrdiff_t stride_c)
 {
     assert(net_channels <= CS_JOB_MAX_CHANNELS && job->width && job->height);
+    if (job->placement == CS_PLACE_PILLOW) {
+        cs_job_pillow(job, dst, net_width, net_height, net_channels, stride_x, stride_y, stride_c);
+        return;
+    }
     size_t pixel_bytes = cs_dtype_bytes(job->dtype) * job->channels;
     struct source source = {job, adders[job->dtype], pixel_bytes, pixel_bytes * job->width};
     const struct plane plane = {dst,      net_width, net_height, net_channels,

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/mem.h"
+#include "infer/hub.h"
 #include "infer/normalise.h"
 
 enum {
@@ -49,10 +50,13 @@ static int init_fit(struct cs_recipe *r, const struct cs_infer_options *o, struc
         fixed_height = (uint32_t)y->size;
     if (!fixed_width && x->size && !x->step)
         fixed_width = (uint32_t)x->size;
-    if (fit == CS_FIT_RESIZE) {
+    if (fit == CS_FIT_RESIZE || o->hub) {
         r->fit.kind = CS_FIT_KIND_RESIZE;
         r->fit.height = fixed_height ? fixed_height : (uint32_t)p->fit_height;
         r->fit.width = fixed_width ? fixed_width : (uint32_t)p->fit_width;
+        r->fit.pillow = o->hub;
+        if (o->hub && (!r->fit.height || !r->fit.width))
+            r->fit.height = r->fit.width = CS_HUB_SIDE;
         if (!r->fit.height || !r->fit.width)
             return cs_fail(err, CS_EUSAGE, "--fit resize: model %s names no size", p->short_name);
         return 0;
@@ -94,8 +98,13 @@ static int check_package(struct cs_recipe *r, struct cs_err *err)
     if (p->map_count && p->map_count != r->info.maps)
         return cs_fail(err, CS_EMODEL, "the package names %d output channels, the network gives %d",
                        p->map_count, r->info.maps);
-    return check_axes(&p->inputs[0], err) != 0 || check_axes(&p->outputs[0], err) != 0 ||
-                   cs_normalise_check(&p->inputs[0], r->info.channels, err) != 0 ||
+    if (check_axes(&p->inputs[0], err) != 0 || check_axes(&p->outputs[0], err) != 0)
+        return -1;
+    if (r->hub) {
+        r->activation = CS_ACT_LOGITS;
+        return cs_hub_check(&r->info, err);
+    }
+    return cs_normalise_check(&p->inputs[0], r->info.channels, err) != 0 ||
                    cs_postprocessing_check(&p->outputs[0], &r->activation, &threshold, err) != 0
                ? -1
                : 0;
@@ -113,6 +122,7 @@ int cs_recipe_init(struct cs_recipe *r, const struct cs_package *package,
         .slots = slots,
         .batch = o->batch ? o->batch : 1,
         .map = o->map,
+        .hub = o->hub,
         .keep = o->keep,
         .image_bytes = memory / 4,
         .run_bytes = memory - memory / 4,
@@ -263,6 +273,17 @@ static int make_works(struct cs_draft *d, const struct cs_job *job, const struct
     return 0;
 }
 
+static int choose_channels(const struct cs_recipe *r, struct cs_job *job, struct cs_err *err)
+{
+    return r->hub ? cs_hub_job(job, err)
+                  : cs_normalise_channels(r->package, r->info.channels, job->channels, job, err);
+}
+
+static int take_statistics(const struct cs_recipe *r, struct cs_job *job, struct cs_err *err)
+{
+    return r->hub ? 0 : cs_normalise_job(&r->package->inputs[0], r->info.channels, job, err);
+}
+
 static int draft_image(struct cs_draft *d, struct cs_item *item, const struct cs_recipe *r,
                        struct cs_buffers *pool, struct cs_err *err)
 {
@@ -272,10 +293,9 @@ static int draft_image(struct cs_draft *d, struct cs_item *item, const struct cs
     if (!image->data)
         return cs_fail(err, CS_EINPUT, "the item has no image plane");
     describe_image(&job, image, r);
-    if (cs_normalise_channels(r->package, r->info.channels, image->channels, &job, err) != 0 ||
+    if (choose_channels(r, &job, err) != 0 ||
         cs_fit_plane(&r->fit, image->width, image->height, &width, &height, err) != 0 ||
-        take_pixels(d, &job, image, r, pool, err) != 0 ||
-        cs_normalise_job(&r->package->inputs[0], r->info.channels, &job, err) != 0 ||
+        take_pixels(d, &job, image, r, pool, err) != 0 || take_statistics(r, &job, err) != 0 ||
         make_works(d, &job, r, width, height, err) != 0)
         return -1;
     return 0;

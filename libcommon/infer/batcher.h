@@ -21,6 +21,7 @@ struct cs_recipe {
     int slots, batch;
     enum cs_dtype map;
     enum cs_activation activation;
+    bool hub; // --compat hub
     unsigned keep;
     uint64_t run_bytes;   // activations of all slots
     uint64_t image_bytes; // pixels and maps of all images on their way

@@ -40,7 +40,9 @@ int cs_fit_plane(const struct cs_fit_rule *rule, uint32_t width, uint32_t height
 
 void cs_fit_job(const struct cs_fit_rule *rule, struct cs_job *job)
 {
-    job->placement = rule->kind == CS_FIT_KIND_RESIZE ? CS_PLACE_SCALE : CS_PLACE_COPY;
+    job->placement = rule->kind != CS_FIT_KIND_RESIZE ? CS_PLACE_COPY
+                     : rule->pillow                   ? CS_PLACE_PILLOW
+                                                      : CS_PLACE_SCALE;
     job->x0 = job->y0 = 0;
     job->part_x = job->part_y = 0;
     job->part_width = job->out_width;

@@ -19,6 +19,7 @@
 struct cs_fit_rule {
     enum cs_fit_kind { CS_FIT_KIND_NATIVE, CS_FIT_KIND_PAD, CS_FIT_KIND_RESIZE } kind;
     uint32_t height, width;         // resize: the plane
+    bool pillow;                    // resize: as Pillow does (CS_PLACE_PILLOW)
     uint32_t min_height, min_width; // sizes that the network can take: at least these, and
     uint32_t stride;                // multiples of this
 };

@@ -14,6 +14,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "infer/device.h"
+#include "infer/hub.h"
 #include "infer/normalise.h"
 #include "infer/pipeline.h"
 #include "infer/tuning.h"
@@ -62,6 +63,10 @@ static void add_model(const struct infer *in, struct cs_meta *head)
     cs_meta_set(head, CS_KEY_PRECISION, cs_precision_name(in->supervisor.precision));
     cs_meta_setf(head, CS_KEY_BATCH, "%d", in->recipe.batch);
     add_maps(in, head);
+    if (in->recipe.hub) {
+        cs_hub_wishes(head);
+        return;
+    }
     if (cs_postprocessing_check(&p->outputs[0], &activation, &threshold, NULL) == 0 &&
         isfinite(threshold))
         cs_meta_setf(head, CS_KEY_POST "threshold", "%g", threshold);

@@ -34,6 +34,7 @@ struct cs_infer_options {
     const char *cache;      // folder of what was measured before; NULL: $CELLSTREAM_CACHE
     enum cs_infer_fit fit;
     uint32_t tile;     // side of a tile; 0: auto
+    bool hub;          // --compat hub (hub.h)
     enum cs_dtype map; // sample type of the maps
     double timeout;    // seconds for one image on the device; 0: none
     int retries;

@@ -249,6 +249,112 @@ START_TEST(prepare_threads)
 }
 END_TEST
 
+// The plane in double, rounded as Pillow rounds: triangle filter, weights of 2^-22, two passes of 8
+// bits. tests/cli/compat.sh has Pillow's own results.
+static int pillow_pass(const uint8_t *line, ptrdiff_t stride, int size, int out_size, int i)
+{
+    double scale = (double)size / out_size, radius = fmax(scale, 1), total = 0, at[2 * MAX_SIDE];
+    long sum = 1 << 21;
+    for (int k = 0; k < size; k++) {
+        at[k] = fmax(0, 1 - fabs((k + 0.5 - (i + 0.5) * scale) / radius));
+        total += at[k];
+    }
+    for (int k = 0; k < size; k++)
+        sum += line[k * stride] * (long)(0.5 + at[k] / total * (1 << 22));
+    return (int)fmin((double)(sum >> 22), 255);
+}
+
+static void check_pillow(const uint8_t *pixels, int width, int height, int out_width,
+                         int out_height)
+{
+    struct cs_job job = {.pixels = pixels,
+                         .width = (uint32_t)width,
+                         .height = (uint32_t)height,
+                         .channels = 3,
+                         .dtype = CS_U8,
+                         .from = {2, 0, 2},
+                         .scale = {0.5F, 0.25F, 2},
+                         .shift = {0.5F, 0.25F, 0},
+                         .placement = CS_PLACE_PILLOW};
+    size_t count = (size_t)out_width * (size_t)out_height;
+    float *planes = malloc(3 * count * sizeof *planes);
+    uint8_t *across = malloc((size_t)height * (size_t)out_width);
+    cs_job_prepare(&job, planes, out_width, out_height, 3, 1, out_width, (ptrdiff_t)count);
+    for (int c = 0; c < 3; c++) {
+        for (int y = 0; y < height; y++)
+            for (int x = 0; x < out_width; x++)
+                across[y * out_width + x] = (uint8_t)pillow_pass(
+                    pixels + 3 * width * y + job.from[c], 3, width, out_width, x);
+        for (int y = 0; y < out_height; y++)
+            for (int x = 0; x < out_width; x++) {
+                int byte = pillow_pass(across + x, out_width, height, out_height, y);
+                float expected = ((float)byte / 255.0F - job.shift[c]) / job.scale[c];
+                float got = planes[(size_t)c * count + (size_t)(y * out_width + x)];
+                ck_assert_msg(got == expected, "%dx%d to %dx%d at %d, %d, %d: %g, not %g", width,
+                              height, out_width, out_height, x, y, c, (double)got,
+                              (double)expected);
+            }
+    }
+    free(planes);
+    free(across);
+}
+
+START_TEST(prepare_pillow)
+{
+    uint8_t pixels[3 * MAX_SIDE * MAX_SIDE];
+    seed = 31;
+    for (size_t i = 0; i < sizeof pixels; i++)
+        pixels[i] = (uint8_t)next_random();
+    for (int round = 0; round < 20; round++)
+        check_pillow(pixels, between(1, MAX_SIDE), between(1, MAX_SIDE), between(1, MAX_SIDE),
+                     between(1, MAX_SIDE));
+    check_pillow(pixels, 5, 7, 300, 9); // more columns than one block
+}
+END_TEST
+
+// More weights than a block holds, and more rows than the ring: of white, white is left.
+START_TEST(prepare_pillow_limits)
+{
+    enum { LONG = 9001 };
+    static uint16_t pixels[LONG];
+    struct cs_job job = {.pixels = pixels,
+                         .width = LONG,
+                         .height = 1,
+                         .channels = 1,
+                         .dtype = CS_U16,
+                         .scale = {1},
+                         .placement = CS_PLACE_PILLOW};
+    float out[3];
+    for (int i = 0; i < LONG; i++)
+        pixels[i] = (uint16_t)(255 + i); // clipped
+    cs_job_prepare(&job, out, 1, 1, 1, 1, 1, 1);
+    ck_assert(out[0] == 1);
+    cs_job_prepare(&job, out, 3, 1, 1, 1, 3, 3);
+    ck_assert(out[0] == 1 && out[1] == 1 && out[2] == 1);
+    job.width = 1;
+    job.height = LONG;
+    cs_job_prepare(&job, out, 1, 3, 1, 1, 1, 3);
+    ck_assert(out[0] == 1 && out[1] == 1 && out[2] == 1);
+    // Colour keeps its upper byte; floats are cut, NaN is black.
+    uint16_t colour[3] = {0x12ff, 0xfe00, 0x00ff};
+    job = (struct cs_job){.pixels = colour,
+                          .width = 1,
+                          .height = 1,
+                          .channels = 3,
+                          .dtype = CS_U16,
+                          .from = {0, 1, 2},
+                          .scale = {1, 1, 1},
+                          .placement = CS_PLACE_PILLOW};
+    cs_job_prepare(&job, out, 1, 1, 3, 1, 1, 1);
+    ck_assert(out[0] == 0x12 / 255.0F && out[1] == 0xfe / 255.0F && out[2] == 0);
+    float reals[3] = {-3, 254.9F, NAN};
+    job.pixels = reals;
+    job.dtype = CS_F32;
+    cs_job_prepare(&job, out, 1, 1, 3, 1, 1, 1);
+    ck_assert(out[0] == 0 && out[1] == 254 / 255.0F && out[2] == 0);
+}
+END_TEST
+
 // ---- Finish ------------------------------------------------------------------------------
 
 enum { NET_CHANNELS = 4 };
@@ -378,6 +484,32 @@ START_TEST(finish_core)
 }
 END_TEST
 
+// Logits where one value of the image, of any channel, is no probability.
+START_TEST(finish_logits)
+{
+    float plane[8] = {0, 0.25F, 0.5F, 1, 0.75F, 0.125F, 1, 0}, out[4];
+    struct cs_job job = {.out = out,
+                         .out_width = 4,
+                         .out_height = 1,
+                         .out_channels = 1,
+                         .out_dtype = CS_F32,
+                         .activation = CS_ACT_LOGITS,
+                         .placement = CS_PLACE_PILLOW,
+                         .part_width = 4,
+                         .part_height = 1};
+    cs_job_finish(&job, plane, 4, 1, 2, 1, 4, 4);
+    ck_assert_mem_eq(out, plane, sizeof out);
+    for (int i = 0; i < 8; i++) {
+        float kept = plane[i];
+        plane[i] = i % 2 ? -0.001F : 1.001F;
+        cs_job_finish(&job, plane, 4, 1, 2, 1, 4, 4);
+        for (int k = 0; k < 4; k++)
+            ck_assert(out[k] == cs_sigmoidf(plane[k]));
+        plane[i] = kept;
+    }
+}
+END_TEST
+
 START_TEST(finish_limits)
 {
     // Not finite: counted where it is read, 0 when quantised, kept as float. Halves round to even.
@@ -447,7 +579,10 @@ int main(void)
     TCase *core = tcase_create("core"), *limits = tcase_create("limits");
     tcase_add_loop_test(core, prepare_core, CS_U8, CS_F64 + 1);
     tcase_add_loop_test(core, finish_core, CS_ACT_NONE, CS_ACT_SOFTMAX + 1);
+    tcase_add_test(core, prepare_pillow);
+    tcase_add_test(core, finish_logits);
     tcase_add_test(limits, prepare_limits);
+    tcase_add_test(limits, prepare_pillow_limits);
     tcase_add_test(limits, prepare_threads);
     tcase_add_test(limits, finish_limits);
     tcase_add_test(limits, elementary);
