@@ -130,7 +130,7 @@ struct session {
 
 static int session_open(struct session *s, const struct opcase *c, struct cs_err *err)
 {
-    struct cs_device_options options = {.threads = 2};
+    struct cs_device_options options = {.threads = c->threads ? c->threads : 2};
     if (cs_graph_infer(&c->graph, c->shapes, &s->concrete, err) < 0)
         return -1;
     if (c->fused && cs_graph_run_passes(&s->concrete, s->backend->passes, err) < 0)

@@ -26,7 +26,8 @@ struct opcase {
     int pending[CS_MAX_NODE_IO], pending_count; // inputs of the next node
     struct cs_shape shapes[CS_MAX_NODE_IO];     // of the graph's inputs
     const float *data[CS_MAX_NODE_IO];
-    bool fused; // run the fusing passes of the backend first
+    bool fused;  // run the fusing passes of the backend first
+    int threads; // of the backend; 0: two
 };
 
 void opcase_init(struct opcase *c, int opset, uint64_t seed);

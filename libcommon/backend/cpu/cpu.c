@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The backend "cpu": oneDNN for convolutions and matrix products, kernels of our own for the rest.
+// The backend "cpu": oneDNN for convolutions, kernels of our own for what else takes time, the
+// plain loops of "ref" for the rest.
 #include "backend/cpu/cpu.h"
 
 #include <omp.h>

@@ -153,7 +153,7 @@ static int make_attr(const struct cs_dnn_conv *conv, dnnl_primitive_attr_t *attr
     dnnl_status_t status = dnnl_primitive_attr_create(attr);
     if (status == dnnl_success)
         status = dnnl_primitive_attr_set_scratchpad_mode(*attr, dnnl_scratchpad_mode_user);
-    if (status == dnnl_success && conv) {
+    if (status == dnnl_success) {
         status = dnnl_post_ops_create(&ops);
         if (status == dnnl_success && conv->sum)
             status = dnnl_post_ops_append_sum(ops, 1);
@@ -248,26 +248,6 @@ int cs_dnn_conv_new(struct cs_dnn *dnn, const struct cs_dnn_conv *conv, struct c
     }
     dnnl_primitive_attr_destroy(attr);
     return fail(err, "convolution", status);
-}
-
-int cs_dnn_matmul_new(struct cs_dnn *dnn, const struct cs_dnn_matmul *matmul, struct cs_dnn_op **op,
-                      struct cs_err *err)
-{
-    const int64_t a[] = {matmul->a_repeats ? 1 : matmul->batch, matmul->rows, matmul->depth};
-    const int64_t b[] = {matmul->b_repeats ? 1 : matmul->batch, matmul->depth, matmul->columns};
-    const int64_t c[] = {matmul->batch, matmul->rows, matmul->columns};
-    dnnl_memory_desc_t src, weights, dst;
-    dnnl_primitive_attr_t attr;
-    if (init_desc(&src, 3, a, matmul->a_transposed ? dnnl_acb : dnnl_abc, err) != 0 ||
-        init_desc(&weights, 3, b, matmul->b_transposed ? dnnl_acb : dnnl_abc, err) != 0 ||
-        init_desc(&dst, 3, c, dnnl_abc, err) != 0 || make_attr(NULL, &attr, err) != 0)
-        return -1;
-    dnnl_matmul_desc_t desc;
-    dnnl_status_t status = dnnl_matmul_desc_init(&desc, &src, &weights, NULL, &dst);
-    if (status == dnnl_success)
-        return finish_op(dnn, &desc, attr, &weights, op, err);
-    dnnl_primitive_attr_destroy(attr);
-    return fail(err, "matrix product", status);
 }
 
 void cs_dnn_op_free(struct cs_dnn_op *op)

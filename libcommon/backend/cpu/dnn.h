@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The only door to oneDNN: convolutions and matrix products on dense float tensors, activations in
+// The only door to oneDNN: convolutions on dense float tensors, activations in
 // N, H, W, C order. dnn.c speaks oneDNN 2; another major version needs another dnn.c.
 //
 // An op is a primitive for fixed sizes, made once a plan. Its scratchpad is the caller's, so that
@@ -36,25 +36,16 @@ struct cs_dnn_conv {
     int64_t batch, in_channels, out_channels, groups;
     int64_t in[2], out[2], kernel[2], stride[2], dilation[2], pad_begin[2], pad_end[2];
     bool transposed;  // weights are I O/g H W as ONNX has them, else O I/g H W
-    bool input_major; // weights are I O H W though not transposed (a matrix product)
+    bool input_major; // weights are I O H W though not transposed (as a matrix product has them)
     bool bias;
     bool sum; // the output holds values to which the result is added, before the activation
     enum cs_dnn_activation activation;
     float alpha, beta;
 };
 
-// Row-major products C[b] = A[b] x B[b], batches of rows x depth and depth x columns; a batch
-// stride of 0 repeats the operand.
-struct cs_dnn_matmul {
-    int64_t batch, rows, depth, columns;
-    bool a_repeats, b_repeats, a_transposed, b_transposed;
-};
-
 // CS_EMODEL with oneDNN's reason. Free with cs_dnn_op_free.
 int cs_dnn_conv_new(struct cs_dnn *dnn, const struct cs_dnn_conv *conv, struct cs_dnn_op **op,
                     struct cs_err *err);
-int cs_dnn_matmul_new(struct cs_dnn *dnn, const struct cs_dnn_matmul *matmul, struct cs_dnn_op **op,
-                      struct cs_err *err);
 void cs_dnn_op_free(struct cs_dnn_op *op); // accepts NULL
 size_t cs_dnn_op_scratch_bytes(const struct cs_dnn_op *op);
 const char *cs_dnn_op_text(const struct cs_dnn_op *op); // "brgconv:avx512_core", borrowed
@@ -66,8 +57,8 @@ size_t cs_dnn_op_weight_bytes(const struct cs_dnn_op *op);
 int cs_dnn_op_pack(const struct cs_dnn_op *op, const float *weights, void *packed,
                    struct cs_err *err);
 
-// Addresses of everything an op touches; weights are packed ones for convolutions, operand B for
-// matrix products. All are borrowed until cs_dnn_unbind.
+// Addresses of everything an op touches; weights are packed ones. All are borrowed until
+// cs_dnn_unbind.
 struct cs_dnn_memory {
     const void *src, *weights, *bias;
     void *dst, *scratch;

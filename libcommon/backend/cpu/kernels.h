@@ -8,7 +8,11 @@
 
 #include <stdint.h>
 
-enum { CS_KERNEL_MAX_TAPS = 256 };
+enum {
+    CS_KERNEL_MAX_TAPS = 256,
+    CS_KERNEL_DEPTH = 256, // of a matrix product's tile
+    CS_KERNEL_TILE = 384,  // floats of the largest tile
+};
 
 // Functions of one value. alpha and beta: as the ONNX operator of that name has them; Clip min and
 // max.
@@ -74,6 +78,11 @@ struct cs_kernels {
     float (*row_max)(const float *src, int64_t count);
     // Of `count` values, `step` floats apart. dst may be src.
     void (*softmax)(float *dst, const float *src, int64_t count, int64_t step);
+    // A tile of a matrix product, c = a x b, or c += a x b: rows of a are a_step floats apart,
+    // those of c c_step, those of b tile_columns. At most tile_rows rows.
+    void (*product_tile)(float *c, int64_t c_step, const float *a, int64_t a_step, const float *b,
+                         int64_t depth, int rows, int adding);
+    int tile_rows, tile_columns;
     void (*unary[CS_UNARY_COUNT])(float *dst, const float *src, int64_t count, float alpha,
                                   float beta);
     // dst[i] = f(a[i * a_step], b[i * b_step]); dst may be a or b.

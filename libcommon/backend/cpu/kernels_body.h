@@ -453,6 +453,8 @@ DEFINE_BINARY(binary_min, x < y || x != x ? x : y)
 DEFINE_BINARY(binary_pow, powf(x, y))
 DEFINE_BINARY(binary_prelu, x < 0 ? x * y : x)
 
+#include "backend/cpu/kernels_product_body.h"
+
 const struct cs_kernels KERNELS = {
     .name = KERNELS_NAME,
     .moments = moments,
@@ -463,6 +465,9 @@ const struct cs_kernels KERNELS = {
     .extremes = extremes,
     .row_max = row_max,
     .softmax = softmax,
+    .product_tile = product_tile,
+    .tile_rows = TILE_ROWS,
+    .tile_columns = 2 * WIDTH,
     .unary =
         {
             [CS_UNARY_IDENTITY] = unary_identity,
