@@ -50,6 +50,7 @@ struct cs_backend {
     // The precisions that this device offers, bits 1 << enum cs_precision; fp32 always.
     unsigned (*precisions)(const struct cs_device *device);
     enum cs_pass_set passes; // that graphs for this backend go through
+    bool reads_file;         // constants may be in_file (graph.h)
 
     // Whether this node of a concrete graph can run; writes the reason when not.
     bool (*supports)(const struct cs_graph *graph, const struct cs_node *node, char *why,

@@ -56,6 +56,14 @@ char *cs_arena_strdup(struct cs_arena *arena, const char *text)
     return cs_arena_strndup(arena, text, strlen(text));
 }
 
+size_t cs_arena_bytes(const struct cs_arena *arena)
+{
+    size_t total = 0;
+    for (const struct cs_arena_block *block = arena->last; block; block = block->previous)
+        total += sizeof *block + block->size;
+    return total;
+}
+
 void cs_arena_release(struct cs_arena *arena)
 {
     while (arena->last) {

@@ -17,6 +17,7 @@ void *cs_arena_alloc(struct cs_arena *arena, size_t count, size_t bytes);
 char *cs_arena_strdup(struct cs_arena *arena, const char *text);
 char *cs_arena_strndup(struct cs_arena *arena, const char *text, size_t max);
 void *cs_arena_copy(struct cs_arena *arena, const void *data, size_t bytes);
+size_t cs_arena_bytes(const struct cs_arena *arena); // that it holds, headers and spare included
 void cs_arena_release(struct cs_arena *arena);
 
 #endif

@@ -315,7 +315,8 @@ static int open_parts(struct cs_session *s, const struct cs_package *package,
         return -1;
     snprintf(info->device_text, sizeof info->device_text, "%s", s->backend->device_text(s->device));
     info->precisions = s->backend->precisions(s->device);
-    if (cs_onnx_read(package->weights_path, &s->graph, &s->file, err) != 0)
+    if ((s->backend->reads_file ? cs_onnx_map : cs_onnx_read)(package->weights_path, &s->graph,
+                                                              &s->file, err) != 0)
         return -1;
     // Here and not per plan: folded weights are then shared, and outlive every plan.
     if (ask_graph(s, package, info, err) != 0 ||

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-// From ONNX's message to a graph. The message is unpacked as a whole by protobuf-c and kept: most
-// weights are borrowed from it. Names become value indices through a hash table, in the file's
-// order, which ONNX requires to be topological.
+// From ONNX's message to a graph. The message, without the bulk of the weights (onnx_slim.h), is
+// unpacked by protobuf-c. Names become value indices through a hash table, in the file's order,
+// which ONNX requires to be topological.
 #include "model/onnx.h"
 
 #include <errno.h>
@@ -31,14 +31,16 @@ enum {
 enum { ATTR_FLOAT = 1, ATTR_INT, ATTR_STRING, ATTR_TENSOR, ATTR_FLOATS = 6, ATTR_INTS };
 
 struct cs_onnx {
-    Onnx__ModelProto *message;
     struct cs_onnx_store store;
+    void *map; // the file, where weights stay in it
+    size_t map_bytes;
 };
 
 struct reader {
     struct cs_onnx *file;
     struct cs_graph *graph;
     struct cs_err *err;
+    const struct cs_onnx_slim *slim;
     int *table; // value index + 1, by hash of the name; 0: free
     size_t slots;
     const char *node_name, *node_op; // the node at hand
@@ -97,9 +99,14 @@ static int read_initialisers(struct reader *r, const Onnx__GraphProto *proto)
         struct cs_onnx_tensor tensor;
         if (!t->name || !*t->name)
             return cs_fail(r->err, CS_EMODEL, "tensor %zu has no name", i);
-        if (cs_onnx_tensor_read(&r->file->store, t, &tensor, r->err) < 0 ||
-            define(r, t->name, tensor.type, &tensor.shape, tensor.data) < 0)
+        // Both come from the same walk over the file; protobuf-c would have to skip a tensor.
+        const struct cs_onnx_raw *raw = i < r->slim->raw_count ? &r->slim->raws[i] : NULL;
+        if (cs_onnx_tensor_read(&r->file->store, t, raw, &tensor, r->err) < 0)
             return -1;
+        int value = define(r, t->name, tensor.type, &tensor.shape, tensor.data);
+        if (value < 0)
+            return -1;
+        r->graph->values[value].in_file = tensor.in_file;
     }
     return 0;
 }
@@ -167,7 +174,7 @@ static int add_tensor_attr(struct reader *r, struct cs_node *node, const Onnx__A
     struct cs_onnx_tensor tensor;
     if (strcmp(node->op, "ConstantOfShape") != 0 || !attr->t)
         return bad_node(r, "attribute %s is not supported", attr->name);
-    if (cs_onnx_tensor_read(&r->file->store, attr->t, &tensor, r->err) < 0)
+    if (cs_onnx_tensor_read(&r->file->store, attr->t, NULL, &tensor, r->err) < 0)
         return -1;
     if (cs_shape_elements(&tensor.shape) != 1 ||
         (tensor.type != CS_TYPE_F32 && tensor.type != CS_TYPE_I64))
@@ -221,17 +228,22 @@ static int read_constant(struct reader *r, const Onnx__NodeProto *proto)
         return bad_node(r, "must have one attribute and one output");
     const Onnx__AttributeProto *attr = proto->attribute[0];
     int type = attr_type(attr);
+    struct cs_onnx_store *store = &r->file->store;
     if (type == ATTR_TENSOR && attr->t) {
-        if (cs_onnx_tensor_read(&r->file->store, attr->t, &tensor, r->err) < 0)
+        if (cs_onnx_tensor_read(store, attr->t, NULL, &tensor, r->err) < 0)
             return cs_err_context(r->err, "node %.120s (Constant)", r->node_name);
-    } else if (type == ATTR_FLOAT) {
-        tensor = (struct cs_onnx_tensor){CS_TYPE_F32, {0, {0}}, &attr->f};
-    } else if (type == ATTR_INT) {
-        tensor = (struct cs_onnx_tensor){CS_TYPE_I64, {0, {0}}, &attr->i};
-    } else if (type == ATTR_FLOATS && attr->n_floats) {
-        tensor = (struct cs_onnx_tensor){CS_TYPE_F32, {1, {(int64_t)attr->n_floats}}, attr->floats};
-    } else if (type == ATTR_INTS && attr->n_ints) {
-        tensor = (struct cs_onnx_tensor){CS_TYPE_I64, {1, {(int64_t)attr->n_ints}}, attr->ints};
+    } else if (type == ATTR_FLOAT || (type == ATTR_FLOATS && attr->n_floats)) {
+        const float *from = type == ATTR_FLOAT ? &attr->f : attr->floats;
+        size_t count = type == ATTR_FLOAT ? 1 : attr->n_floats;
+        tensor = (struct cs_onnx_tensor){
+            CS_TYPE_F32, {type != ATTR_FLOAT, {(int64_t)count}}, NULL, false};
+        tensor.data = cs_onnx_store_copy(store, from, count * sizeof *from);
+    } else if (type == ATTR_INT || (type == ATTR_INTS && attr->n_ints)) {
+        const int64_t *from = type == ATTR_INT ? &attr->i : attr->ints;
+        size_t count = type == ATTR_INT ? 1 : attr->n_ints;
+        tensor =
+            (struct cs_onnx_tensor){CS_TYPE_I64, {type != ATTR_INT, {(int64_t)count}}, NULL, false};
+        tensor.data = cs_onnx_store_copy(store, from, count * sizeof *from);
     } else {
         return bad_node(r, "this kind of constant is not supported");
     }
@@ -332,38 +344,113 @@ static size_t table_slots(const Onnx__GraphProto *proto)
     return names * 3 / 2 + 16;
 }
 
-int cs_onnx_parse(const void *bytes, size_t size, const char *folder, struct cs_graph *graph,
-                  struct cs_onnx **file, struct cs_err *err)
+// Whether all that read the value take it for weights, which backends pack.
+static bool is_weights(const struct cs_graph *graph, int value)
 {
-    int opset = 0, result = -1;
-    struct reader r = {.file = cs_xcalloc(1, sizeof **file), .graph = graph, .err = err};
-    *graph = (struct cs_graph){0};
-    r.file->store.folder = folder;
-    r.file->message = onnx__model_proto__unpack(NULL, size, bytes);
-    if (!r.file->message || !r.file->message->graph)
-        cs_fail(err, CS_EMODEL, "not an ONNX file, or truncated");
-    else
-        result = find_opset(r.file->message, &opset, err);
-    if (result == 0) {
-        const Onnx__GraphProto *proto = r.file->message->graph;
-        cs_graph_init(graph, opset);
-        r.slots = table_slots(proto);
-        r.table = cs_xcalloc(r.slots, sizeof *r.table);
-        result = read_graph(&r, proto);
+    static const char *const takers[] = {"Conv", "ConvTranspose", "MatMul", "Gemm", NULL};
+    const struct cs_value *v = &graph->values[value];
+    int uses = 0;
+    for (int n = 0; n < graph->node_count; n++) {
+        const struct cs_node *node = &graph->nodes[n];
+        int k = 0;
+        if (node->input_count < 2 || node->inputs[1] != value)
+            continue;
+        while (takers[k] && strcmp(takers[k], node->op) != 0)
+            k++;
+        uses += takers[k] && v->shape.rank == (k < 2 ? 4 : 2);
     }
-    free(r.table);
-    r.file->store.folder = NULL; // borrowed from the caller
+    return uses == v->uses;
+}
+
+// What stays in the file and is no weights is wanted at every run: it gets memory.
+static void settle(struct cs_onnx *file, struct cs_graph *graph)
+{
+    for (int v = 0; v < graph->value_count; v++) {
+        struct cs_value *value = &graph->values[v];
+        if (!value->in_file || is_weights(graph, v))
+            continue;
+        size_t bytes = (size_t)cs_shape_elements(&value->shape) * cs_type_bytes(value->type);
+        value->data = cs_onnx_store_copy(&file->store, value->data, bytes);
+        value->in_file = false;
+    }
+}
+
+// protobuf-c says NULL for lack of memory and for broken bytes alike.
+static void *unpack_alloc(void *failed, size_t bytes)
+{
+    void *memory = malloc(bytes);
+    if (!memory)
+        *(bool *)failed = true;
+    return memory;
+}
+
+static void unpack_free(void *failed, void *memory)
+{
+    (void)failed;
+    free(memory);
+}
+
+static int read_model(struct reader *r, const Onnx__ModelProto *model)
+{
+    int opset = 0;
+    if (!model->graph)
+        return cs_fail(r->err, CS_EMODEL, "not an ONNX file, or truncated");
+    if (find_opset(model, &opset, r->err) < 0)
+        return -1;
+    cs_graph_init(r->graph, opset);
+    r->slots = table_slots(model->graph);
+    r->table = cs_xcalloc(r->slots, sizeof *r->table);
+    int result = read_graph(r, model->graph);
+    free(r->table);
+    return result;
+}
+
+static int parse(struct cs_onnx *file, const void *bytes, size_t size, struct cs_graph *graph,
+                 struct cs_err *err)
+{
+    struct cs_onnx_slim slim;
+    struct reader r = {.file = file, .graph = graph, .err = err, .slim = &slim};
+    if (cs_onnx_slim_make(&slim, bytes, size, err) < 0)
+        return -1;
+    bool lack = false;
+    ProtobufCAllocator allocator = {unpack_alloc, unpack_free, &lack};
+    Onnx__ModelProto *model =
+        onnx__model_proto__unpack(&allocator, slim.message.len, (const uint8_t *)slim.message.data);
+    int result = model  ? read_model(&r, model)
+                 : lack ? cs_fail(err, CS_ENOMEM, "no memory for a description of %zu bytes",
+                                  slim.message.len)
+                        : cs_fail(err, CS_EMODEL, "not an ONNX file, or truncated");
+    if (result == 0)
+        settle(file, graph);
+    onnx__model_proto__free_unpacked(model, &allocator);
+    cs_onnx_slim_release(&slim);
+    return result;
+}
+
+// Takes the file over, which is freed on failure.
+static int parse_into(struct cs_onnx *made, const void *bytes, size_t size, const char *folder,
+                      struct cs_graph *graph, struct cs_onnx **file, struct cs_err *err)
+{
+    *graph = (struct cs_graph){0};
+    made->store.folder = folder;
+    int result = parse(made, bytes, size, graph, err);
+    made->store.folder = NULL; // borrowed from the caller
     if (result < 0) {
         cs_graph_release(graph);
-        cs_onnx_free(r.file);
+        cs_onnx_free(made);
         return -1;
     }
-    *file = r.file;
+    *file = made;
     return 0;
 }
 
-int cs_onnx_read(const char *path, struct cs_graph *graph, struct cs_onnx **file,
-                 struct cs_err *err)
+int cs_onnx_parse(const void *bytes, size_t size, const char *folder, struct cs_graph *graph,
+                  struct cs_onnx **file, struct cs_err *err)
+{
+    return parse_into(cs_xcalloc(1, sizeof **file), bytes, size, folder, graph, file, err);
+}
+
+static int map_file(const char *path, void **map, size_t *bytes, struct cs_err *err)
 {
     struct stat info;
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
@@ -373,19 +460,48 @@ int cs_onnx_read(const char *path, struct cs_graph *graph, struct cs_onnx **file
         close(fd);
         return cs_fail(err, CS_EMODEL, "%s: empty or not a regular file", path);
     }
-    void *bytes = mmap(NULL, (size_t)info.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+    *bytes = (size_t)info.st_size;
+    *map = mmap(NULL, *bytes, PROT_READ, MAP_PRIVATE, fd, 0);
     int saved = errno;
     close(fd);
     errno = saved;
-    if (bytes == MAP_FAILED)
-        return cs_fail_errno(err, CS_EIO, "%s", path);
+    return *map == MAP_FAILED ? cs_fail_errno(err, CS_EIO, "%s", path) : 0;
+}
+
+static int read_file(const char *path, bool lends, struct cs_graph *graph, struct cs_onnx **file,
+                     struct cs_err *err)
+{
+    void *map;
+    size_t bytes = 0;
+    if (map_file(path, &map, &bytes, err) < 0)
+        return -1;
+    struct cs_onnx *made = cs_xcalloc(1, sizeof *made);
+    made->store.lends = lends;
+    if (lends) {
+        made->map = map;
+        made->map_bytes = bytes;
+    }
     const char *slash = strrchr(path, '/');
     char *folder =
         slash ? cs_xstrndup(path, slash == path ? 1 : (size_t)(slash - path)) : cs_xstrdup(".");
-    int result = cs_onnx_parse(bytes, (size_t)info.st_size, folder, graph, file, err);
+    int result = parse_into(made, map, bytes, folder, graph, file, err);
     free(folder);
-    munmap(bytes, (size_t)info.st_size);
+    if (!lends)
+        munmap(map, bytes);
+    else if (result == 0)
+        madvise(map, bytes, MADV_DONTNEED); // pages that the reading touched
     return result < 0 ? cs_err_context(err, "%s", path) : 0;
+}
+
+int cs_onnx_read(const char *path, struct cs_graph *graph, struct cs_onnx **file,
+                 struct cs_err *err)
+{
+    return read_file(path, false, graph, file, err);
+}
+
+int cs_onnx_map(const char *path, struct cs_graph *graph, struct cs_onnx **file, struct cs_err *err)
+{
+    return read_file(path, true, graph, file, err);
 }
 
 const char *cs_onnx_external(const struct cs_onnx *file, int index)
@@ -397,8 +513,13 @@ void cs_onnx_free(struct cs_onnx *file)
 {
     if (!file)
         return;
-    if (file->message)
-        onnx__model_proto__free_unpacked(file->message, NULL);
     cs_onnx_store_release(&file->store);
+    if (file->map)
+        munmap(file->map, file->map_bytes);
     free(file);
+}
+
+size_t cs_onnx_bytes(const struct cs_onnx *file)
+{
+    return cs_arena_bytes(&file->store.arena);
 }

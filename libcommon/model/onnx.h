@@ -11,7 +11,7 @@
 
 enum { CS_ONNX_MIN_OPSET = 9, CS_ONNX_MAX_OPSET = 21 };
 
-// Keeps the weights that the graph borrows: must outlive it and every graph made from it.
+// Keeps the constants that the graph borrows: must outlive it and every graph made from it.
 struct cs_onnx;
 
 // The file as a graph; unknown dimensions of inputs are -1. Weights in external files are found
@@ -20,6 +20,10 @@ struct cs_onnx;
 // On failure nothing is left to release.
 int cs_onnx_read(const char *path, struct cs_graph *graph, struct cs_onnx **file,
                  struct cs_err *err);
+// The same, but large weights of convolutions and matrix products stay in the file (in_file), which
+// must not change until cs_onnx_free.
+int cs_onnx_map(const char *path, struct cs_graph *graph, struct cs_onnx **file,
+                struct cs_err *err);
 // The same for bytes in memory, which may be freed afterwards. folder: where external weights lie;
 // NULL refuses them.
 int cs_onnx_parse(const void *bytes, size_t size, const char *folder, struct cs_graph *graph,
@@ -28,5 +32,7 @@ int cs_onnx_parse(const void *bytes, size_t size, const char *folder, struct cs_
 // behind the last. Borrowed.
 const char *cs_onnx_external(const struct cs_onnx *file, int index);
 void cs_onnx_free(struct cs_onnx *file); // accepts NULL
+// Bytes of memory that it holds; what stays in the file is not counted.
+size_t cs_onnx_bytes(const struct cs_onnx *file);
 
 #endif

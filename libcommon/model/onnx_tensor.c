@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Samples of a tensor may lie in raw_data, in one of the typed lists, or in an external file. They
-// are borrowed where type and alignment allow and converted into the store otherwise.
+// are copied or converted into the store, but for large ones that may stay in the file.
 #include "model/onnx_tensor.h"
 
 #include <errno.h>
@@ -20,6 +20,7 @@ _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "raw tensors are littl
 // Numbers of ONNX's TensorProto.DataType and TensorProto.DataLocation.
 enum { FLOAT32 = 1, INT32 = 6, INT64 = 7, BOOL = 9, FLOAT16 = 10, FLOAT64 = 11 };
 enum { EXTERNAL = 1 };
+enum { LARGE_BYTES = 64 << 10 }; // from here on samples may stay in the file
 
 static const int64_t MAX_ELEMENTS = INT64_C(1) << 33;
 
@@ -187,6 +188,11 @@ static void *room(struct cs_onnx_store *store, int64_t elements, enum cs_type ty
     return cs_arena_alloc(&store->arena, (size_t)elements + 1, cs_type_bytes(type));
 }
 
+const void *cs_onnx_store_copy(struct cs_onnx_store *store, const void *data, size_t bytes)
+{
+    return cs_arena_copy(&store->arena, data, bytes);
+}
+
 static void convert_raw(int data_type, const uint8_t *bytes, int64_t elements, float *out)
 {
     for (int64_t i = 0; i < elements; i++) {
@@ -203,24 +209,22 @@ static void convert_raw(int data_type, const uint8_t *bytes, int64_t elements, f
 }
 
 static int take_raw(struct cs_onnx_store *store, const Onnx__TensorProto *proto,
-                    const uint8_t *bytes, size_t size, struct cs_onnx_tensor *tensor,
+                    const struct cs_onnx_raw *raw, struct cs_onnx_tensor *tensor,
                     struct cs_err *err)
 {
     int64_t elements = cs_shape_elements(&tensor->shape);
-    if (size != (size_t)elements * stored_bytes(proto->data_type))
+    if (raw->bytes != (size_t)elements * stored_bytes(proto->data_type))
         return cs_fail(err, CS_EMODEL, "tensor \"%.120s\": %zu bytes for %lld elements",
-                       proto->name ? proto->name : "", size, (long long)elements);
+                       proto->name ? proto->name : "", raw->bytes, (long long)elements);
     if (proto->data_type == FLOAT16 || proto->data_type == FLOAT64) {
         float *converted = room(store, elements, CS_TYPE_F32);
-        convert_raw(proto->data_type, bytes, elements, converted);
+        convert_raw(proto->data_type, raw->data, elements, converted);
         tensor->data = converted;
-    } else if (size && (uintptr_t)bytes % cs_type_bytes(tensor->type) == 0) {
-        tensor->data = bytes;
+    } else if (store->lends && raw->bytes >= LARGE_BYTES && proto->data_type == FLOAT32) {
+        tensor->data = raw->data;
+        tensor->in_file = true;
     } else {
-        void *copy = room(store, elements, tensor->type);
-        if (size)
-            memcpy(copy, bytes, size);
-        tensor->data = copy;
+        tensor->data = cs_onnx_store_copy(store, raw->data, raw->bytes);
     }
     return 0;
 }
@@ -230,7 +234,8 @@ static void take_int32(struct cs_onnx_store *store, const Onnx__TensorProto *pro
                        int64_t elements, struct cs_onnx_tensor *tensor)
 {
     if (tensor->type == CS_TYPE_I32) {
-        tensor->data = proto->int32_data;
+        tensor->data =
+            cs_onnx_store_copy(store, proto->int32_data, (size_t)elements * sizeof(int32_t));
         return;
     }
     void *out = room(store, elements, tensor->type);
@@ -266,9 +271,9 @@ static int take_list(struct cs_onnx_store *store, const Onnx__TensorProto *proto
     if (elements == 0) {
         tensor->data = room(store, 0, tensor->type);
     } else if (proto->data_type == FLOAT32) {
-        tensor->data = proto->float_data;
+        tensor->data = cs_onnx_store_copy(store, proto->float_data, elements * sizeof(float));
     } else if (proto->data_type == INT64) {
-        tensor->data = proto->int64_data;
+        tensor->data = cs_onnx_store_copy(store, proto->int64_data, elements * sizeof(int64_t));
     } else if (proto->data_type == FLOAT64) {
         float *converted = room(store, (int64_t)elements, CS_TYPE_F32);
         for (size_t i = 0; i < elements; i++)
@@ -295,7 +300,8 @@ static int read_shape(const Onnx__TensorProto *proto, struct cs_shape *shape, st
 }
 
 int cs_onnx_tensor_read(struct cs_onnx_store *store, const Onnx__TensorProto *proto,
-                        struct cs_onnx_tensor *tensor, struct cs_err *err)
+                        const struct cs_onnx_raw *raw, struct cs_onnx_tensor *tensor,
+                        struct cs_err *err)
 {
     *tensor = (struct cs_onnx_tensor){.type = cs_onnx_type(proto->data_type)};
     if (proto->data_type == FLOAT16 || proto->data_type == FLOAT64)
@@ -306,13 +312,21 @@ int cs_onnx_tensor_read(struct cs_onnx_store *store, const Onnx__TensorProto *pr
     if (read_shape(proto, &tensor->shape, err) < 0)
         return -1;
     if (proto->data_location == EXTERNAL) {
-        const uint8_t *bytes = NULL;
-        size_t size = 0;
-        if (external_bytes(store, proto, &bytes, &size, err) < 0)
+        struct cs_onnx_raw there = {.data = NULL};
+        if (external_bytes(store, proto, &there.data, &there.bytes, err) < 0)
             return -1;
-        return take_raw(store, proto, bytes, size, tensor, err);
+        return take_raw(store, proto, &there, tensor, err);
     }
-    if (proto->has_raw_data)
-        return take_raw(store, proto, proto->raw_data.data, proto->raw_data.len, tensor, err);
+    if (raw && raw->data)
+        return take_raw(store, proto, raw, tensor, err);
+    if (proto->has_raw_data) {
+        // Of a node's attribute: in the message, which does not last.
+        const struct cs_onnx_raw there = {proto->raw_data.data, proto->raw_data.len};
+        bool lends = store->lends;
+        store->lends = false;
+        int result = take_raw(store, proto, &there, tensor, err);
+        store->lends = lends;
+        return result;
+    }
     return take_list(store, proto, tensor, err);
 }

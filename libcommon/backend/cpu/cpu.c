@@ -134,9 +134,9 @@ static bool supports(const struct cs_graph *graph, const struct cs_node *node, c
 
 struct cs_cpu_place cs_cpu_place_of(const struct cs_plan *plan, int value)
 {
-    const void *data = plan->graph->values[value].data;
-    if (data)
-        return (struct cs_cpu_place){.constant = data};
+    const struct cs_value *v = &plan->graph->values[value];
+    if (v->data)
+        return (struct cs_cpu_place){.constant = v->in_file ? cs_cpu_plain(plan, v) : v->data};
     return (struct cs_cpu_place){.offset = plan->memory.offset[value]};
 }
 
@@ -213,9 +213,14 @@ static int build_node(struct cs_plan *plan, const struct cs_node *node, struct c
         return cs_fail(err, CS_EMODEL, "node %s (%s): %s", node->name, node->op, why);
     const struct cs_cpu_op *op = has_kernel(plan->graph, node) ? cs_cpu_op_find(node->op) : NULL;
     int result = 0;
+    for (int i = 0; !op && result == 0 && i < node->input_count; i++) {
+        const struct cs_value *in = cs_node_input(plan->graph, node, i);
+        if (in && in->in_file)
+            result = cs_cpu_need_plain(plan, in, err);
+    }
     if (op)
         result = op->build(plan, node, err);
-    else
+    else if (result == 0)
         cs_cpu_build_plain(plan, node);
     if (result == 0 && op && !op->fuses)
         result = cs_cpu_build_fusion(plan, node, true, err);
@@ -479,6 +484,7 @@ const struct cs_backend cs_backend_cpu = {
     .device_text = device_text,
     .precisions = cs_precisions_fp32,
     .passes = CS_PASSES_FUSION,
+    .reads_file = true,
     .supports = supports,
     .network_open = network_open,
     .network_close = network_close,

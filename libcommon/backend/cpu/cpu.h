@@ -105,15 +105,19 @@ void cs_cpu_need_scratch(struct cs_plan *plan, size_t bytes);
 void cs_cpu_set_op(struct cs_plan *plan, struct cs_cpu_step *step, struct cs_dnn_op *op,
                    int workers);
 // Memory for what `fill` makes of a constant, shared by all plans that ask for the same constant,
-// key and size, and freed with the last of them. It is filled when the plan's first slot opens, many
-// constants side by side, each by one thread; it is zeroed before. `fill` may fail; its context
-// lives as long as the plan. NULL with CS_ENOMEM.
+// key and size, and freed with the last of them. It is filled when the plan's first slot opens,
+// many constants side by side, each by one thread; it is zeroed before. `fill` may fail; its
+// context lives as long as the plan. NULL with CS_ENOMEM.
 void *cs_cpu_pack(struct cs_plan *plan, const struct cs_value *constant, uint64_t key, size_t bytes,
                   cs_cpu_fill *fill, const void *context, struct cs_err *err);
 // The weights of a convolution in the op's order; the op lives as long as the plan. NULL with an
 // error.
 const float *cs_cpu_pack_weights(struct cs_plan *plan, const struct cs_dnn_op *op,
                                  const struct cs_value *weights, struct cs_err *err);
+// A copy, as ONNX has it, of a constant that lies in the file, for steps that read it as it is; to
+// be needed before it is asked for.
+int cs_cpu_need_plain(struct cs_plan *plan, const struct cs_value *constant, struct cs_err *err);
+const void *cs_cpu_plain(const struct cs_plan *plan, const struct cs_value *constant);
 // Fill what the plans need and is not there yet.
 int cs_cpu_fill_packed(struct cs_plan *const *plans, int plan_count, struct cs_err *err);
 // The plan uses its packed constants no more.

@@ -125,8 +125,7 @@ static int build_conv(struct cs_plan *plan, const struct cs_node *node, struct c
     conv.sum = add;
     if (cs_dnn_conv_new(plan->network->device->dnn, &conv, &op, err) != 0)
         return -1;
-    const float *packed =
-        cs_cpu_pack_weights(plan, op, cs_node_input(plan->graph, node, 1), err);
+    const float *packed = cs_cpu_pack_weights(plan, op, cs_node_input(plan->graph, node, 1), err);
     if (!packed) {
         cs_dnn_op_free(op);
         return -1;

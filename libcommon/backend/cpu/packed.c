@@ -98,6 +98,36 @@ const float *cs_cpu_pack_weights(struct cs_plan *plan, const struct cs_dnn_op *o
                        fill_weights, op, err);
 }
 
+// ---- Copies ------------------------------------------------------------------------------
+
+static const uint64_t plain_key = UINT64_C(0x706c61696e); // "plain"
+
+static size_t plain_bytes(const struct cs_value *constant)
+{
+    return (size_t)cs_shape_elements(&constant->shape) * cs_type_bytes(constant->type);
+}
+
+static int fill_plain(const void *context, const void *data, void *packed, struct cs_err *err)
+{
+    (void)err;
+    memcpy(packed, data, plain_bytes(context));
+    return 0;
+}
+
+int cs_cpu_need_plain(struct cs_plan *plan, const struct cs_value *constant, struct cs_err *err)
+{
+    return cs_cpu_pack(plan, constant, plain_key, plain_bytes(constant), fill_plain, constant, err)
+               ? 0
+               : -1;
+}
+
+const void *cs_cpu_plain(const struct cs_plan *plan, const struct cs_value *constant)
+{
+    return find(plan->network, constant->data, plain_key, plain_bytes(constant))->memory;
+}
+
+// ---- Filling -----------------------------------------------------------------------------
+
 static int by_size(const void *a, const void *b)
 {
     const struct cs_cpu_want *x = a, *y = b;
