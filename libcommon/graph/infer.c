@@ -147,6 +147,7 @@ static void copy_graph(const struct cs_graph *from, struct cs_graph *to)
         const struct cs_value *value = &from->values[v];
         int copy = cs_graph_add_value(to, value->name, value->type, &value->shape);
         to->values[copy].data = value->data;
+        to->values[copy].in_file = value->in_file;
     }
     for (int n = 0; n < from->node_count; n++) {
         const struct cs_node *node = &from->nodes[n];

@@ -114,8 +114,8 @@ void *cs_cpu_pack(struct cs_plan *plan, const struct cs_value *constant, uint64_
 // error.
 const float *cs_cpu_pack_weights(struct cs_plan *plan, const struct cs_dnn_op *op,
                                  const struct cs_value *weights, struct cs_err *err);
-// A copy, as ONNX has it, of a constant that lies in the file, for steps that read it as it is; to
-// be needed before it is asked for.
+// A copy, as ONNX has it, of a constant that lies in the file, for steps that read it as it is: it
+// is there if it was needed first.
 int cs_cpu_need_plain(struct cs_plan *plan, const struct cs_value *constant, struct cs_err *err);
 const void *cs_cpu_plain(const struct cs_plan *plan, const struct cs_value *constant);
 // Fill what the plans need and is not there yet.

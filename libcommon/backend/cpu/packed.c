@@ -123,7 +123,9 @@ int cs_cpu_need_plain(struct cs_plan *plan, const struct cs_value *constant, str
 
 const void *cs_cpu_plain(const struct cs_plan *plan, const struct cs_value *constant)
 {
-    return find(plan->network, constant->data, plain_key, plain_bytes(constant))->memory;
+    const struct cs_cpu_packed *copy =
+        find(plan->network, constant->data, plain_key, plain_bytes(constant));
+    return copy ? copy->memory : constant->data; // a step that packs it does not read it
 }
 
 // ---- Filling -----------------------------------------------------------------------------
