@@ -7,7 +7,11 @@
 
 #include "image/image.h"
 
-enum { CS_JOB_MAX_CHANNELS = 16 };
+enum {
+    CS_JOB_MAX_CHANNELS = 16, // of the network's input
+    CS_JOB_MAX_MAPS = 64,
+    CS_JOB_MAX_OUTPUTS = 16, // outputs of a network that maps may come from: the first of them
+};
 
 enum cs_activation {
     CS_ACT_NONE,
@@ -15,6 +19,13 @@ enum cs_activation {
     CS_ACT_SOFTMAX,
     CS_ACT_LOGITS, // sigmoid where any of the network's values for the image is below 0 or above 1,
                    // none where all are probabilities already
+};
+
+// Where a map comes from: a channel of one of the network's outputs, which is N, C, H, W.
+struct cs_map_source {
+    int16_t output;  // of the graph
+    int16_t channel; // of that output
+    enum cs_activation activation;
 };
 
 // How image pixels become the network's input plane.
@@ -44,21 +55,20 @@ struct cs_job {
     enum cs_placement placement;
     int32_t x0, y0; // CS_PLACE_COPY: may be negative
 
-    // Output: maps of `out_channels` of the network's first output, interleaved, quantised:
-    // CS_U8 round(p * 255), CS_U16 round(p * 65535), CS_F32 as it is.
+    // Output: `out_channels` maps, interleaved, quantised: CS_U8 round(p * 255),
+    // CS_U16 round(p * 65535), CS_F32 as it is.
     void *out; // borrowed: the whole map, out_width x out_height
     uint32_t out_width, out_height;
     uint16_t out_channels;
-    int16_t out_from[CS_JOB_MAX_CHANNELS]; // channel of the network's output
+    struct cs_map_source out_from[CS_JOB_MAX_MAPS];
     enum cs_dtype out_dtype;
-    enum cs_activation activation;
     // CS_PLACE_COPY: the part of the map to write, in map coordinates (a tile's own part; the
     // whole map otherwise). Network pixel = map pixel - (x0, y0).
-    // The others: the network's plane is resized to the map (bilinear, half-pixel centres,
+    // The others: the output's plane is resized to the map (bilinear, half-pixel centres,
     // no antialias) after the activation; the part must be the whole map.
     uint32_t part_x, part_y, part_width, part_height;
 
-    uint64_t nonfinite; // result: values of the network's output in the part that are NaN or inf
+    uint64_t nonfinite; // result: values behind the maps, in the part, that are NaN or inf
 };
 
 #endif

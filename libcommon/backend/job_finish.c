@@ -13,31 +13,24 @@
 
 enum { BLOCK = 1024 };
 
-struct plane {
-    const float *data;
-    int width, height, channels;
-    ptrdiff_t stride_x, stride_y, stride_c;
-    enum cs_activation activation; // CS_ACT_LOGITS is decided
-};
-
 static bool is_finite(float value)
 {
     return (cs_bits_of_float(value) & 0x7f800000u) != 0x7f800000u;
 }
 
-// out[i] = channel c after the activation, columns x..x+count-1 of row y.
-static void activate(const struct plane *plane, int64_t x, int64_t y, int64_t count, int c,
-                     float *out)
+// out[i] = the source's channel after its activation, columns x..x+count-1 of row y.
+static void activate(const struct cs_job_plane *plane, const struct cs_map_source *from, int64_t x,
+                     int64_t y, int64_t count, float *out)
 {
     const float *p = plane->data + x * plane->stride_x + y * plane->stride_y;
-    const float *value = p + c * plane->stride_c;
+    const float *value = p + from->channel * plane->stride_c;
     ptrdiff_t step = plane->stride_x;
-    if (plane->activation == CS_ACT_NONE) {
+    if (from->activation == CS_ACT_NONE) {
         for (int64_t i = 0; i < count; i++)
             out[i] = value[i * step];
         return;
     }
-    if (plane->activation == CS_ACT_SIGMOID) {
+    if (from->activation == CS_ACT_SIGMOID) {
         for (int64_t i = 0; i < count; i++)
             out[i] = cs_sigmoidf(value[i * step]);
         return;
@@ -79,14 +72,15 @@ static void quantise(const struct cs_job *job, const float *values, int64_t coun
     }
 }
 
-static void copy_row(const struct cs_job *job, const struct plane *plane, int64_t y)
+static void copy_row(const struct cs_job *job, const struct cs_job_plane *planes, int64_t y)
 {
     float values[BLOCK];
     int64_t end = (int64_t)job->part_x + job->part_width;
     for (int c = 0; c < job->out_channels; c++) {
+        const struct cs_map_source *from = &job->out_from[c];
         for (int64_t x = job->part_x; x < end; x += BLOCK) {
             int64_t count = end - x < BLOCK ? end - x : BLOCK;
-            activate(plane, x - job->x0, y - job->y0, count, job->out_from[c], values);
+            activate(&planes[from->output], from, x - job->x0, y - job->y0, count, values);
             quantise(job, values, count, x, y, c);
         }
     }
@@ -110,7 +104,7 @@ static struct blend blend_at(int64_t i, double ratio, int64_t net_size)
 }
 
 // How many output pixels from x on read at most BLOCK network columns.
-static int64_t block_length(const struct cs_job *job, const struct plane *plane, int64_t x)
+static int64_t block_length(const struct cs_job *job, const struct cs_job_plane *plane, int64_t x)
 {
     int64_t left = (int64_t)job->out_width - x;
     double reach = (double)(BLOCK - 3) * job->out_width / plane->width;
@@ -118,20 +112,22 @@ static int64_t block_length(const struct cs_job *job, const struct plane *plane,
     return left < most ? left : most;
 }
 
-static void scale_row(const struct cs_job *job, const struct plane *plane, int64_t y)
+static void scale_row(const struct cs_job *job, const struct cs_job_plane *planes, int64_t y)
 {
     float low[BLOCK], high[BLOCK], values[BLOCK];
-    double ratio = (double)plane->width / job->out_width;
-    struct blend rows = blend_at(y, (double)plane->height / job->out_height, plane->height);
     for (int c = 0; c < job->out_channels; c++) {
+        const struct cs_map_source *from = &job->out_from[c];
+        const struct cs_job_plane *plane = &planes[from->output];
+        double ratio = (double)plane->width / job->out_width;
+        struct blend rows = blend_at(y, (double)plane->height / job->out_height, plane->height);
         for (int64_t x = 0, count; x < job->out_width; x += count) {
             count = block_length(job, plane, x);
             int64_t first = blend_at(x, ratio, plane->width).low;
             int64_t last = blend_at(x + count - 1, ratio, plane->width).high;
             int64_t columns = last - first + 1;
             assert(columns <= BLOCK);
-            activate(plane, first, rows.low, columns, job->out_from[c], low);
-            activate(plane, first, rows.high, columns, job->out_from[c], high);
+            activate(plane, from, first, rows.low, columns, low);
+            activate(plane, from, first, rows.high, columns, high);
             for (int64_t i = 0; i < columns; i++)
                 low[i] = low[i] + rows.part * (high[i] - low[i]);
             for (int64_t i = 0; i < count; i++) {
@@ -144,21 +140,25 @@ static void scale_row(const struct cs_job *job, const struct plane *plane, int64
     }
 }
 
-static uint64_t count_nonfinite(const struct cs_job *job, const struct plane *plane, int64_t x,
-                                int64_t y, int64_t count)
+// Of one channel, rows first_y to first_y + rows - 1, columns x to x + count - 1.
+static uint64_t count_nonfinite(const struct cs_job_plane *plane, int channel, int64_t x,
+                                int64_t first_y, int64_t count, int64_t rows)
 {
-    int64_t total = 0;
-    for (int c = 0; c < job->out_channels; c++) {
-        const float *p = plane->data + x * plane->stride_x + y * plane->stride_y +
-                         job->out_from[c] * plane->stride_c;
+    uint64_t total = 0;
+#pragma omp parallel for schedule(static) reduction(+ : total)
+    for (int64_t y = first_y; y < first_y + rows; y++) {
+        const float *p =
+            plane->data + x * plane->stride_x + y * plane->stride_y + channel * plane->stride_c;
+        int64_t found = 0;
         for (int64_t i = 0; i < count; i++)
-            total += !is_finite(p[i * plane->stride_x]);
+            found += !is_finite(p[i * plane->stride_x]);
+        total += (uint64_t)found;
     }
-    return (uint64_t)total;
+    return total;
 }
 
 // Whether some value of the plane can be no probability.
-static bool has_logits(const struct plane *plane)
+static bool has_logits(const struct cs_job_plane *plane)
 {
     int64_t outside = 0;
 #pragma omp parallel for schedule(static) reduction(+ : outside)
@@ -171,31 +171,74 @@ static bool has_logits(const struct plane *plane)
     return outside > 0;
 }
 
-void cs_job_finish(struct cs_job *job, const float *src, int net_width, int net_height,
-                   int net_channels, ptrdiff_t stride_x, ptrdiff_t stride_y, ptrdiff_t stride_c)
+void cs_job_finish(struct cs_job *job, const struct cs_job_plane *planes)
 {
-    struct plane plane = {src,      net_width, net_height, net_channels,
-                          stride_x, stride_y,  stride_c,   job->activation};
+    struct cs_job decided = *job; // no CS_ACT_LOGITS any more
     int64_t first = job->part_y, last = (int64_t)job->part_y + job->part_height;
-    uint64_t nonfinite = 0;
-
-    if (plane.activation == CS_ACT_LOGITS)
-        plane.activation = has_logits(&plane) ? CS_ACT_SIGMOID : CS_ACT_NONE;
-    if (job->placement == CS_PLACE_COPY) {
-#pragma omp parallel for schedule(static) reduction(+ : nonfinite)
-        for (int64_t y = first; y < last; y++) {
-            nonfinite += count_nonfinite(job, &plane, (int64_t)job->part_x - job->x0, y - job->y0,
-                                         job->part_width);
-            copy_row(job, &plane, y);
-        }
-    } else {
-        assert(job->part_width == job->out_width && job->part_height == job->out_height);
-#pragma omp parallel for schedule(static) reduction(+ : nonfinite)
-        for (int64_t y = 0; y < net_height; y++)
-            nonfinite += count_nonfinite(job, &plane, 0, y, net_width);
-#pragma omp parallel for schedule(static)
-        for (int64_t y = first; y < last; y++)
-            scale_row(job, &plane, y);
+    bool copy = job->placement == CS_PLACE_COPY;
+    assert(copy || (job->part_width == job->out_width && job->part_height == job->out_height));
+    job->nonfinite = 0;
+    for (int c = 0; c < job->out_channels; c++) {
+        struct cs_map_source *from = &decided.out_from[c];
+        const struct cs_job_plane *plane = &planes[from->output];
+        if (from->activation == CS_ACT_LOGITS)
+            from->activation = has_logits(plane) ? CS_ACT_SIGMOID : CS_ACT_NONE;
+        job->nonfinite +=
+            copy
+                ? count_nonfinite(plane, from->channel, (int64_t)job->part_x - job->x0,
+                                  (int64_t)job->part_y - job->y0, job->part_width, job->part_height)
+                : count_nonfinite(plane, from->channel, 0, 0, plane->width, plane->height);
     }
-    job->nonfinite = nonfinite;
+#pragma omp parallel for schedule(static)
+    for (int64_t y = first; y < last; y++) {
+        if (copy)
+            copy_row(&decided, planes, y);
+        else
+            scale_row(&decided, planes, y);
+    }
+}
+
+// ---- A batch -------------------------------------------------------------------------------
+
+struct cs_job_plane cs_job_plane_of(const struct cs_value *value, const void *data,
+                                    const int64_t *stride)
+{
+    const int64_t *dim = value->shape.dim;
+    if (value->type != CS_TYPE_F32 || value->shape.rank != 4)
+        return (struct cs_job_plane){.data = NULL};
+    const int64_t dense[] = {dim[1] * dim[2] * dim[3], dim[2] * dim[3], dim[3], 1};
+    stride = stride ? stride : dense;
+    return (struct cs_job_plane){.data = data,
+                                 .images = (int)dim[0],
+                                 .channels = (int)dim[1],
+                                 .height = (int)dim[2],
+                                 .width = (int)dim[3],
+                                 .stride_n = stride[0],
+                                 .stride_c = stride[1],
+                                 .stride_y = stride[2],
+                                 .stride_x = stride[3]};
+}
+
+int cs_job_finish_batch(struct cs_job *jobs, int n, const struct cs_job_plane *planes, int count,
+                        struct cs_err *err)
+{
+    struct cs_job_plane own[CS_JOB_MAX_OUTPUTS];
+    assert(count <= CS_JOB_MAX_OUTPUTS);
+    for (int i = 0; i < n; i++) {
+        for (int c = 0; c < jobs[i].out_channels; c++) {
+            const struct cs_map_source *from = &jobs[i].out_from[c];
+            if (from->output < 0 || from->output >= count || !planes[from->output].data ||
+                i >= planes[from->output].images || from->channel < 0 ||
+                from->channel >= planes[from->output].channels)
+                return cs_fail(err, CS_EMODEL, "map %d: output %d has no channel %d for image %d",
+                               c, from->output, from->channel, i);
+        }
+        for (int k = 0; k < count; k++) {
+            own[k] = planes[k];
+            if (own[k].data)
+                own[k].data += i * own[k].stride_n;
+        }
+        cs_job_finish(&jobs[i], own);
+    }
+    return 0;
 }

@@ -76,38 +76,23 @@ static int init_fit(struct cs_recipe *r, const struct cs_infer_options *o, struc
     return 0;
 }
 
-static int check_axes(const struct cs_tensor_spec *spec, struct cs_err *err)
-{
-    static const enum cs_axis_kind order[] = {CS_AXIS_BATCH, CS_AXIS_CHANNEL, CS_AXIS_Y, CS_AXIS_X};
-    bool good = spec->axis_count == 4;
-    for (int i = 0; good && i < 4; i++)
-        good = spec->axes[i].kind == order[i];
-    return good ? 0
-                : cs_fail(err, CS_EMODEL, "%s: axes other than batch, channel, y, x", spec->name);
-}
-
 static int check_package(struct cs_recipe *r, struct cs_err *err)
 {
     const struct cs_package *p = r->package;
-    double threshold;
     if (p->input_count != 1)
-        return cs_fail(err, CS_EMODEL, "%d inputs: one is supported", p->input_count);
+        return cs_fail(err, CS_EMODEL, "the package has %d inputs, only one image is supported",
+                       p->input_count);
     if (p->inputs[0].channel_count && p->inputs[0].channel_count != r->info.channels)
         return cs_fail(err, CS_EMODEL, "the package says %d input channels, the network takes %d",
                        p->inputs[0].channel_count, r->info.channels);
-    if (p->map_count && p->map_count != r->info.maps)
-        return cs_fail(err, CS_EMODEL, "the package names %d output channels, the network gives %d",
-                       p->map_count, r->info.maps);
-    if (check_axes(&p->inputs[0], err) != 0 || check_axes(&p->outputs[0], err) != 0)
-        return -1;
-    if (r->hub) {
-        r->activation = CS_ACT_LOGITS;
-        return cs_hub_check(&r->info, err);
-    }
-    return cs_normalise_check(&p->inputs[0], r->info.channels, err) != 0 ||
-                   cs_postprocessing_check(&p->outputs[0], &r->activation, &threshold, err) != 0
-               ? -1
-               : 0;
+    if (!cs_tensor_is_image(&p->inputs[0]))
+        return cs_fail(err, CS_EMODEL, "%s: axes other than batch, channel, y, x",
+                       p->inputs[0].name);
+    if (!r->hub)
+        return cs_normalise_check(&p->inputs[0], r->info.channels, err);
+    for (int i = 0; i < r->info.maps; i++)
+        r->info.sources[i].activation = CS_ACT_LOGITS;
+    return cs_hub_check(&r->info, err);
 }
 
 int cs_recipe_init(struct cs_recipe *r, const struct cs_package *package,
@@ -212,9 +197,7 @@ static void describe_image(struct cs_job *job, const struct cs_image *image,
     job->out_height = image->height;
     job->out_channels = (uint16_t)r->info.maps;
     job->out_dtype = r->map;
-    job->activation = r->activation;
-    for (int c = 0; c < r->info.maps; c++)
-        job->out_from[c] = (int16_t)c;
+    memcpy(job->out_from, r->info.sources, sizeof job->out_from);
 }
 
 // A buffer with the pixels in front, and the job's pointers into it.

@@ -20,7 +20,6 @@ struct cs_recipe {
     uint32_t tile_side; // wanted
     int slots, batch;
     enum cs_dtype map;
-    enum cs_activation activation;
     bool hub; // --compat hub
     unsigned keep;
     uint64_t run_bytes;   // activations of all slots

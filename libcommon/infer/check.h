@@ -18,8 +18,8 @@ struct cs_check_result {
 };
 
 // Run the package's own test in this precision, `runs` times: its input tensor as an image,
-// through preprocessing, network and postprocessing, against its output tensor. 1: done, 0: the
-// package has no test, -1 with the reason.
+// through preprocessing, network and postprocessing, against the tensors of all outputs that the
+// session computes. 1: done, 0: the package has no test, -1 with the reason.
 int cs_check_test(struct cs_session *session, const struct cs_package *package,
                   const struct cs_session_info *info, enum cs_precision precision, int runs,
                   double tolerance, struct cs_check_result *result, struct cs_err *err);

@@ -41,7 +41,7 @@ static void add_maps(const struct infer *in, struct cs_meta *head)
 {
     struct cs_buf maps = {0};
     for (int i = 0; i < in->recipe.info.maps; i++) {
-        const char *name = in->package.map_count ? in->package.maps[i] : NULL;
+        const char *name = in->package.map_count ? in->package.maps[i].name : NULL;
         cs_buf_adds(&maps, i ? "," : "");
         if (name)
             cs_buf_adds(&maps, name);
@@ -67,7 +67,8 @@ static void add_model(const struct infer *in, struct cs_meta *head)
         cs_hub_wishes(head);
         return;
     }
-    if (cs_postprocessing_check(&p->outputs[0], &activation, &threshold, NULL) == 0 &&
+    int first = p->map_output < 0 ? p->maps[0].output : p->map_output;
+    if (cs_postprocessing_check(&p->outputs[first], &activation, &threshold, NULL) == 0 &&
         isfinite(threshold))
         cs_meta_setf(head, CS_KEY_POST "threshold", "%g", threshold);
     for (int i = 0; i < p->postprocess.count; i++) {
@@ -161,6 +162,11 @@ static int open_model(struct infer *in, struct cs_err *err)
     cs_log(CS_LOG_INFO, "%s on %s, %s%s", in->package.name, in->supervisor.info.device_text,
            cs_precision_name(in->supervisor.precision),
            in->device.chosen ? " (auto: no GPU was allocated)" : "");
+    if (in->supervisor.info.unused[0])
+        cs_log(in->package.maps_chosen ? CS_LOG_INFO : CS_LOG_WARN,
+               "model %s: no map comes from the outputs %s%s", in->package.short_name,
+               in->supervisor.info.unused,
+               in->package.maps_chosen ? "" : " (config: cellstream: channels chooses)");
     return cs_recipe_init(&in->recipe, &in->package, &in->supervisor.info, o, slots, memory, err);
 }
 

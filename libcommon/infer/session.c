@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "infer/maps.h"
 #include "model/onnx.h"
 
 // Plans kept at once. Image sizes of one run are few; each plan holds primitives, not activations.
@@ -200,9 +201,9 @@ static int ask_graph(struct cs_session *s, const struct cs_package *package,
                      struct cs_session_info *info, struct cs_err *err)
 {
     const struct cs_graph *g = &s->graph;
-    if (g->input_count != 1 || g->output_count < 1)
-        return cs_fail(err, CS_EMODEL, "%d inputs and %d outputs: one input is supported",
-                       g->input_count, g->output_count);
+    if (g->input_count != 1)
+        return cs_fail(err, CS_EMODEL, "the network has %d inputs, only one image is supported",
+                       g->input_count);
     const struct cs_value *in = &g->values[g->inputs[0]];
     if (in->type != CS_TYPE_F32 || in->shape.rank != 4)
         return cs_fail(err, CS_EMODEL, "input %s is not N, C, H, W of float32", in->name);
@@ -253,7 +254,9 @@ static bool takes_batches(const struct cs_session *s, uint32_t height, uint32_t 
     struct cs_graph graph;
     if (cs_graph_infer(&s->graph, &shape, &graph, NULL) != 0)
         return false;
-    bool keeps = graph.values[graph.outputs[0]].shape.dim[0] == 2;
+    bool keeps = true;
+    for (int i = 0; i < graph.output_count; i++)
+        keeps = keeps && graph.values[graph.outputs[i]].shape.dim[0] == 2;
     cs_graph_release(&graph);
     return keeps;
 }
@@ -272,17 +275,10 @@ static int probe(struct cs_session *s, const struct cs_package *package,
     s->options.memory = limit;
     if (!p)
         return -1;
-    const struct cs_graph *g = &p->graph;
-    const struct cs_value *out = &g->values[g->outputs[0]];
-    if (out->type != CS_TYPE_F32 || out->shape.rank != 4 || out->shape.dim[1] < 1 ||
-        out->shape.dim[1] > CS_JOB_MAX_CHANNELS)
-        return cs_fail(err, CS_EMODEL,
-                       "output %s is not N, C, H, W of float32 with 1 to %d channels", out->name,
-                       CS_JOB_MAX_CHANNELS);
+    if (cs_maps_check(package, &p->graph, h, w, info, err) != 0)
+        return -1;
     if (info->max_batch > 1 && !takes_batches(s, h, w))
         info->max_batch = 1;
-    info->maps = (int)out->shape.dim[1];
-    info->same_size = out->shape.dim[2] == h && out->shape.dim[3] == w;
     struct cs_memory_use use = s->backend->plan_memory(p->plan);
     info->weights_bytes = use.weights;
     info->probe_bytes = slot_bytes(&use);
@@ -319,7 +315,8 @@ static int open_parts(struct cs_session *s, const struct cs_package *package,
                                                               &s->file, err) != 0)
         return -1;
     // Here and not per plan: folded weights are then shared, and outlive every plan.
-    if (ask_graph(s, package, info, err) != 0 ||
+    if (cs_maps_choose(package, s->options.all_outputs, &s->graph, info, err) != 0 ||
+        ask_graph(s, package, info, err) != 0 ||
         cs_graph_run_passes(&s->graph, CS_PASSES_ALGEBRA, err) != 0 ||
         s->backend->network_open(s->device, &s->network, err) != 0 ||
         probe(s, package, info, err) != 0)

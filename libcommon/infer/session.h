@@ -24,6 +24,7 @@ struct cs_session_options {
     int threads;      // of one slot
     uint64_t memory;  // for weights and activations of all slots; 0: no limit
     bool check_files; // compare the weights with the package's sha256
+    bool all_outputs; // compute also outputs that give no map
 };
 
 // What the callers of a session must know of its network.
@@ -31,10 +32,13 @@ struct cs_session_info {
     char device_text[160];
     char weights_sha256[CS_SHA256_HEX]; // "" when files were not checked
     unsigned precisions;                // that the device offers, bits 1 << enum cs_precision
-    int channels, maps;                 // of the first input and output
+    int channels, maps;                 // of the input, and of all that is given
     int max_batch;                      // 1 where the network says so
     uint32_t plane_height, plane_width; // 0: any
-    bool same_size;                     // the output plane is as large as the input plane
+    bool same_size;                     // the maps' planes are as large as the input plane
+    struct cs_map_source sources[CS_JOB_MAX_MAPS];
+    int16_t output_of[CS_PACKAGE_MAX_TENSORS]; // graph output of each of the package's; -1: dropped
+    char unused[256];                          // names of outputs that give no map, or ""
     bool tile_safe;
     char unsafe[128]; // operator and node that make it unsafe for tiles
     uint32_t stride, halo;

@@ -136,6 +136,72 @@ static int read_size(struct cs_package *p, const struct cs_yaml *size, struct cs
                                 &p->fit_width, err);
 }
 
+// ---- Maps --------------------------------------------------------------------------------
+
+static int add_map(struct cs_package *p, const char *name, int output, int64_t channel,
+                   struct cs_err *err)
+{
+    if (p->map_count == CS_PACKAGE_MAX_CHANNELS)
+        return cs_fail(err, CS_EMODEL, "channels: more than %d", CS_PACKAGE_MAX_CHANNELS);
+    if (!*name || strpbrk(name, ",\n"))
+        return cs_fail(err, CS_EMODEL, "channels: '%s' is empty or holds a comma", name);
+    for (int i = 0; i < p->map_count; i++)
+        if (strcmp(p->maps[i].name, name) == 0)
+            return cs_fail(err, CS_EMODEL, "channels: '%s' is given twice", name);
+    p->maps[p->map_count++] = (struct cs_package_map){name, output, (int)channel};
+    return 0;
+}
+
+// NAME: OUTPUT, or NAME: {output: OUTPUT, channel: N}
+static int read_map(struct cs_package *p, const struct cs_yaml_entry *entry, struct cs_err *err)
+{
+    const struct cs_yaml *value = entry->value;
+    const char *text = cs_yaml_text(value);
+    const char *wanted = text ? text : cs_yaml_text(GET(value, "output"));
+    int64_t channel;
+    int output = 0;
+    if (!wanted)
+        return cs_fail(err, CS_EMODEL, "line %d: channels: '%s' names no output", value->line,
+                       entry->key);
+    while (output < p->output_count && strcmp(p->outputs[output].name, wanted) != 0)
+        output++;
+    if (output == p->output_count)
+        return cs_fail(err, CS_EMODEL, "line %d: channels: there is no output '%s'", value->line,
+                       wanted);
+    if (!cs_tensor_is_image(&p->outputs[output]))
+        return cs_fail(err, CS_EMODEL, "line %d: channels: output '%s' has no plane", value->line,
+                       wanted);
+    if (cs_package_int(GET(value, "channel"), "channel", 0, INT16_MAX, 0, &channel, err) != 0)
+        return -1;
+    return add_map(p, entry->key, output, channel, err);
+}
+
+// Which maps the network gives: without a word the channels of its first output with a plane.
+static int read_maps(struct cs_package *p, const struct cs_yaml *channels, struct cs_err *err)
+{
+    p->map_output = 0;
+    while (p->map_output < p->output_count && !cs_tensor_is_image(&p->outputs[p->map_output]))
+        p->map_output++;
+    if (p->map_output == p->output_count)
+        return cs_fail(err, CS_EMODEL, "no output has the axes batch, channel, y, x");
+    p->maps_chosen = channels != NULL;
+    if (channels && channels->kind == CS_YAML_MAP) {
+        p->map_output = -1;
+        for (const struct cs_yaml_entry *e = channels->first; e; e = e->next)
+            if (read_map(p, e, err) != 0)
+                return -1;
+        return p->map_count ? 0 : cs_fail(err, CS_EMODEL, "channels: none are named");
+    }
+    const char *names[CS_PACKAGE_MAX_CHANNELS];
+    int count;
+    if (cs_package_texts(channels, "channels", names, CS_PACKAGE_MAX_CHANNELS, &count, err) != 0)
+        return -1;
+    for (int i = 0; i < count; i++)
+        if (add_map(p, names[i], p->map_output, i, err) != 0)
+            return -1;
+    return 0;
+}
+
 static int read_ours(struct cs_package *p, const struct cs_yaml *ours, struct cs_err *err)
 {
     static const char *const inputs[] = {"replicate", "rgb", "mean", NULL};
@@ -146,8 +212,7 @@ static int read_ours(struct cs_package *p, const struct cs_yaml *ours, struct cs
         cs_package_choice(GET(ours, "input_channels"), "input_channels", inputs, 0, &input, err) !=
             0 ||
         cs_package_int(GET(ours, "stride"), "stride", 1, 4096, p->stride, &p->stride, err) != 0 ||
-        cs_package_texts(GET(ours, "channels"), "channels", p->maps, CS_PACKAGE_MAX_CHANNELS,
-                         &p->map_count, err) != 0 ||
+        read_maps(p, GET(ours, "channels"), err) != 0 ||
         read_size(p, GET(ours, "size"), err) != 0 ||
         read_postprocess(p, GET(ours, "postprocess"), err) != 0)
         return cs_err_context(err, "config: cellstream");
@@ -155,10 +220,6 @@ static int read_ours(struct cs_package *p, const struct cs_yaml *ours, struct cs
     p->input_channels = (enum cs_input_channels)input;
     if (p->fit == CS_FIT_RESIZE && !p->fit_height)
         return cs_fail(err, CS_EMODEL, "fit: resize needs a size, or inputs of one size");
-    for (int i = 0; i < p->map_count; i++)
-        if (strpbrk(p->maps[i], ",\n"))
-            return cs_fail(err, CS_EMODEL, "config: cellstream: channels: '%s' holds a comma",
-                           p->maps[i]);
     return 0;
 }
 
@@ -187,10 +248,11 @@ static int read_description(struct cs_package *p, const struct cs_yaml *root, st
     default_fit(p);
     if (read_ours(p, GET(GET(root, "config"), "cellstream"), err) != 0)
         return -1;
-    if (!p->map_count && p->outputs[0].channel_count && p->outputs[0].channels[0]) {
-        p->map_count = p->outputs[0].channel_count;
-        memcpy(p->maps, p->outputs[0].channels, sizeof p->maps);
-    }
+    const struct cs_tensor_spec *output = &p->outputs[p->map_output < 0 ? 0 : p->map_output];
+    if (!p->map_count && output->channels[0])
+        for (int i = 0; i < output->channel_count; i++)
+            if (add_map(p, output->channels[i], p->map_output, i, err) != 0)
+                return -1;
     return 0;
 }
 

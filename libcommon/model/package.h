@@ -4,12 +4,12 @@
 // are turned into tensors by libcommon/infer. Settings of ours live under `config: cellstream:`:
 //
 //   version: 1
-//   channels: [foreground, distance]  names of the output's channels
-//   fit: native | pad | resize        how an image meets the network's plane
-//   size: [H, W]                      resize: the network's plane
-//   stride: N                         pad: plane sides are multiples of it
-//   input_channels: replicate | rgb | mean
-//   postprocess: {threshold: 0.5, split: distance, ...}   defaults of cs-postprocess's options
+//   channels: [foreground, distance]  names of the maps: the channels of the first output with a
+//   plane channels: {foreground: prob, flow: {output: flows, channel: 1}}   or of any outputs'
+//   channels fit: native | pad | resize        how an image meets the network's plane size: [H, W]
+//   resize: the network's plane stride: N                         pad: plane sides are multiples of
+//   it input_channels: replicate | rgb | mean postprocess: {threshold: 0.5, split: distance, ...}
+//   defaults of cs-postprocess's options
 #ifndef CS_MODEL_PACKAGE_H
 #define CS_MODEL_PACKAGE_H
 
@@ -25,11 +25,12 @@ enum {
     CS_PACKAGE_MAX_AXES = 6,
     CS_PACKAGE_MAX_TENSORS = 8,
     CS_PACKAGE_MAX_STEPS = 16,
-    CS_PACKAGE_MAX_CHANNELS = 16,
+    CS_PACKAGE_MAX_CHANNELS = 64,
     CS_PACKAGE_MAX_SIDE = 1 << 20,
 };
 
-enum cs_axis_kind { CS_AXIS_BATCH, CS_AXIS_CHANNEL, CS_AXIS_Y, CS_AXIS_X };
+// Outputs that give no map may have axes of other kinds.
+enum cs_axis_kind { CS_AXIS_BATCH, CS_AXIS_CHANNEL, CS_AXIS_Y, CS_AXIS_X, CS_AXIS_OTHER };
 
 // Sizes that an axis may have: `size` alone (step 0), or size + k * step; 0 where the package
 // does not say (outputs that follow an input, batch).
@@ -73,6 +74,12 @@ struct cs_tensor_spec {
     const char *test_sha256; // NULL: not given
 };
 
+// A map: one channel of one output.
+struct cs_package_map {
+    const char *name;
+    int output, channel;
+};
+
 enum cs_fit { CS_FIT_NATIVE, CS_FIT_PAD, CS_FIT_RESIZE };
 enum cs_input_channels { CS_INPUT_REPLICATE, CS_INPUT_RGB, CS_INPUT_MEAN };
 
@@ -93,9 +100,11 @@ struct cs_package {
     int64_t fit_height, fit_width; // resize
     int64_t stride;                // pad: 1 where nothing says more
     enum cs_input_channels input_channels;
-    const char *maps[CS_PACKAGE_MAX_CHANNELS]; // names of the first output's channels
-    int map_count;                             // 0: unknown until the network has run
-    struct cs_meta postprocess;                // option of cs-postprocess = value
+    struct cs_package_map maps[CS_PACKAGE_MAX_CHANNELS];
+    int map_count;              // 0: all channels of map_output, known when the network has run
+    int map_output;             // output that all maps come from; -1: the map says, one by one
+    bool maps_chosen;           // by our own settings
+    struct cs_meta postprocess; // option of cs-postprocess = value
 };
 
 // Open a package by NAME or PATH (a folder or an rdf.yaml). A name without a slash is looked for
@@ -115,6 +124,8 @@ int cs_package_check_file(const char *path, const char *expected, char actual[CS
                           struct cs_err *err);
 
 const struct cs_axis *cs_tensor_axis(const struct cs_tensor_spec *spec, enum cs_axis_kind kind);
+// Whether the axes are batch, channel, y, x.
+bool cs_tensor_is_image(const struct cs_tensor_spec *spec);
 const char *cs_step_name(enum cs_step_op op);
 const char *cs_fit_name(enum cs_fit fit);
 

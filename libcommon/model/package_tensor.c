@@ -119,14 +119,11 @@ int cs_package_join(struct cs_arena *arena, const char *folder, const char *rela
 
 // ---- Axes --------------------------------------------------------------------------------
 
-static int axis_from_letter(char letter, enum cs_axis_kind *kind)
+static enum cs_axis_kind axis_from_letter(char letter)
 {
     static const char letters[] = "bcyx";
     const char *at = strchr(letters, letter);
-    if (!letter || !at)
-        return -1;
-    *kind = (enum cs_axis_kind)(at - letters);
-    return 0;
+    return at ? (enum cs_axis_kind)(at - letters) : CS_AXIS_OTHER;
 }
 
 // 0.4: axes: bcyx, and shape: [1, 3, 256, 256], or {min: [...], step: [...]} for inputs.
@@ -135,9 +132,12 @@ static int axes_by_letters(const struct cs_yaml *node, const char *letters, bool
 {
     if (strlen(letters) > CS_PACKAGE_MAX_AXES)
         return cs_fail(err, CS_EMODEL, "axes '%s' are too many", letters);
-    for (const char *l = letters; *l; l++)
-        if (axis_from_letter(*l, &spec->axes[spec->axis_count++].kind) != 0)
+    for (const char *l = letters; *l; l++) {
+        enum cs_axis_kind kind = axis_from_letter(*l);
+        if (input && kind == CS_AXIS_OTHER)
             return cs_fail(err, CS_EMODEL, "axis '%c' of '%s' is not supported", *l, letters);
+        spec->axes[spec->axis_count++].kind = kind;
+    }
     const struct cs_yaml *shape = GET(node, "shape");
     if (!shape)
         return input ? cs_fail(err, CS_EMODEL, "shape is missing") : 0;
@@ -159,7 +159,8 @@ static int axes_by_letters(const struct cs_yaml *node, const char *letters, bool
 }
 
 // 0.5: one axis of the list.
-static int axis_by_map(const struct cs_yaml *node, struct cs_tensor_spec *spec, struct cs_err *err)
+static int axis_by_map(const struct cs_yaml *node, bool input, struct cs_tensor_spec *spec,
+                       struct cs_err *err)
 {
     struct cs_axis *axis = &spec->axes[spec->axis_count++];
     const char *type = cs_yaml_text(GET(node, "type")), *id = cs_yaml_text(GET(node, "id"));
@@ -170,14 +171,20 @@ static int axis_by_map(const struct cs_yaml *node, struct cs_tensor_spec *spec, 
         return 0;
     }
     if (strcmp(type, "channel") == 0) {
+        const struct cs_yaml *names = GET(node, "channel_names");
         axis->kind = CS_AXIS_CHANNEL;
-        if (cs_package_texts(GET(node, "channel_names"), "channel_names", spec->channels,
-                             CS_PACKAGE_MAX_CHANNELS, &spec->channel_count, err) != 0)
-            return -1;
-        axis->size = spec->channel_count;
+        axis->size = names ? names->count : 0;
+        if (!input && axis->size > CS_PACKAGE_MAX_CHANNELS)
+            return 0; // a vector: no maps to name
+        return cs_package_texts(names, "channel_names", spec->channels, CS_PACKAGE_MAX_CHANNELS,
+                                &spec->channel_count, err);
+    }
+    bool plane = strcmp(type, "space") == 0 && id && (!strcmp(id, "y") || !strcmp(id, "x"));
+    if (!plane && !input) {
+        axis->kind = CS_AXIS_OTHER;
         return 0;
     }
-    if (strcmp(type, "space") != 0 || !id || (strcmp(id, "y") != 0 && strcmp(id, "x") != 0))
+    if (!plane)
         return cs_fail(err, CS_EMODEL, "line %d: axis %s (%s) is not supported", node->line,
                        id ? id : "?", type);
     axis->kind = id[0] == 'y' ? CS_AXIS_Y : CS_AXIS_X;
@@ -206,12 +213,12 @@ static int read_axes(const struct cs_yaml *node, bool input, struct cs_tensor_sp
         if (axes->count > CS_PACKAGE_MAX_AXES)
             return bad(axes, err, "axes", "are too many");
         for (const struct cs_yaml_entry *e = axes->first; e; e = e->next)
-            if (axis_by_map(e->value, spec, err) != 0)
+            if (axis_by_map(e->value, input, spec, err) != 0)
                 return -1;
     }
     for (int i = 0; i < spec->axis_count; i++)
         for (int k = 0; k < i; k++)
-            if (spec->axes[i].kind == spec->axes[k].kind)
+            if (spec->axes[i].kind == spec->axes[k].kind && spec->axes[i].kind != CS_AXIS_OTHER)
                 return bad(axes, err, "axes", "name one axis twice");
     return 0;
 }
@@ -222,6 +229,15 @@ const struct cs_axis *cs_tensor_axis(const struct cs_tensor_spec *spec, enum cs_
         if (spec->axes[i].kind == kind)
             return &spec->axes[i];
     return NULL;
+}
+
+bool cs_tensor_is_image(const struct cs_tensor_spec *spec)
+{
+    static const enum cs_axis_kind order[] = {CS_AXIS_BATCH, CS_AXIS_CHANNEL, CS_AXIS_Y, CS_AXIS_X};
+    bool good = spec->axis_count == 4;
+    for (int i = 0; good && i < 4; i++)
+        good = spec->axes[i].kind == order[i];
+    return good;
 }
 
 // ---- Steps -------------------------------------------------------------------------------

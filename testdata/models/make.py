@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: MIT
-"""Make the two small packages that the tests run (python3 with numpy, onnx, onnxruntime).
+"""Make the small packages that the tests run (python3 with numpy, onnx, onnxruntime).
 
     python3 testdata/models/make.py
 
 tiny    fully convolutional, stride 4, safe to tile: bright things on dark ground
 whole   InstanceNormalization, one size of 48 x 64, format 0.4: not safe to tile
+pair    three outputs: a style vector, two flows, a probability; the maps come from the last two
 Weights are set by hand or by a seeded generator; the files are the same on every run.
 """
 import hashlib
@@ -81,6 +82,32 @@ def whole(folder):
                [helper.make_tensor_value_info("mask", f32, ["n", 1, "y", "x"])], weights)
 
 
+def pair(folder):
+    f32 = TensorProto.FLOAT
+    flow = np.zeros((2, 4, 3, 3), np.float32)
+    flow[0, :, 0, 1], flow[0, :, 2, 1] = -0.5, 0.5  # differences in y, then in x
+    flow[1, :, 1, 0], flow[1, :, 1, 2] = -0.5, 0.5
+    weights = {
+        "stem.w": box(1, 4, 5), "stem.b": np.linspace(0, 0.3, 4), "flow.w": flow,
+        "head.w": np.full((1, 4, 1, 1), 3.0), "head.b": np.array([-5.0]),
+    }
+    conv = dict(kernel_shape=[3, 3], pads=[1, 1, 1, 1])
+    nodes = [
+        helper.make_node("Conv", ["image", "stem.w", "stem.b"], ["a"], "stem", **conv),
+        helper.make_node("Relu", ["a"], ["b"], "stem_relu"),
+        helper.make_node("GlobalAveragePool", ["b"], ["c"], "mean"),
+        helper.make_node("Flatten", ["c"], ["style"], "flatten"),
+        helper.make_node("Conv", ["b", "flow.w"], ["flows"], "flow", **conv),
+        helper.make_node("Conv", ["b", "head.w", "head.b"], ["prob"], "head", kernel_shape=[1, 1]),
+    ]
+    plane = ["n", None, "y", "x"]
+    save_model(folder / "pair.onnx", nodes,
+               [helper.make_tensor_value_info("image", f32, ["n", 1, "y", "x"])],
+               [helper.make_tensor_value_info("style", f32, ["n", 4]),
+                helper.make_tensor_value_info("flows", f32, plane[:1] + [2] + plane[2:]),
+                helper.make_tensor_value_info("prob", f32, plane[:1] + [1] + plane[2:])], weights)
+
+
 def discs(channels, height, width):
     y, x = np.mgrid[:height, :width].astype(np.float64)
     image = 10 + 0.2 * x
@@ -97,6 +124,13 @@ def scale_range(image, low, high, eps=1e-6):
 def run(path, name, x):
     y = onnxruntime.InferenceSession(str(path)).run(None, {name: x})[0]
     return (1 / (1 + np.exp(-y.astype(np.float64)))).astype(np.float32)
+
+
+def run_pair(path, x):
+    names = ("style", "flows", "prob")
+    y = dict(zip(names, onnxruntime.InferenceSession(str(path)).run(list(names), {"image": x})))
+    y["prob"] = (1 / (1 + np.exp(-y["prob"].astype(np.float64)))).astype(np.float32)
+    return y
 
 
 def sha(path):
@@ -179,7 +213,66 @@ weights:
 """
 
 
+PAIR = """\
+format_version: 0.5.4
+type: model
+name: pair
+description: Several outputs, for tests.
+license: MIT
+inputs:
+- id: image
+  axes:
+  - {{type: batch}}
+  - {{type: channel, channel_names: [intensity]}}
+  - {{type: space, id: y, size: {{min: 4, step: 1}}}}
+  - {{type: space, id: x, size: {{min: 4, step: 1}}}}
+  preprocessing:
+  - {{id: scale_linear, kwargs: {{gain: 0.01, offset: 0}}}}
+  test_tensor: {{source: test_input.npy, sha256: {input}}}
+outputs:
+- id: prob
+  axes:
+  - {{type: batch}}
+  - {{type: channel, channel_names: [probability]}}
+  - {{type: space, id: y, size: {{tensor_id: image, axis_id: y}}}}
+  - {{type: space, id: x, size: {{tensor_id: image, axis_id: x}}}}
+  postprocessing: [{{id: sigmoid}}]
+  test_tensor: {{source: test_prob.npy, sha256: {prob}}}
+- id: flows
+  axes:
+  - {{type: batch}}
+  - {{type: channel, channel_names: [y, x]}}
+  - {{type: space, id: y, size: {{tensor_id: image, axis_id: y}}}}
+  - {{type: space, id: x, size: {{tensor_id: image, axis_id: x}}}}
+  test_tensor: {{source: test_flows.npy, sha256: {flows}}}
+- id: style
+  axes: [{{type: batch}}, {{type: channel, channel_names: [a, b, c, d]}}]
+  test_tensor: {{source: test_style.npy, sha256: {style}}}
+weights:
+  onnx: {{source: pair.onnx, sha256: {weights}, opset_version: 17}}
+config:
+  cellstream:
+    version: 1
+    channels: {{flow_x: {{output: flows, channel: 1}}, foreground: prob}}
+    input_channels: mean
+"""
+
+
+def make_pair():
+    folder = HERE / "pair"
+    folder.mkdir(exist_ok=True)
+    pair(folder)
+    image = discs(1, 16, 20)
+    np.save(folder / "test_input.npy", image)
+    outputs = run_pair(folder / "pair.onnx", (image * 0.01).astype(np.float32))
+    for name, y in outputs.items():
+        np.save(folder / f"test_{name}.npy", y)
+    files = {name: sha(folder / f"test_{name}.npy") for name in ("input", *outputs)}
+    (folder / "rdf.yaml").write_text(PAIR.format(weights=sha(folder / "pair.onnx"), **files))
+
+
 def main():
+    make_pair()
     for name, make, text in (("tiny", tiny, TINY), ("whole", whole, WHOLE)):
         folder = HERE / name
         folder.mkdir(exist_ok=True)

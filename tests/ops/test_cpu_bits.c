@@ -295,7 +295,7 @@ START_TEST(jobs)
                                  .out_width = SIZE * 3 / 2,
                                  .out_height = SIZE * 3 / 2,
                                  .out_channels = 2,
-                                 .out_from = {0, 1},
+                                 .out_from = {{.channel = 0}, {.channel = 1}},
                                  .out_dtype = CS_F32,
                                  .part_width = SIZE * 3 / 2,
                                  .part_height = SIZE * 3 / 2};

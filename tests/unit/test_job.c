@@ -359,37 +359,41 @@ END_TEST
 
 enum { NET_CHANNELS = 4 };
 
+enum { OUTPUTS = 2 };
+
 struct finish_case {
     struct cs_job job;
-    int width, height; // of the network's plane
-    float *plane;      // NHWC
+    struct cs_job_plane planes[OUTPUTS]; // NHWC
 };
 
-static double activated(const struct finish_case *t, int x, int y, int c)
+static double activated(const struct finish_case *t, const struct cs_map_source *from, int x, int y)
 {
-    const float *pixel = t->plane + ((size_t)y * (size_t)t->width + (size_t)x) * NET_CHANNELS;
-    double value = (double)pixel[c], total = 0;
-    if (t->job.activation == CS_ACT_NONE)
+    const struct cs_job_plane *plane = &t->planes[from->output];
+    const float *pixel =
+        plane->data + ((size_t)y * (size_t)plane->width + (size_t)x) * NET_CHANNELS;
+    double value = (double)pixel[from->channel], total = 0;
+    if (from->activation == CS_ACT_NONE)
         return value;
-    if (t->job.activation == CS_ACT_SIGMOID)
+    if (from->activation == CS_ACT_SIGMOID)
         return 1 / (1 + exp(-value));
     for (int k = 0; k < NET_CHANNELS; k++)
         total += exp((double)pixel[k] - value);
     return 1 / total;
 }
 
-static double resized(const struct finish_case *t, int x, int y, int c)
+static double resized(const struct finish_case *t, const struct cs_map_source *from, int x, int y)
 {
-    double u = (x + 0.5) * t->width / t->job.out_width - 0.5;
-    double v = (y + 0.5) * t->height / t->job.out_height - 0.5;
-    u = fmin(fmax(u, 0), t->width - 1);
-    v = fmin(fmax(v, 0), t->height - 1);
+    const struct cs_job_plane *plane = &t->planes[from->output];
+    double u = (x + 0.5) * plane->width / t->job.out_width - 0.5;
+    double v = (y + 0.5) * plane->height / t->job.out_height - 0.5;
+    u = fmin(fmax(u, 0), plane->width - 1);
+    v = fmin(fmax(v, 0), plane->height - 1);
     double sum = 0;
-    for (int j = 0; j < t->height; j++) {
-        for (int i = 0; i < t->width; i++) {
+    for (int j = 0; j < plane->height; j++) {
+        for (int i = 0; i < plane->width; i++) {
             double w = fmax(0, 1 - fabs(u - i)) * fmax(0, 1 - fabs(v - j));
             if (w > 0)
-                sum += w * activated(t, i, j, c);
+                sum += w * activated(t, from, i, j);
         }
     }
     return sum;
@@ -419,8 +423,7 @@ static void check_finish(struct finish_case *t)
     memset(out, 0xa5, bytes + 64);
     memset(guard, 0xa5, bytes + 64);
     job->out = out;
-    cs_job_finish(job, t->plane, t->width, t->height, NET_CHANNELS, NET_CHANNELS,
-                  (ptrdiff_t)t->width * NET_CHANNELS, 1);
+    cs_job_finish(job, t->planes);
     ck_assert_uint_eq(job->nonfinite, 0);
     double step = job->out_dtype == CS_U8 ? 255 : job->out_dtype == CS_U16 ? 65535 : 0;
     size_t width = cs_dtype_bytes(job->out_dtype);
@@ -433,8 +436,8 @@ static void check_finish(struct finish_case *t)
                     continue;
                 }
                 double p = job->placement == CS_PLACE_COPY
-                               ? activated(t, x - job->x0, y - job->y0, job->out_from[c])
-                               : resized(t, x, y, job->out_from[c]);
+                               ? activated(t, &job->out_from[c], x - job->x0, y - job->y0)
+                               : resized(t, &job->out_from[c], x, y);
                 if (step > 0) // within rounding: half a step and the float error
                     ck_assert_double_eq_tol(sample_out(job, i), fmin(fmax(p, 0), 1) * step,
                                             0.5 + step * 1e-6);
@@ -448,38 +451,57 @@ static void check_finish(struct finish_case *t)
     free(guard);
 }
 
+static struct cs_job_plane random_plane(int width, int height)
+{
+    size_t count = (size_t)width * (size_t)height * NET_CHANNELS;
+    float *data = malloc(count * sizeof *data);
+    for (size_t i = 0; i < count; i++)
+        data[i] = (float)(uniform() * 20 - 10);
+    return (struct cs_job_plane){.data = data,
+                                 .images = 1,
+                                 .width = width,
+                                 .height = height,
+                                 .channels = NET_CHANNELS,
+                                 .stride_x = NET_CHANNELS,
+                                 .stride_y = (ptrdiff_t)width * NET_CHANNELS,
+                                 .stride_c = 1};
+}
+
+// Maps of two outputs, each with an activation of its own.
 START_TEST(finish_core)
 {
     static const enum cs_dtype dtypes[] = {CS_U8, CS_U16, CS_F32};
     seed = 900 + (uint64_t)_i;
     for (int round = 0; round < 18; round++) {
-        struct finish_case t = {.width = between(1, MAX_SIDE), .height = between(1, MAX_SIDE)};
-        size_t count = (size_t)t.width * (size_t)t.height * NET_CHANNELS;
-        t.plane = malloc(count * sizeof *t.plane);
-        for (size_t i = 0; i < count; i++)
-            t.plane[i] = (float)(uniform() * 20 - 10);
+        int width = between(1, MAX_SIDE), height = between(1, MAX_SIDE);
+        struct finish_case t = {.planes[0] = random_plane(width, height)};
         t.job = (struct cs_job){.out_dtype = dtypes[round % 3],
-                                .activation = (enum cs_activation)_i,
-                                .out_channels = (uint16_t)between(1, NET_CHANNELS)};
+                                .out_channels = (uint16_t)between(1, 2 * NET_CHANNELS)};
         for (int c = 0; c < t.job.out_channels; c++)
-            t.job.out_from[c] = (int16_t)between(0, NET_CHANNELS - 1);
-        if (round % 2) {
+            t.job.out_from[c] = (struct cs_map_source){
+                .output = (int16_t)between(0, OUTPUTS - 1),
+                .channel = (int16_t)between(0, NET_CHANNELS - 1),
+                .activation = c % 2 ? (enum cs_activation)between(0, 2) : (enum cs_activation)_i};
+        if (round % 2) { // the outputs' planes differ in size
+            t.planes[1] = random_plane(between(1, MAX_SIDE), between(1, MAX_SIDE));
             t.job.placement = CS_PLACE_SCALE;
             t.job.out_width = t.job.part_width = (uint32_t)between(1, MAX_SIDE);
             t.job.out_height = t.job.part_height = (uint32_t)between(1, MAX_SIDE);
         } else { // the plane is a tile at (x0, y0) of a larger map
+            t.planes[1] = random_plane(width, height);
             t.job.placement = CS_PLACE_COPY;
             t.job.x0 = between(0, 9);
             t.job.y0 = between(0, 9);
-            t.job.part_x = (uint32_t)(t.job.x0 + between(0, t.width - 1));
-            t.job.part_y = (uint32_t)(t.job.y0 + between(0, t.height - 1));
-            t.job.part_width = (uint32_t)between(1, t.job.x0 + t.width - (int)t.job.part_x);
-            t.job.part_height = (uint32_t)between(1, t.job.y0 + t.height - (int)t.job.part_y);
+            t.job.part_x = (uint32_t)(t.job.x0 + between(0, width - 1));
+            t.job.part_y = (uint32_t)(t.job.y0 + between(0, height - 1));
+            t.job.part_width = (uint32_t)between(1, t.job.x0 + width - (int)t.job.part_x);
+            t.job.part_height = (uint32_t)between(1, t.job.y0 + height - (int)t.job.part_y);
             t.job.out_width = t.job.part_x + t.job.part_width + 3;
             t.job.out_height = t.job.part_y + t.job.part_height + 2;
         }
         check_finish(&t);
-        free(t.plane);
+        for (int i = 0; i < OUTPUTS; i++)
+            free((void *)(uintptr_t)t.planes[i].data);
     }
 }
 END_TEST
@@ -493,22 +515,74 @@ START_TEST(finish_logits)
                          .out_height = 1,
                          .out_channels = 1,
                          .out_dtype = CS_F32,
-                         .activation = CS_ACT_LOGITS,
+                         .out_from = {{.activation = CS_ACT_LOGITS}},
                          .placement = CS_PLACE_PILLOW,
                          .part_width = 4,
                          .part_height = 1};
-    cs_job_finish(&job, plane, 4, 1, 2, 1, 4, 4);
+    struct cs_value value = {.type = CS_TYPE_F32, .shape = {4, {1, 2, 1, 4}}};
+    const struct cs_job_plane planes[] = {cs_job_plane_of(&value, plane, NULL)};
+    cs_job_finish(&job, planes);
     ck_assert_mem_eq(out, plane, sizeof out);
     for (int i = 0; i < 8; i++) {
         float kept = plane[i];
         plane[i] = i % 2 ? -0.001F : 1.001F;
-        cs_job_finish(&job, plane, 4, 1, 2, 1, 4, 4);
+        cs_job_finish(&job, planes);
         for (int k = 0; k < 4; k++)
             ck_assert(out[k] == cs_sigmoidf(plane[k]));
         plane[i] = kept;
     }
 }
 END_TEST
+
+START_TEST(finish_batch)
+{
+    // Two images, two outputs; the second is a vector.
+    static const float plane[2 * 6] = {0, 1, 2, 3, 4, 5, 10, 11, 12, 13, 14, 15};
+    struct cs_value value = {.type = CS_TYPE_F32, .shape = {4, {2, 2, 1, 3}}};
+    struct cs_value vector = {.type = CS_TYPE_F32, .shape = {2, {2, 6}}};
+    const struct cs_job_plane planes[] = {cs_job_plane_of(&value, plane, NULL),
+                                          cs_job_plane_of(&vector, plane, NULL)};
+    struct cs_err err = {0};
+    struct cs_job jobs[3];
+    float maps[3][3];
+    ck_assert_ptr_null(planes[1].data);
+    for (int i = 0; i < 3; i++)
+        jobs[i] = (struct cs_job){.out = maps[i],
+                                  .out_width = 3,
+                                  .out_height = 1,
+                                  .out_channels = 1,
+                                  .out_from = {{.channel = 1}},
+                                  .out_dtype = CS_F32,
+                                  .part_width = 3,
+                                  .part_height = 1};
+    ck_assert_int_eq(cs_job_finish_batch(jobs, 2, planes, 2, &err), 0);
+    ck_assert_mem_eq(maps[0], plane + 3, sizeof maps[0]);
+    ck_assert_mem_eq(maps[1], plane + 9, sizeof maps[1]);
+    // What is not there: a third image, a third channel, a plane of the vector, a third output.
+    ck_assert_int_eq(cs_job_finish_batch(jobs, 3, planes, 2, &err), -1);
+    ck_assert_int_eq(err.code, CS_EMODEL);
+    jobs[0].out_from[0].channel = 2;
+    ck_assert_int_eq(cs_job_finish_batch(jobs, 1, planes, 2, &err), -1);
+    jobs[0].out_from[0] = (struct cs_map_source){.output = 1};
+    ck_assert_int_eq(cs_job_finish_batch(jobs, 1, planes, 2, &err), -1);
+    jobs[0].out_from[0] = (struct cs_map_source){.output = 2};
+    ck_assert_int_eq(cs_job_finish_batch(jobs, 1, planes, 2, &err), -1);
+}
+END_TEST
+
+// One channel in one row.
+static void finish_row(struct cs_job *job, const float *row, int width)
+{
+    struct cs_job_plane plane = {.data = row,
+                                 .images = 1,
+                                 .width = width,
+                                 .height = 1,
+                                 .channels = 1,
+                                 .stride_x = 1,
+                                 .stride_y = width,
+                                 .stride_c = 1};
+    cs_job_finish(job, &plane);
+}
 
 START_TEST(finish_limits)
 {
@@ -522,7 +596,7 @@ START_TEST(finish_limits)
                          .out_dtype = CS_U8,
                          .part_width = 8,
                          .part_height = 1};
-    cs_job_finish(&job, plane, 8, 1, 1, 1, 8, 1);
+    finish_row(&job, plane, 8);
     ck_assert_uint_eq(job.nonfinite, 3);
     const uint8_t expected[8] = {0, 255, 0, 0, 2, 2, 255, 0};
     ck_assert_mem_eq(out, expected, sizeof out);
@@ -532,7 +606,7 @@ START_TEST(finish_limits)
     job.out_dtype = CS_F32;
     job.part_x = 3;
     job.part_width = 5;
-    cs_job_finish(&job, plane, 8, 1, 1, 1, 8, 1);
+    finish_row(&job, plane, 8);
     ck_assert_uint_eq(job.nonfinite, 0);
     ck_assert_mem_eq(kept + 3, plane + 3, 5 * sizeof *kept);
 
@@ -549,10 +623,10 @@ START_TEST(finish_limits)
                           .placement = CS_PLACE_SCALE,
                           .part_width = 2,
                           .part_height = 1};
-    cs_job_finish(&job, wide, WIDTH, 1, 1, 1, WIDTH, 1);
+    finish_row(&job, wide, WIDTH);
     ck_assert(maps[0] == 1249.5F && maps[1] == 3749.5F);
     job.out_width = job.part_width = 2 * WIDTH;
-    cs_job_finish(&job, wide, WIDTH, 1, 1, 1, WIDTH, 1);
+    finish_row(&job, wide, WIDTH);
     for (int i = 1; i < 2 * WIDTH - 1; i++)
         ck_assert_double_eq_tol((double)maps[i], i / 2.0 - 0.25, 1e-3);
 }
@@ -581,6 +655,7 @@ int main(void)
     tcase_add_loop_test(core, finish_core, CS_ACT_NONE, CS_ACT_SOFTMAX + 1);
     tcase_add_test(core, prepare_pillow);
     tcase_add_test(core, finish_logits);
+    tcase_add_test(core, finish_batch);
     tcase_add_test(limits, prepare_limits);
     tcase_add_test(limits, prepare_pillow_limits);
     tcase_add_test(limits, prepare_threads);

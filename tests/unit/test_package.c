@@ -88,7 +88,10 @@ START_TEST(core_05)
     ck_assert_int_eq(package.fit, CS_FIT_PAD);
     ck_assert_int_eq(package.stride, 32);
     ck_assert_int_eq(package.input_channels, CS_INPUT_MEAN);
-    ck_assert_str_eq(package.maps[1], "distance");
+    ck_assert_str_eq(package.maps[1].name, "distance");
+    ck_assert_int_eq(package.maps[1].channel, 1);
+    ck_assert_int_eq(package.map_output, 0);
+    ck_assert(package.maps_chosen);
     ck_assert_str_eq(cs_meta_get(&package.postprocess, "seed-depth"), "0.1");
     ck_assert_str_eq(cs_meta_get(&package.postprocess, "fill-holes"), "true");
     cs_package_release(&package);
@@ -138,6 +141,68 @@ START_TEST(core_fixed_size_means_resize)
     ck_assert_int_eq(package.inputs[0].steps[0].count, 3);
     ck_assert_double_eq(package.inputs[0].steps[0].b[2], 6);
     cs_package_release(&package);
+}
+END_TEST
+
+// A vector of 200 numbers, a plane, and something with axes of its own.
+static const char outs05[] =
+    "outputs:\n"
+    "- id: style\n"
+    "  axes: [{type: batch}, {type: channel, channel_names: [a, b]}]\n"
+    "- id: prob\n"
+    "  axes: [{type: batch}, {type: channel, channel_names: [cell]}, {type: space, id: y},\n"
+    "         {type: space, id: x}]\n"
+    "- id: boxes\n"
+    "  axes: [{type: batch}, {type: index, id: i}, {type: space, id: z}]\n"
+    "- id: flows\n"
+    "  axes: [{type: batch}, {type: channel, channel_names: [v, u]}, {type: space, id: y},\n"
+    "         {type: space, id: x}]\n";
+
+#define PARSE_OURS(ours)                                                                           \
+    PARSE(head05, weights, in05, "    []\n", outs05, "config: {cellstream: {" ours "}}\n")
+
+START_TEST(core_outputs)
+{
+    ck_assert_msg(PARSE_OURS("") == 0, "%s", err.text);
+    ck_assert_int_eq(package.output_count, 4);
+    ck_assert_int_eq(package.map_output, 1); // the first with a plane
+    ck_assert(!package.maps_chosen);
+    ck_assert_int_eq(package.map_count, 1);
+    ck_assert_str_eq(package.maps[0].name, "cell");
+
+    ck_assert_int_eq(PARSE_OURS("channels: [foreground]"), 0);
+    ck_assert(package.maps_chosen);
+    ck_assert_int_eq(package.map_output, 1);
+    ck_assert_str_eq(package.maps[0].name, "foreground");
+
+    ck_assert_int_eq(PARSE_OURS("channels: {dx: {output: flows, channel: 1}, foreground: prob}"),
+                     0);
+    ck_assert_int_eq(package.map_output, -1);
+    ck_assert_int_eq(package.map_count, 2);
+    ck_assert_str_eq(package.maps[0].name, "dx");
+    ck_assert_int_eq(package.maps[0].output, 3);
+    ck_assert_int_eq(package.maps[0].channel, 1);
+    ck_assert_int_eq(package.maps[1].output, 1);
+    ck_assert_int_eq(package.maps[1].channel, 0);
+    cs_package_release(&package);
+}
+END_TEST
+
+START_TEST(limits_outputs)
+{
+    refused(PARSE_OURS("channels: {a: mask}"), "there is no output 'mask'");
+    refused(PARSE_OURS("channels: {a: style}"), "'style' has no plane");
+    refused(PARSE_OURS("channels: {a: boxes}"), "'boxes' has no plane");
+    refused(PARSE_OURS("channels: {a: {channel: 1}}"), "'a' names no output");
+    refused(PARSE_OURS("channels: {a: [prob]}"), "'a' names no output");
+    refused(PARSE_OURS("channels: {a: {output: prob, channel: -1}}"), "channel");
+    refused(PARSE_OURS("channels: {}"), "none");
+    refused(PARSE_OURS("channels: {'a,b': prob}"), "comma");
+    refused(PARSE_OURS("channels: [a, a]"), "twice");
+    refused(PARSE_OURS("channels: prob"), "no list");
+    refused(PARSE(head05, weights, in05, "    []\n",
+                  "outputs: [{id: s, axes: [{type: batch}, {type: channel}]}]\n"),
+            "no output");
 }
 END_TEST
 
@@ -316,6 +381,8 @@ int main(void)
     tcase_add_test(core, core_05);
     tcase_add_test(core, core_04);
     tcase_add_test(core, core_fixed_size_means_resize);
+    tcase_add_test(core, core_outputs);
+    tcase_add_test(limits, limits_outputs);
     tcase_add_test(core, core_every_step_is_known);
     tcase_add_test(core, core_yaml_shares_aliases);
     tcase_add_test(core, core_open);

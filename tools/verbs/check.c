@@ -82,7 +82,8 @@ static int check_device(const struct cs_package *p, const char *backend, const c
 {
     struct cs_session *session = NULL;
     struct cs_session_info about;
-    struct cs_session_options o = {.device = backend, .scenario = scenario, .slots = 1};
+    struct cs_session_options o = {
+        .device = backend, .scenario = scenario, .slots = 1, .all_outputs = true};
     if (cs_session_open(&session, p, &o, &about, err) != 0)
         return cs_err_context(err, "%s", backend);
     int result = 0;

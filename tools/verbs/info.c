@@ -15,7 +15,7 @@ static const char *or_dash(const char *text)
 
 static void print_spec(const char *what, const struct cs_tensor_spec *spec)
 {
-    static const char letters[] = "bcyx";
+    static const char letters[] = "bcyx?";
     printf("%s\t%s\t%s", what, spec->name, spec->type);
     for (int i = 0; i < spec->axis_count; i++) {
         const struct cs_axis *a = &spec->axes[i];
@@ -43,8 +43,12 @@ static void print_package(const struct cs_package *p)
         print_spec("output", &p->outputs[i]);
     printf("maps\t");
     for (int i = 0; i < p->map_count; i++)
-        printf("%s%s", i ? "," : "", or_dash(p->maps[i]));
-    printf("%s\nfit\t%s\n", p->map_count ? "" : "-", cs_fit_name(p->fit));
+        printf("%s%s", i ? "," : "", p->maps[i].name);
+    puts(p->map_count ? "" : "-");
+    for (int i = 0; i < p->map_count && p->map_output < 0; i++)
+        printf("map\t%s\t%s\t%d\n", p->maps[i].name, p->outputs[p->maps[i].output].name,
+               p->maps[i].channel);
+    printf("fit\t%s\n", cs_fit_name(p->fit));
     printf("channels\t%s\n", inputs[p->input_channels]);
     for (int i = 0; i < p->postprocess.count; i++)
         printf("post\t%s=%s\n", p->postprocess.pairs[i].key, p->postprocess.pairs[i].value);
@@ -101,6 +105,8 @@ int model_info(const struct model_options *options, const struct cs_package *p, 
         return -1;
     printf("sha256\t%s\ndevice\t%s\nparameters\t%llu\n", about.weights_sha256, about.device_text,
            (unsigned long long)about.parameters);
+    if (about.unused[0])
+        printf("unused\t%s\n", about.unused);
     if (about.tile_safe)
         printf("tiles\tsafe, stride %u, halo %u\n", about.stride, about.halo);
     else

@@ -395,9 +395,8 @@ static int run_jobs(struct cs_slot *slot, struct cs_plan *plan, struct cs_job *j
 {
     const struct cs_graph *graph = plan->graph;
     const struct cs_shape *in = &graph->values[graph->inputs[0]].shape;
-    const struct cs_shape *out = &graph->values[graph->outputs[0]].shape;
-    if (graph->input_count != 1 || in->rank != 4 || out->rank != 4 || n > in->dim[0])
-        return cs_fail(err, CS_EMODEL, "cpu: images need one input and output N, C, H, W");
+    if (graph->input_count != 1 || in->rank != 4 || n > in->dim[0])
+        return cs_fail(err, CS_EMODEL, "cpu: images need one input N, C, H, W");
 
     omp_set_num_threads(slot->network->device->threads);
     int64_t stride[CS_MAX_RANK];
@@ -409,12 +408,14 @@ static int run_jobs(struct cs_slot *slot, struct cs_plan *plan, struct cs_job *j
     memset(src + n * stride[0], 0, (size_t)((in->dim[0] - n) * stride[0]) * sizeof *src);
     if (run_steps(slot, plan, err) != 0)
         return -1;
-    const float *dst = (const float *)place_of(slot, plan, graph->outputs[0]);
-    cs_cpu_strides_of(plan, graph->outputs[0], stride);
-    for (int i = 0; i < n; i++)
-        cs_job_finish(&jobs[i], dst + i * stride[0], (int)out->dim[3], (int)out->dim[2],
-                      (int)out->dim[1], stride[3], stride[2], stride[1]);
-    return 0;
+    struct cs_job_plane planes[CS_JOB_MAX_OUTPUTS];
+    int count = graph->output_count < CS_JOB_MAX_OUTPUTS ? graph->output_count : CS_JOB_MAX_OUTPUTS;
+    for (int i = 0; i < count; i++) {
+        int output = graph->outputs[i];
+        cs_cpu_strides_of(plan, output, stride);
+        planes[i] = cs_job_plane_of(&graph->values[output], place_of(slot, plan, output), stride);
+    }
+    return cs_job_finish_batch(jobs, n, planes, count, err);
 }
 
 // Between a dense row-major tensor and the place of a value.

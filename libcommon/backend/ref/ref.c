@@ -229,10 +229,9 @@ static int ref_run(struct cs_slot *slot, struct cs_plan *plan, struct cs_job *jo
 {
     const struct cs_graph *graph = plan->graph;
     const struct cs_shape *in = &graph->values[graph->inputs[0]].shape;
-    const struct cs_shape *out = &graph->values[graph->outputs[0]].shape;
-    if (graph->input_count != 1 || in->rank != 4 || out->rank != 4 || n > in->dim[0] ||
-        out->dim[0] != in->dim[0] || in->dim[1] > CS_JOB_MAX_CHANNELS)
-        return cs_fail(err, CS_EMODEL, "jobs need one input and one output of N,C,H,W");
+    if (graph->input_count != 1 || in->rank != 4 || n > in->dim[0] ||
+        in->dim[1] > CS_JOB_MAX_CHANNELS)
+        return cs_fail(err, CS_EMODEL, "jobs need one input of N,C,H,W");
     int64_t plane = in->dim[2] * in->dim[3], item = in->dim[1] * plane;
     float *source = place_of(slot, plan, graph->inputs[0]);
     memset(source, 0, value_bytes(&graph->values[graph->inputs[0]]));
@@ -241,12 +240,13 @@ static int ref_run(struct cs_slot *slot, struct cs_plan *plan, struct cs_job *jo
                        (int)in->dim[1], 1, in->dim[3], plane);
     if (run_graph(slot, plan, err) < 0)
         return -1;
-    int64_t out_plane = out->dim[2] * out->dim[3], out_item = out->dim[1] * out_plane;
-    const float *result = tensor_of(slot, plan, graph->outputs[0]);
-    for (int i = 0; i < n; i++)
-        cs_job_finish(&jobs[i], result + i * out_item, (int)out->dim[3], (int)out->dim[2],
-                      (int)out->dim[1], 1, out->dim[3], out_plane);
-    return 0;
+    struct cs_job_plane planes[CS_JOB_MAX_OUTPUTS];
+    int count = graph->output_count < CS_JOB_MAX_OUTPUTS ? graph->output_count : CS_JOB_MAX_OUTPUTS;
+    for (int i = 0; i < count; i++) {
+        int output = graph->outputs[i];
+        planes[i] = cs_job_plane_of(&graph->values[output], tensor_of(slot, plan, output), NULL);
+    }
+    return cs_job_finish_batch(jobs, n, planes, count, err);
 }
 
 const struct cs_backend cs_backend_ref = {
