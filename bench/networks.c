@@ -6,14 +6,13 @@
 //
 // Inputs are 1 x C x SIZE x SIZE (1024) of seeded noise. -p prints a line a step. -i waits for a
 // line on standard input before each run and answers with its milliseconds, for bench/rivals.
-#include "peak.h"
-
+#include <omp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "backend/cpu/backend_cpu.h"
+#include "base/clock.h"
 #include "base/mem.h"
 #include "base/num.h"
 #include "base/opt.h"
@@ -82,27 +81,29 @@ static void unload(struct bench *b)
 
 static int run_once(struct bench *b, double *seconds, struct cs_err *err)
 {
-    double start = bench_now(cpu_time);
+    double start = cs_clock_of(cpu_time);
     if (netrun_run(&b->run, (const float *const *)&b->input, &b->output, err) != 0)
         return -1;
-    *seconds = bench_now(cpu_time) - start;
+    *seconds = cs_clock_of(cpu_time) - start;
     return 0;
 }
 
 static double total_flops(const struct bench *b)
 {
-    struct cs_cpu_profile line;
+    struct cs_profile step;
     double flops = 0;
-    for (int i = 0; cs_cpu_profile_line(b->run.plan, i, &line); i++)
-        flops += line.flops;
+    for (int i = 0; b->run.backend->profile_step(b->run.plan, i, &step); i++)
+        flops += step.flops;
     return flops;
 }
 
 static void print_steps(const struct bench *b, int64_t count)
 {
-    struct cs_cpu_profile line;
-    for (int i = 0; cs_cpu_profile_line(b->run.plan, i, &line); i++) {
+    struct cs_profile line;
+    for (int i = 0; b->run.backend->profile_step(b->run.plan, i, &line); i++) {
         char shape[96];
+        if (!line.node) // of images, which there are none of here
+            continue;
         double ms = line.seconds / (double)count * 1e3;
         cs_shape_text(&cs_node_output(&b->run.concrete, line.node, 0)->shape, shape, sizeof shape);
         printf("  %4d %-22s %-24s %-20s %9.3f ms", i, line.node->op, shape, line.kernel, ms);
@@ -118,18 +119,19 @@ static int by_value(const void *a, const void *b)
 
 static int measure(struct bench *b, const char *name, int64_t size, struct cs_err *err)
 {
-    double *seconds = cs_xcalloc((size_t)runs, sizeof *seconds), peak = peak_gflops(cpu_time),
-           unused;
+    double *seconds = cs_xcalloc((size_t)runs, sizeof *seconds), unused;
+    struct cs_peak before, after;
+    b->run.backend->peak(b->run.device, cpu_time, &before);
     int result = run_once(b, &unused, err); // warm up
-    cs_cpu_profile_start(b->run.plan, cpu_time);
+    b->run.backend->profile_start(b->run.plan, cpu_time);
     for (int64_t i = 0; result == 0 && i < runs; i++)
         result = run_once(b, &seconds[i], err);
-    double peak_after = peak_gflops(cpu_time);
+    b->run.backend->peak(b->run.device, cpu_time, &after);
     if (result == 0) {
-        peak = peak_after > peak ? peak_after : peak;
+        double peak = (after.flops > before.flops ? after.flops : before.flops) / 1e9;
         qsort(seconds, (size_t)runs, sizeof *seconds, by_value);
         double median = seconds[runs / 2], flops = total_flops(b);
-        struct cs_memory_use memory = cs_backend_cpu.plan_memory(b->run.plan);
+        struct cs_memory_use memory = b->run.backend->plan_memory(b->run.plan);
         printf("%-24s %5lld %10.2f ms (best %.2f) %8.1f GFLOP %7.0f GFLOP/s, %4.1f %% of %.0f; "
                "arena %zu MB, weights %zu MB\n",
                name, (long long)size, median * 1e3, seconds[0] * 1e3, flops / 1e9,

@@ -3,12 +3,12 @@
 // the part of this processor's fp32 peak, measured in the same run on the same threads.
 //
 //     product [THREADS]
-#include "peak.h"
-
+#include <omp.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "backend/cpu/backend_cpu.h"
+#include "backend/cpu/peak.h"
 #include "base/mem.h"
 #include "opcase.h"
 
@@ -75,7 +75,7 @@ static void unload(struct loaded *l)
 static int measure(const struct shape *s, int threads, double peak, struct cs_err *err)
 {
     struct loaded l = {.device = NULL};
-    struct cs_cpu_profile line;
+    struct cs_profile step;
     double best = 1e9, flops = 0;
     if (load(&l, s, threads, err) < 0)
         return -1;
@@ -84,16 +84,15 @@ static int measure(const struct shape *s, int threads, double peak, struct cs_er
     void *const outputs[] = {out};
     int result = 0;
     for (int round = 0; round < 25 && result == 0; round++) {
-        cs_cpu_profile_start(l.plan, threads == 1);
+        cs_backend_cpu.profile_start(l.plan, threads == 1);
         result = cs_backend_cpu.run_tensors(l.slot, l.plan, inputs, outputs, err);
-        if (cs_cpu_profile_line(l.plan, 0, &line) && line.seconds < best)
-            best = line.seconds;
-        flops = line.flops;
+        if (cs_backend_cpu.profile_step(l.plan, 1, &step) && step.seconds < best)
+            best = step.seconds;
+        flops = step.flops;
     }
     if (result == 0)
         printf("%-32s %4d x %5d x %4d x %4d %9.3f ms %5.1f %% of peak\n", s->what, (int)s->batch,
-               (int)s->rows, (int)s->depth, (int)s->columns, best * 1e3,
-               100 * flops / best / 1e9 / peak);
+               (int)s->rows, (int)s->depth, (int)s->columns, best * 1e3, 100 * flops / best / peak);
     free(out);
     unload(&l);
     return result;
@@ -108,10 +107,11 @@ int main(int argc, char **argv)
         return 2;
     }
     omp_set_num_threads(threads);
-    double peak = peak_gflops(threads == 1);
-    printf("fp32 peak %.0f GFLOP/s, %d threads\n", peak, threads);
+    struct cs_peak peak;
+    cs_cpu_peak(threads == 1, &peak);
+    printf("fp32 peak %.0f GFLOP/s, %d threads\n", peak.flops / 1e9, threads);
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
-        if (measure(&shapes[i], threads, peak, &err) < 0) {
+        if (measure(&shapes[i], threads, peak.flops, &err) < 0) {
             fprintf(stderr, "product: %s\n", err.text);
             return 1;
         }

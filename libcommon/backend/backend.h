@@ -38,6 +38,20 @@ struct cs_memory_use {
     size_t buffers;   // input and output, one slot
 };
 
+// What a device can do at best, in one second.
+struct cs_peak {
+    double flops; // fp32 multiplications and additions
+    double bytes; // of memory, reads and writes of a copy together; 0: unknown
+};
+
+// One step of a plan in a profile.
+struct cs_profile {
+    const struct cs_node *node; // NULL: a job's part before ("prepare") or behind ("finish") them
+    const char *kernel;         // the library's name of its kernel, "own" or "plain" for ours
+    double seconds;             // sum over the runs since profile_start
+    double flops;               // of one run; 0 where memory decides
+};
+
 struct cs_backend {
     const char *name; // "ref", "cpu", "fake"
 
@@ -83,6 +97,16 @@ struct cs_backend {
     // outputs[i] for graph output i, sizes as in the graph. For tests and cs-model check.
     int (*run_tensors)(struct cs_slot *slot, struct cs_plan *plan, const void *const *inputs,
                        void *const *outputs, struct cs_err *err);
+
+    // ---- For benchmarks; all three NULL where a backend has nothing to say ----
+
+    // Measure, in about a second, with the device's threads.
+    void (*peak)(const struct cs_device *device, bool cpu_time, struct cs_peak *peak);
+    // Sum up the time of every step of the plan, from zero, from now on: elapsed, or the process's
+    // processor time. One slot at a time may then run the plan.
+    void (*profile_start)(struct cs_plan *plan, bool cpu_time);
+    // Step i, in the order of execution; false behind the last or when no profile is taken.
+    bool (*profile_step)(const struct cs_plan *plan, int i, struct cs_profile *step);
 };
 
 // NULL-terminated, in order of preference for "auto".

@@ -8,9 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <time.h>
 
 #include "backend/cpu/backend_cpu.h"
+#include "backend/cpu/peak.h"
 #include "backend/job_finish.h"
 #include "backend/job_prepare.h"
 #include "backend/ref/ref.h"
@@ -198,7 +198,7 @@ static void plan_close(struct cs_plan *plan)
     for (int i = 0; i < plan->step_count; i++)
         cs_dnn_op_free(plan->steps[i].op);
     free(plan->steps);
-    free(plan->step_seconds);
+    free(plan->seconds);
     free(plan->channels_last);
     cs_cpu_drop_packed(plan);
     cs_memory_plan_release(&plan->memory);
@@ -353,13 +353,6 @@ static int slot_open(struct cs_network *network, struct cs_plan *const *plans, i
 
 // ---- Running -----------------------------------------------------------------------------
 
-static double seconds_now(bool cpu_time)
-{
-    struct timespec now;
-    clock_gettime(cpu_time ? CLOCK_PROCESS_CPUTIME_ID : CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
-}
-
 static int run_steps(struct cs_slot *slot, struct cs_plan *plan, struct cs_err *err)
 {
     struct bound_plan *bound = NULL;
@@ -369,17 +362,16 @@ static int run_steps(struct cs_slot *slot, struct cs_plan *plan, struct cs_err *
         return cs_fail(err, CS_EDEVICE, "cpu: the slot was not opened for this plan");
 
     struct cs_cpu_run run = {slot->arena, slot->scratch, slot->network->device->kernels, NULL};
+    double now = cs_cpu_profile_now(plan);
     for (int i = 0; i < plan->step_count; i++) {
         const struct cs_cpu_step *step = &plan->steps[i];
-        double start = plan->step_seconds ? seconds_now(plan->cpu_time) : 0;
         run.bindings = bound->bindings + step->first_binding;
         int result = step->run ? step->run(step, &run, err) : cs_dnn_run(run.bindings[0], err);
         if (result != 0) // the plain loops name the node themselves
             return step->kernel
                        ? -1
                        : cs_err_context(err, "node %s (%s)", step->node->name, step->node->op);
-        if (plan->step_seconds)
-            plan->step_seconds[i] += seconds_now(plan->cpu_time) - start;
+        now = cs_cpu_profile_add(plan, i + 1, now);
     }
     return 0;
 }
@@ -399,6 +391,7 @@ static int run_jobs(struct cs_slot *slot, struct cs_plan *plan, struct cs_job *j
         return cs_fail(err, CS_EMODEL, "cpu: images need one input N, C, H, W");
 
     omp_set_num_threads(slot->network->device->threads);
+    double now = cs_cpu_profile_now(plan);
     int64_t stride[CS_MAX_RANK];
     float *src = (float *)place_of(slot, plan, graph->inputs[0]);
     cs_cpu_strides_of(plan, graph->inputs[0], stride);
@@ -406,8 +399,10 @@ static int run_jobs(struct cs_slot *slot, struct cs_plan *plan, struct cs_job *j
         cs_job_prepare(&jobs[i], src + i * stride[0], (int)in->dim[3], (int)in->dim[2],
                        (int)in->dim[1], stride[3], stride[2], stride[1]);
     memset(src + n * stride[0], 0, (size_t)((in->dim[0] - n) * stride[0]) * sizeof *src);
+    cs_cpu_profile_add(plan, 0, now);
     if (run_steps(slot, plan, err) != 0)
         return -1;
+    now = cs_cpu_profile_now(plan);
     struct cs_job_plane planes[CS_JOB_MAX_OUTPUTS];
     int count = graph->output_count < CS_JOB_MAX_OUTPUTS ? graph->output_count : CS_JOB_MAX_OUTPUTS;
     for (int i = 0; i < count; i++) {
@@ -415,7 +410,9 @@ static int run_jobs(struct cs_slot *slot, struct cs_plan *plan, struct cs_job *j
         cs_cpu_strides_of(plan, output, stride);
         planes[i] = cs_job_plane_of(&graph->values[output], place_of(slot, plan, output), stride);
     }
-    return cs_job_finish_batch(jobs, n, planes, count, err);
+    int result = cs_job_finish_batch(jobs, n, planes, count, err);
+    cs_cpu_profile_add(plan, plan->step_count + 1, now);
+    return result;
 }
 
 // Between a dense row-major tensor and the place of a value.
@@ -455,27 +452,10 @@ static int run_tensors(struct cs_slot *slot, struct cs_plan *plan, const void *c
     return 0;
 }
 
-// ---- Profile -----------------------------------------------------------------------------
-
-void cs_cpu_profile_start(struct cs_plan *plan, bool cpu_time)
+static void measure_peak(const struct cs_device *device, bool cpu_time, struct cs_peak *peak)
 {
-    plan->cpu_time = cpu_time;
-    free(plan->step_seconds);
-    plan->step_seconds = cs_xcalloc((size_t)plan->step_count + 1, sizeof *plan->step_seconds);
-}
-
-bool cs_cpu_profile_line(const struct cs_plan *plan, int i, struct cs_cpu_profile *line)
-{
-    if (i >= plan->step_count || !plan->step_seconds)
-        return false;
-    const struct cs_cpu_step *step = &plan->steps[i];
-    *line = (struct cs_cpu_profile){.node = step->node,
-                                    .kernel = step->kernel ? step->kernel
-                                              : step->op   ? cs_dnn_op_text(step->op)
-                                                           : "own",
-                                    .seconds = plan->step_seconds[i],
-                                    .flops = step->flops};
-    return true;
+    omp_set_num_threads(device->threads);
+    cs_cpu_peak(cpu_time, peak);
 }
 
 const struct cs_backend cs_backend_cpu = {
@@ -496,4 +476,7 @@ const struct cs_backend cs_backend_cpu = {
     .slot_close = slot_close,
     .run = run_jobs,
     .run_tensors = run_tensors,
+    .peak = measure_peak,
+    .profile_start = cs_cpu_profile_start,
+    .profile_step = cs_cpu_profile_step,
 };

@@ -77,8 +77,8 @@ struct cs_plan {
     struct cs_cpu_step *steps;
     int step_count, step_capacity, binding_count;
     size_t scratch_bytes;
-    double *step_seconds; // NULL while no profile is taken
-    bool cpu_time;        // of the profile
+    double *seconds; // of prepare, each step, finish; NULL while no profile is taken
+    bool cpu_time;   // of the profile
 };
 
 static inline float *cs_cpu_at(const struct cs_cpu_run *run, struct cs_cpu_place place)
@@ -87,6 +87,15 @@ static inline float *cs_cpu_at(const struct cs_cpu_run *run, struct cs_cpu_place
     return place.constant ? (float *)(uintptr_t)place.constant
                           : (float *)(void *)(run->arena + place.offset);
 }
+
+// ---- Profile (profile.c) -------------------------------------------------------------------
+
+void cs_cpu_profile_start(struct cs_plan *plan, bool cpu_time);
+bool cs_cpu_profile_step(const struct cs_plan *plan, int i, struct cs_profile *profile);
+// The clock of the profile, 0 while none is taken; add what passed since `start` to time i (0
+// prepare, 1 the first step) and return the clock.
+double cs_cpu_profile_now(const struct cs_plan *plan);
+double cs_cpu_profile_add(struct cs_plan *plan, int i, double start);
 
 // ---- For the files that make steps (op_*.c) ------------------------------------------------
 
