@@ -14,7 +14,7 @@ static const char *model, *device = "auto", *slots = "auto", *batch = "auto", *k
 static const char *cache;
 static int precision, fit, compat, prob = PROB_AUTO, transport;
 static int64_t threads, retries = 3, tile;
-static double timeout;
+static double timeout, load_timeout = 300, pause_seconds = 60;
 static uint64_t memory, ring_bytes;
 
 static const struct cs_opt options[] = {
@@ -43,6 +43,10 @@ static const struct cs_opt options[] = {
      .choices = "u8|u16|f32", .env = NULL},
     {0, "timeout", CS_OPT_REAL, &timeout, "SEC", "time limit of an image on the device; 0: none",
      .min = 0, .max = 1e6, .env = "CELLSTREAM_TIMEOUT"},
+    {0, "load-timeout", CS_OPT_REAL, &load_timeout, "SEC",
+     "time limit of loading the model; 0: none", .min = 0, .max = 1e6, .env = NULL},
+    {0, "pause", CS_OPT_REAL, &pause_seconds, "SEC",
+     "wait before a device that does not work is tried again", .min = 0, .max = 1e5, .env = NULL},
     {0, "retries", CS_OPT_INT, &retries, "N", "further tries after a failure of the device",
      .min = 0, .max = 100, .env = NULL},
     {'k', "keep", CS_OPT_STRING, &keep, "LIST", "planes to pass on beside the probability",
@@ -112,6 +116,8 @@ int main(int argc, char **argv)
     o.tile = (uint32_t)tile;
     o.map = maps[prob];
     o.timeout = timeout;
+    o.load_timeout = load_timeout;
+    o.pause = pause_seconds;
     o.retries = (int)retries;
     o.input = input;
     o.transport = (enum cs_transport)transport;

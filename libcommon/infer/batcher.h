@@ -28,13 +28,22 @@ struct cs_recipe {
 };
 
 // Where every image's network runs stand. A job is one image, or one tile of it.
-enum cs_work_state { CS_WORK_WAITING, CS_WORK_FLYING, CS_WORK_OVER };
+enum cs_work_state {
+    CS_WORK_WAITING,
+    CS_WORK_FLYING,
+    CS_WORK_DOOMED, // its unit fails as soon as the device is seen to work
+    CS_WORK_OVER,
+};
 struct cs_work {
     struct cs_job job; // pixels and out point into the unit's buffer
     int unit;
     enum cs_work_state state;
-    bool alone;   // it was in flight when something went wrong: nothing else flies with it
-    bool careful; // in fp32, whatever precision was chosen
+    bool alone;      // it was in flight when something went wrong: nothing else flies with it
+    bool careful;    // its result was not finite: again, in fp32
+    int tries;       // runs that it was in
+    int failures;    // of these, that were nobody else's doing
+    double ready;    // monotonic seconds before which it is not to be tried again
+    uint64_t proofs; // of the breaker, at its first failure
 };
 
 // An item on its way.
@@ -42,9 +51,9 @@ struct cs_unit {
     struct cs_item item;
     struct cs_buffer *buffer; // NULL: nothing to compute
     size_t out_offset;        // of the maps in the buffer
-    int failures;             // of its jobs so far
     bool careful;             // one of its jobs or more in fp32, whatever precision was chosen
     double milliseconds;
+    struct cs_err why; // of the last failure of one of its works
 };
 
 struct cs_batch {

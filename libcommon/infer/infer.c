@@ -19,7 +19,7 @@
 #include "infer/pipeline.h"
 #include "infer/tuning.h"
 
-enum { STATUS_PIPE = 128 + SIGPIPE };
+enum { STATUS_PIPE = 128 + SIGPIPE, START_TRIES = 3 };
 
 // All of one run. On the heap, since a reader thread that waits for input outlives it.
 struct infer {
@@ -145,9 +145,9 @@ static int start_worker(struct infer *in, int slots, uint64_t memory, struct cs_
             0 ||
         copy_text(load.scenario, sizeof load.scenario, in->device.scenario, "the script", err) != 0)
         return -1;
-    cs_supervisor_init(&in->supervisor, &load);
+    cs_supervisor_init(&in->supervisor, &load, o->load_timeout);
     in->supervised = true;
-    return cs_supervisor_start(&in->supervisor, err);
+    return cs_supervisor_start(&in->supervisor, START_TRIES, err);
 }
 
 static int open_model(struct infer *in, struct cs_err *err)

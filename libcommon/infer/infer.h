@@ -33,10 +33,12 @@ struct cs_infer_options {
     int precision;          // CS_PRECISION_AUTO, or one
     const char *cache;      // folder of what was measured before; NULL: $CELLSTREAM_CACHE
     enum cs_infer_fit fit;
-    uint32_t tile;     // side of a tile; 0: auto
-    bool hub;          // --compat hub (hub.h)
-    enum cs_dtype map; // sample type of the maps
-    double timeout;    // seconds for one image on the device; 0: none
+    uint32_t tile;       // side of a tile; 0: auto
+    bool hub;            // --compat hub (hub.h)
+    enum cs_dtype map;   // sample type of the maps
+    double timeout;      // seconds for one image on the device; 0: none
+    double load_timeout; // seconds for a worker process to be ready; 0: none
+    double pause;        // seconds before a device that does not work is tried again
     int retries;
     unsigned keep;     // planes that pass beside the probability
     const char *input; // path, NULL: standard input

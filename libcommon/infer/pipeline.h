@@ -6,6 +6,7 @@
 #include <pthread.h>
 
 #include "infer/batcher.h"
+#include "infer/breaker.h"
 #include "infer/supervisor.h"
 
 // A run that the worker has.
@@ -30,6 +31,14 @@ struct cs_pipeline {
     bool lonely; // what flies must fly alone
     uint32_t runs;
     struct cs_wire_run *message;
+    struct cs_breaker breaker;
+    struct {
+        uint32_t run; // that asks the device whether it works; 0: none
+        double deadline;
+        struct cs_buffer *buffer;
+    } check;
+    double ready; // monotonic seconds of the next try of an image that waits for it; 0: none
+    uint64_t most_pixels; // of planes in one run, for which memory suffices; 0: no limit known
 
     // Shared, under the lock.
     pthread_mutex_t lock;
@@ -41,6 +50,7 @@ struct cs_pipeline {
     uint64_t alive_bytes;
     bool input_over;  // nothing more comes into the queue
     bool output_over; // nothing more is to be written
+    bool lost;        // nothing more is computed: what is finished is written, the rest left out
     bool halt;        // the reader takes nothing new
     int read_result;  // of the last read: 0 END, -1 broken
     struct cs_err read_err;
@@ -53,8 +63,9 @@ struct cs_pipeline {
 };
 
 // Run until the input's end, a drain or an error. 0: all that was read is written; the input's own
-// trouble is in read_result and read_err. -1: the device is lost or the output broken. A reader
-// that still waits for input is left to the end of the process: what it uses must not be released.
+// trouble is in read_result and read_err. -1: the device is lost (items that were computed are all
+// written, those that were not are left out) or the output broken. A reader that still waits for
+// input is left to the end of the process: what it uses must not be released.
 int cs_pipeline_run(struct cs_pipeline *pipeline, struct cs_err *err);
 
 #endif

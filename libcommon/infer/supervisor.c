@@ -2,6 +2,7 @@
 #include "infer/supervisor.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <stddef.h>
 #include <stdlib.h>
@@ -11,9 +12,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/mem.h"
-
-enum { START_TRIES = 3 };
 
 // Idle OpenMP threads spin for milliseconds by default. Beside any other work on the machine that
 // starves the very threads they wait for: networks of many small steps become several times slower.
@@ -23,10 +23,11 @@ static void limit_spinning(void)
         setenv("GOMP_SPINCOUNT", "1000", 0);
 }
 
-void cs_supervisor_init(struct cs_supervisor *s, const struct cs_wire_load *load)
+void cs_supervisor_init(struct cs_supervisor *s, const struct cs_wire_load *load,
+                        double load_timeout)
 {
     limit_spinning(); // before there are threads that read the environment
-    *s = (struct cs_supervisor){.socket = -1, .load = *load};
+    *s = (struct cs_supervisor){.socket = -1, .load = *load, .load_timeout = load_timeout};
     s->packet = cs_xcalloc(1, sizeof *s->packet);
 }
 
@@ -106,11 +107,26 @@ void cs_supervisor_end(struct cs_supervisor *s, struct cs_err *why)
         cs_fail(why, CS_EDEVICE, "the worker process ended with status %d", WEXITSTATUS(status));
 }
 
+// Wait for the first answer. -1: over the time limit.
+static int await_load(const struct cs_supervisor *s, struct cs_err *err)
+{
+    double start = cs_clock_seconds();
+    struct pollfd fd = {.fd = s->socket, .events = POLLIN};
+    int n;
+    do {
+        double left = start + s->load_timeout - cs_clock_seconds();
+        n = poll(&fd, 1, s->load_timeout <= 0 ? -1 : left > 0 ? (int)(left * 1000) + 1 : 0);
+    } while (n < 0 && errno == EINTR);
+    return n != 0 ? 0
+                  : cs_fail(err, CS_ETIMEOUT, "not ready within %g s (--load-timeout)",
+                            s->load_timeout);
+}
+
 // READY (0), FAILED (-1) or the worker's death (1).
 static int load(struct cs_supervisor *s, struct cs_err *err)
 {
     int fd;
-    if (cs_wire_send(s->socket, &s->load, sizeof s->load, -1, err) != 0)
+    if (cs_wire_send(s->socket, &s->load, sizeof s->load, -1, err) != 0 || await_load(s, err) != 0)
         return 1;
     ssize_t n = cs_wire_receive(s->socket, s->packet, &fd, err);
     if (n == sizeof s->packet->ready && s->packet->kind == CS_WIRE_READY) {
@@ -138,10 +154,10 @@ static void reap(struct cs_supervisor *s, struct cs_err *why)
     cs_supervisor_end(s, why);
 }
 
-int cs_supervisor_start(struct cs_supervisor *s, struct cs_err *err)
+int cs_supervisor_start(struct cs_supervisor *s, int tries, struct cs_err *err)
 {
     struct cs_err why = {0};
-    for (int i = 0; i < START_TRIES; i++) {
+    for (int i = 0; i < tries; i++) {
         if (spawn(s, err) != 0)
             return -1;
         int result = load(s, &why);
@@ -155,11 +171,15 @@ int cs_supervisor_start(struct cs_supervisor *s, struct cs_err *err)
             cs_supervisor_end(s, &why);
             return -1;
         }
+        if (why.code == CS_ETIMEOUT) {
+            cs_supervisor_end(s, &why);
+            continue;
+        }
         why = (struct cs_err){0};
         reap(s, &why);
     }
     *err = why;
-    return cs_err_context(err, "loading the model, %d tries", START_TRIES);
+    return cs_err_context(err, "loading the model, %d %s", tries, tries == 1 ? "try" : "tries");
 }
 
 static int send_buffer(struct cs_supervisor *s, const struct cs_buffer *buffer, struct cs_err *err)

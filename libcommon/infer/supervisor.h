@@ -15,20 +15,24 @@ struct cs_supervisor {
     pid_t pid;  // 0: no worker now
     int socket; // -1 then
     struct cs_wire_load load;
+    double load_timeout;            // seconds, 0: none
     struct cs_session_info info;    // of the last worker that was ready
     enum cs_precision precision;    // that it computes in
     uint32_t known[CS_MAX_BUFFERS]; // generation of each buffer that the worker has, 0: none
     union cs_wire_packet *packet;
 };
 
-// load: what every worker is started with. No worker is started yet.
-void cs_supervisor_init(struct cs_supervisor *s, const struct cs_wire_load *load);
+// load: what every worker is started with; load_timeout: seconds that it may take to be ready, 0
+// for any time. No worker is started yet.
+void cs_supervisor_init(struct cs_supervisor *s, const struct cs_wire_load *load,
+                        double load_timeout);
 // End the worker and release.
 void cs_supervisor_release(struct cs_supervisor *s);
 
-// Start a worker and wait until it has loaded the network. A worker that dies meanwhile is
-// replaced, three times at most. Errors are those of the load, or CS_EDEVICE.
-int cs_supervisor_start(struct cs_supervisor *s, struct cs_err *err);
+// Start a worker and wait until it has loaded the network. One that dies meanwhile or takes too
+// long is replaced, until there were so many tries. Errors are those of the load, CS_EDEVICE,
+// CS_ETIMEOUT, or CS_ENOMEM for one that was killed.
+int cs_supervisor_start(struct cs_supervisor *s, int tries, struct cs_err *err);
 // Send a run. Each job's buffer and those that changed since are sent first. CS_EIO: the worker
 // is gone.
 int cs_supervisor_run(struct cs_supervisor *s, struct cs_buffers *pool,

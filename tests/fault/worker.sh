@@ -24,63 +24,56 @@ fails()
 }
 
 # The image at fault crashes every worker; with slots and batches others are in flight with it.
-for options in "" "-s 3" "-b 4" "-s 2 -b 2"; do
+for options in "" "-s 2 -b 2"; do
     # shellcheck disable=SC2086
-    infer 1 bad.cs -d fake:crash@pixel=$first -m tiny --retries 1 $options
+    infer 1 bad.cs -d fake:crash@pixel=$first -m tiny --pause 1 --retries 1 $options
     says 'spheroid.png: the worker process died: Segmentation fault'
     fails 4
     cs-view -i bad.cs | grep -q 'DONE 4.*error.code=UNKNOWN.*error.stage=cs-infer' || fail "code"
 done
-infer 1 bad.cs -d fake:crash@pixel=$first -m tiny --retries 0 -s 4
+infer 1 bad.cs -d fake:crash@pixel=$first -m tiny --pause 1 --retries 0 -s 4
 fails 4
 
 # A crash that does not happen again costs nothing but a try.
-infer 0 bad.cs -d "fake:crash@3:once=$PWD/once" -m tiny
+infer 0 bad.cs -d "fake:crash@3:once=$PWD/once" -m tiny --pause 1 --pause 1
 fails
 cs-view -i bad.cs | grep -q 'DONE 2.*tries=2' || fail "tries"
 
-# Hangs, with a time limit.
-infer 1 bad.cs -d fake:hang@pixel=$first -m tiny --timeout 2 --retries 1 -s 2 -b 2
-says 'not done within 2 s'
-fails 4
-cs-view -i bad.cs | grep -q 'DONE 4.*error.code=TIMEOUT' || fail "code of a time limit"
-
-# Errors of the device are tried again, a lack of memory is not.
-infer 1 bad.cs -d fake:error@pixel=$first -m tiny --retries 2
+# Errors of the device are tried again, a lack of memory of one image is not.
+infer 1 bad.cs -d fake:error@pixel=$first -m tiny --pause 1 --retries 2
 fails 4
 cs-view -i bad.cs | grep -q 'DONE 4.*tries=3' || fail "tries of an error"
-infer 0 bad.cs -d "fake:error@2:once=$PWD/once2" -m tiny -b 4
+infer 0 bad.cs -d "fake:error@2:once=$PWD/once2" -m tiny --pause 1 --pause 1 -b 4
 fails
-infer 1 bad.cs -d fake:oom@pixel=$first -m tiny -b 4
+infer 1 bad.cs -d fake:oom@pixel=$first -m tiny --pause 1 -b 4
 fails 4
 cs-view -i bad.cs | grep -q 'DONE 4.*error.code=OUT_OF_MEMORY' || fail "code of a lack of memory"
-infer 1 bad.cs -d fake:nan@pixel=$first -m tiny -b 3
+infer 1 bad.cs -d fake:nan@pixel=$first -m tiny --pause 1 -b 3
 fails 4
 cs-view -i bad.cs | grep -q 'DONE 4.*error.code=MODEL_ERROR' || fail "code of NaN"
-infer 2 bad.cs -d fake:explode@1 -m tiny
+infer 2 bad.cs -d fake:explode@1 -m tiny --pause 1
 
 # Workers that cannot start: at first, and never.
-infer 0 bad.cs -d "fake:crash@load:once=$PWD/once3" -m tiny
+infer 0 bad.cs -d "fake:crash@load:once=$PWD/once3" -m tiny --pause 1 --pause 1
 fails
-infer 5 bad.cs -d fake:crash@load -m tiny
+infer 5 bad.cs -d fake:crash@load -m tiny --pause 1
 says 'loading the model, 3 tries: the worker process died'
 cs-view -i bad.cs | grep -q '^END 0.*exit=5.*reason=loading' || fail "END without the reason"
-infer 5 bad.cs -d fake:error@load -m tiny
+infer 5 bad.cs -d fake:error@load -m tiny --pause 1
 
-# kill -9 of the worker in the middle of the run.
-cs-infer -i images.cs -d "fake:slow@2,slow@3" -m tiny >bad.cs 2>stderr &
-run=$!
-worker=
-for ((i = 0; i < 100; i++)); do
-    worker=$(pgrep -P $run) && break
-    sleep 0.02
+# kill -9 of the worker, while it loads, while it works, and again while its successor does.
+for options in "" "-s 3" "-b 4" "-s 2 -b 2" "" "-s 4 -b 4"; do
+    # shellcheck disable=SC2086
+    cs-infer -i images.cs -d "fake:slow@2,slow@4" -m tiny --pause 1 $options >bad.cs 2>stderr &
+    run=$!
+    for _ in 1 2; do
+        sleep 0.$((RANDOM % 30 + 10))
+        worker=$(pgrep -P $run) && kill -9 $worker 2>/dev/null
+    done
+    wait $run || fail "the run failed: $(cat stderr)"
+    fails
+    [ -e "/proc/${worker:-none}" ] && fail "the worker is still there"
 done
-[ -n "$worker" ] || fail "no worker process"
-sleep 0.3
-kill -9 "$worker" 2>/dev/null
-wait $run || fail "the run failed: $(cat stderr)"
-fails
-[ -e "/proc/$worker" ] && fail "the worker is still there"
 
 # kill -9 of cs-infer: the worker goes with it.
 cs-infer -i images.cs -d fake:hang@1 -m tiny >bad.cs 2>stderr &

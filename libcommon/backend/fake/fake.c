@@ -17,10 +17,11 @@ enum fault_kind { FAULT_CRASH, FAULT_HANG, FAULT_ERROR, FAULT_OOM, FAULT_NAN, FA
 
 struct fault {
     enum fault_kind kind;
-    int64_t job, pixel; // which one; -1: not that way
-    int precision;      // every job in it; -1: not that way
-    bool load;          // when the device is opened
-    const char *once;   // file; NULL: always
+    int64_t job, pixel, batch;  // which one; -1: not that way
+    int precision;              // every job in it; -1: not that way
+    bool later;                 // also all jobs after that
+    bool load;                  // when the device is opened
+    const char *once, *present; // files; NULL: always
 };
 
 struct cs_device {
@@ -51,25 +52,19 @@ struct cs_slot {
 
 // ---- The script --------------------------------------------------------------------------
 
-static int parse_fault(char *text, struct fault *fault, struct cs_err *err)
+// Cut the text at the word; what follows it, or NULL.
+static char *cut_at(char *text, const char *word)
 {
-    static const char *const kinds[] = {"crash", "hang", "error", "oom", "nan", "slow"};
-    char *where = strchr(text, '@');
-    if (!where)
-        return cs_fail(err, CS_EUSAGE, "fake: '%s' is not KIND@WHERE", text);
-    *where++ = '\0';
-    char *once = strstr(where, ":once=");
-    if (once) {
-        *once = '\0';
-        fault->once = once + strlen(":once=");
-    }
-    int kind = 0, count = (int)(sizeof kinds / sizeof *kinds);
-    while (kind < count && strcmp(kinds[kind], text) != 0)
-        kind++;
-    if (kind == count)
-        return cs_fail(err, CS_EUSAGE, "fake: no fault '%s'", text);
-    fault->kind = (enum fault_kind)kind;
-    fault->job = fault->pixel = fault->precision = -1;
+    char *at = strstr(text, word);
+    if (!at)
+        return NULL;
+    *at = '\0';
+    return at + strlen(word);
+}
+
+static int parse_where(char *where, struct fault *fault, struct cs_err *err)
+{
+    fault->job = fault->pixel = fault->batch = fault->precision = -1;
     for (int p = 0; p < CS_PRECISION_COUNT; p++)
         if (strcmp(where, cs_precision_name((enum cs_precision)p)) == 0)
             fault->precision = p;
@@ -80,7 +75,27 @@ static int parse_fault(char *text, struct fault *fault, struct cs_err *err)
         return 0;
     if (strncmp(where, "pixel=", 6) == 0)
         return cs_num_int(where + 6, 0, 65535, "fake: pixel", &fault->pixel, err);
+    if (strncmp(where, "batch=", 6) == 0)
+        return cs_num_int(where + 6, 1, 65535, "fake: batch", &fault->batch, err);
+    fault->later = cut_at(where, "+") != NULL;
     return cs_num_int(where, 1, INT64_MAX, "fake: job", &fault->job, err);
+}
+
+static int parse_fault(char *text, struct fault *fault, struct cs_err *err)
+{
+    static const char *const kinds[] = {"crash", "hang", "error", "oom", "nan", "slow"};
+    char *where = cut_at(text, "@");
+    if (!where)
+        return cs_fail(err, CS_EUSAGE, "fake: '%s' is not KIND@WHERE", text);
+    fault->once = cut_at(where, ":once=");
+    fault->present = cut_at(where, ":while=");
+    int kind = 0, count = (int)(sizeof kinds / sizeof *kinds);
+    while (kind < count && strcmp(kinds[kind], text) != 0)
+        kind++;
+    if (kind == count)
+        return cs_fail(err, CS_EUSAGE, "fake: no fault '%s'", text);
+    fault->kind = (enum fault_kind)kind;
+    return parse_where(where, fault, err);
 }
 
 static int parse_script(struct cs_device *d, struct cs_err *err)
@@ -115,9 +130,11 @@ static int64_t first_sample(const struct cs_job *job)
     }
 }
 
-// Whether a fault that befalls now is to happen: once, or always.
+// Whether a fault that befalls now is to happen.
 static bool happens(const struct fault *fault)
 {
+    if (fault->present && access(fault->present, F_OK) != 0)
+        return false;
     if (!fault->once)
         return true;
     int fd = open(fault->once, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0600);
@@ -132,6 +149,12 @@ static void crash(void)
     raise(SIGSEGV);
 }
 
+static void hang(void)
+{
+    for (;;)
+        pause();
+}
+
 static int fail_at_load(const struct cs_device *d, struct cs_err *err)
 {
     for (int i = 0; i < d->fault_count; i++) {
@@ -140,25 +163,38 @@ static int fail_at_load(const struct cs_device *d, struct cs_err *err)
             continue;
         if (f->kind == FAULT_CRASH)
             crash();
+        if (f->kind == FAULT_HANG)
+            hang();
         if (f->kind == FAULT_ERROR)
             return cs_fail(err, CS_EDEVICE, "fake: a scripted device error at load");
     }
     return 0;
 }
 
-// The fault that befalls this job, NULL for none.
-static const struct fault *find_fault(struct cs_device *d, const struct cs_job *job,
-                                      enum cs_precision precision)
+// A job as the script knows it.
+struct event {
+    int64_t number, pixel;
+    int batch; // jobs of the run, at its first one
+    enum cs_precision precision;
+};
+
+static bool befalls(const struct fault *f, const struct event *e)
+{
+    if (f->job >= 0)
+        return f->later ? e->number >= f->job : e->number == f->job;
+    return (f->pixel >= 0 && e->pixel == f->pixel) || (f->batch >= 0 && e->batch >= f->batch) ||
+           f->precision == (int)e->precision;
+}
+
+// The fault that befalls the next job, NULL for none.
+static const struct fault *find_fault(struct cs_device *d, struct event event)
 {
     pthread_mutex_lock(&d->lock);
-    int64_t number = ++d->jobs;
+    event.number = ++d->jobs;
     pthread_mutex_unlock(&d->lock);
     for (int i = 0; i < d->fault_count; i++) {
         const struct fault *f = &d->faults[i];
-        if (f->job != number && f->precision != (int)precision &&
-            (f->pixel < 0 || f->pixel != first_sample(job)))
-            continue;
-        if (happens(f))
+        if (befalls(f, &event) && happens(f))
             return f;
     }
     return NULL;
@@ -288,7 +324,9 @@ static int fake_run(struct cs_slot *slot, struct cs_plan *plan, struct cs_job *j
     struct cs_device *d = slot->device;
     uint64_t broken = 0; // bit mask of the jobs with values that are not finite
     for (int i = 0; i < n; i++) {
-        const struct fault *fault = find_fault(d, &jobs[i], plan->precision);
+        const struct fault *fault = find_fault(d, (struct event){.pixel = first_sample(&jobs[i]),
+                                                                 .batch = i ? 0 : n,
+                                                                 .precision = plan->precision});
         if (!fault)
             continue;
         switch (fault->kind) {
@@ -296,8 +334,8 @@ static int fake_run(struct cs_slot *slot, struct cs_plan *plan, struct cs_job *j
             crash();
             break;
         case FAULT_HANG:
-            for (;;)
-                pause();
+            hang();
+            break;
         case FAULT_ERROR:
             return cs_fail(err, CS_EDEVICE, "fake: a scripted device error");
         case FAULT_OOM:

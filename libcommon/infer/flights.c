@@ -1,0 +1,498 @@
+// SPDX-License-Identifier: MIT
+// Runs in flight.
+//
+// What goes wrong with a run is either an answer (the worker says why) or a death (crash, kill, our
+// own end to a run over its time limit, or to a worker that says that its device failed: a device's
+// context may be poisoned for good). After a death the images concerned are run again one by one
+// with nothing else in flight, so that only an image that is itself at fault is counted against
+// its tries (retry.h), and is given up only when the device is known to work (breaker.h). Between
+// its tries others fly. The order of the output is not touched.
+#include "infer/flights.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "infer/retry.h"
+
+// A signal between the look at it and poll would wait for the next event: this long at most.
+enum { LOOK_MS = 500 };
+
+int cs_flights_init(struct cs_pipeline *p, struct cs_err *err)
+{
+    p->message = cs_xcalloc(1, sizeof *p->message);
+    cs_breaker_init(&p->breaker, p->options->pause);
+    p->check.buffer = cs_buffer_acquire(&p->buffers, 2 * p->recipe->page_bytes, err);
+    return p->check.buffer ? 0 : -1;
+}
+
+void cs_flights_release(struct cs_pipeline *p)
+{
+    cs_buffer_release(&p->buffers, p->check.buffer);
+    free(p->message);
+}
+
+// ---- What becomes of works ---------------------------------------------------------------
+
+// The batch may be gone afterwards, if this was its last.
+static void work_over(struct cs_pipeline *p, struct cs_batch *batch, struct cs_work *work)
+{
+    assert(work->state != CS_WORK_OVER && batch->works_left > 0);
+    pthread_mutex_lock(&p->lock);
+    work->state = CS_WORK_OVER;
+    batch->works_left--;
+    pthread_cond_broadcast(&p->changed);
+    pthread_mutex_unlock(&p->lock);
+}
+
+// The item of this work, which does not wait, fails; those of its works that wait are not run,
+// those in flight end by themselves.
+static void work_fail(struct cs_pipeline *p, struct cs_batch *batch, struct cs_work *work,
+                      const struct cs_err *why)
+{
+    int unit = work->unit;
+    if (!cs_item_failed(&batch->units[unit].item))
+        cs_item_fail(&batch->units[unit].item, p->options->tool, why);
+    for (int i = 0; i < batch->work_count; i++)
+        if (batch->works[i].unit == unit && batch->works[i].state == CS_WORK_WAITING)
+            work_over(p, batch, &batch->works[i]);
+    work_over(p, batch, work);
+}
+
+static void set_probability(const struct cs_recipe *r, struct cs_unit *unit,
+                            const struct cs_job *job)
+{
+    unit->item.planes[CS_PLANE_PROBABILITY] = (struct cs_image){
+        .width = job->out_width,
+        .height = job->out_height,
+        .channels = job->out_channels,
+        .dtype = r->map,
+        .data = (char *)unit->buffer->data + unit->out_offset,
+    };
+}
+
+// Values that a reduced precision cannot hold may be fine in fp32, and those of a device that
+// failed once may be fine anyway.
+static bool try_carefully(const struct cs_pipeline *p, struct cs_unit *unit, struct cs_work *work)
+{
+    if (work->careful || cs_item_failed(&unit->item))
+        return false;
+    unit->careful = unit->careful || p->supervisor->precision != CS_FP32;
+    work->careful = true;
+    work->state = CS_WORK_WAITING;
+    return true;
+}
+
+static void flight_good(struct cs_pipeline *p, const struct cs_flight *f,
+                        const struct cs_wire_done *done)
+{
+    cs_breaker_good(&p->breaker);
+    for (int i = 0; i < f->count; i++) {
+        struct cs_work *work = &f->batch->works[f->first + i];
+        struct cs_unit *unit = &f->batch->units[work->unit];
+        unit->milliseconds += done->milliseconds / f->count;
+        if (done->nonfinite[i] && try_carefully(p, unit, work))
+            continue;
+        if (done->nonfinite[i]) {
+            struct cs_err why = {0};
+            cs_fail(&why, CS_EMODEL, "%llu values of the network's output are not finite",
+                    (unsigned long long)done->nonfinite[i]);
+            work_fail(p, f->batch, work, &why);
+        } else {
+            set_probability(p->recipe, unit, &work->job);
+            work_over(p, f->batch, work);
+        }
+    }
+}
+
+// A failure that counts: the image waits for its next try, or for its end.
+static void count_failure(struct cs_pipeline *p, struct cs_work *work, bool last)
+{
+    if (!work->failures++)
+        work->proofs = p->breaker.proofs;
+    work->ready = cs_clock_seconds() + cs_retry_delay(work->failures, p->options->pause);
+    if (last || work->failures > p->options->retries)
+        work->state = CS_WORK_DOOMED;
+}
+
+// Half as many pixels at once as this run had, from now on.
+static void fly_smaller(struct cs_pipeline *p, const struct cs_flight *f)
+{
+    uint64_t plane = (uint64_t)f->batch->plane_width * f->batch->plane_height;
+    uint64_t pixels = plane * (uint64_t)(f->count / 2);
+    if (p->most_pixels && p->most_pixels <= pixels)
+        return;
+    p->most_pixels = pixels;
+    cs_log(CS_LOG_WARN, "no memory for %d images of %u x %u at once: %d from now on", f->count,
+           f->batch->plane_width, f->batch->plane_height, f->count / 2);
+}
+
+static void flight_bad(struct cs_pipeline *p, const struct cs_flight *f,
+                       const struct cs_failure *failure, const struct cs_err *why)
+{
+    enum cs_retry retry = cs_retry_judge(failure);
+    if (retry == CS_RETRY_SMALLER)
+        fly_smaller(p, f);
+    for (int i = 0; i < f->count; i++) {
+        struct cs_work *work = &f->batch->works[f->first + i];
+        struct cs_unit *unit = &f->batch->units[work->unit];
+        if (cs_item_failed(&unit->item) || retry == CS_RETRY_FAIL) {
+            work_fail(p, f->batch, work, why);
+            continue;
+        }
+        unit->why = *why;
+        work->state = CS_WORK_WAITING;
+        work->alone = work->alone || retry != CS_RETRY_SMALLER;
+        if (retry == CS_RETRY_COUNT || retry == CS_RETRY_MEMORY)
+            count_failure(p, work, retry == CS_RETRY_MEMORY);
+        // Whether others were computed since it failed first, or the device is to be asked.
+        if (work->state == CS_WORK_DOOMED) {
+            if (retry == CS_RETRY_COUNT && p->breaker.proofs > work->proofs)
+                work_fail(p, f->batch, work, why);
+            else
+                cs_breaker_ask(&p->breaker);
+        }
+    }
+}
+
+// ---- The worker --------------------------------------------------------------------------
+
+// The worker is gone, `why` says how.
+static void worker_lost(struct cs_pipeline *p, const struct cs_err *why)
+{
+    struct cs_failure failure = {.code = why->code, .only = p->flying == 1};
+    cs_log(CS_LOG_WARN, "%s; %d %s in flight, a new worker starts", why->text, p->flying,
+           p->flying == 1 ? "batch was" : "batches were");
+    cs_breaker_error(&p->breaker);
+    for (int i = 0; i < p->recipe->slots; i++) {
+        struct cs_flight *f = &p->flights[i];
+        if (!f->batch)
+            continue;
+        failure.images = f->count;
+        flight_bad(p, f, &failure, why);
+        f->batch = NULL;
+    }
+    p->flying = 0;
+}
+
+// ---- Asking the device -------------------------------------------------------------------
+
+// The first work in this state, or NULL.
+static struct cs_work *find_doomed(struct cs_pipeline *p, struct cs_batch **batch)
+{
+    struct cs_work *found = NULL;
+    pthread_mutex_lock(&p->lock);
+    for (struct cs_batch *b = p->head; b && !found; b = b->next)
+        for (int i = 0; i < b->work_count && !found; i++)
+            if (b->works[i].state == CS_WORK_DOOMED) {
+                found = &b->works[i];
+                *batch = b;
+            }
+    pthread_mutex_unlock(&p->lock);
+    return found;
+}
+
+// What failed while the device did is not the images' fault.
+static void forgive_all(struct cs_pipeline *p)
+{
+    pthread_mutex_lock(&p->lock);
+    for (struct cs_batch *b = p->head; b; b = b->next)
+        for (int i = 0; i < b->work_count; i++) {
+            b->works[i].failures = 0;
+            b->works[i].ready = 0;
+            if (b->works[i].state == CS_WORK_DOOMED)
+                b->works[i].state = CS_WORK_WAITING;
+        }
+    pthread_mutex_unlock(&p->lock);
+}
+
+// The device has shown that it works (why == NULL) or why it does not.
+static int answered(struct cs_pipeline *p, const struct cs_err *why, struct cs_err *err)
+{
+    struct cs_breaker *b = &p->breaker;
+    struct cs_batch *batch;
+    struct cs_work *work;
+    struct cs_err ignored = {.code = CS_EDEVICE};
+    p->check.run = 0;
+    cs_breaker_answer(b, !why, cs_clock_seconds());
+    if (!why) {
+        while ((work = find_doomed(p, &batch)))
+            work_fail(p, batch, work, &batch->units[work->unit].why);
+        return 0;
+    }
+    forgive_all(p);
+    // Whatever holds the device in that state ends with its process.
+    if (p->supervisor->pid)
+        cs_supervisor_end(p->supervisor, &ignored);
+    if (b->state == CS_BREAKER_LOST)
+        return cs_fail(err, CS_EDEVICE, "the device does not work, asked %d times: %s",
+                       CS_BREAKER_OPENINGS, why->text);
+    cs_log(CS_LOG_WARN, "the device does not work, next try in %g s: %s", p->options->pause,
+           why->text);
+    return 0;
+}
+
+// Any time that poll must not sleep through.
+static void sooner(double *soonest, double time)
+{
+    if (time > 0 && (*soonest <= 0 || time < *soonest))
+        *soonest = time;
+}
+
+static double deadline_of(const struct cs_pipeline *p, int images)
+{
+    return p->options->timeout > 0 ? cs_clock_seconds() + p->options->timeout * images : 0;
+}
+
+// A worker that does not start is one more failure of the device, or its answer when it is asked.
+static int start_worker(struct cs_pipeline *p, bool asked, struct cs_err *err)
+{
+    struct cs_err why = {0};
+    if (p->supervisor->pid || cs_supervisor_start(p->supervisor, 1, &why) == 0)
+        return 0;
+    if (why.code != CS_EDEVICE && why.code != CS_ENOMEM && why.code != CS_ETIMEOUT) {
+        *err = why;
+        return -1;
+    }
+    if (asked)
+        return answered(p, &why, err);
+    cs_log(CS_LOG_WARN, "%s", why.text);
+    cs_breaker_error(&p->breaker);
+    return 0;
+}
+
+// Send p->message. A worker that is gone is noticed here: 1.
+static int send_run(struct cs_pipeline *p, struct cs_err *why)
+{
+    if (cs_supervisor_run(p->supervisor, &p->buffers, p->message, why) == 0)
+        return 0;
+    *why = (struct cs_err){0};
+    cs_supervisor_end(p->supervisor, why);
+    return 1;
+}
+
+// The network over one pixel, which is mirrored to the small plane that was tried when the model
+// was loaded. What comes out does not count, only that there is an answer.
+static int ask_device(struct cs_pipeline *p, struct cs_err *err)
+{
+    const struct cs_session_info *info = &p->recipe->info;
+    struct cs_err why;
+    if (start_worker(p, true, err) != 0)
+        return -1;
+    if (!p->supervisor->pid)
+        return 0;
+    *(float *)p->check.buffer->data = -1; // which no image of a scripted test begins with
+    *p->message = (struct cs_wire_run){
+        .kind = CS_WIRE_RUN,
+        .run = ++p->runs,
+        .height = info->probe_height,
+        .width = info->probe_width,
+        .count = 1,
+        .jobs[0].buffer = p->check.buffer->id,
+        .jobs[0].out_offset = p->recipe->page_bytes,
+        .jobs[0].job = {.width = 1,
+                        .height = 1,
+                        .channels = 1,
+                        .dtype = CS_F32,
+                        .placement = CS_PLACE_COPY,
+                        .out_width = 1,
+                        .out_height = 1,
+                        .out_channels = 1,
+                        .out_dtype = CS_F32,
+                        .part_width = 1,
+                        .part_height = 1},
+    };
+    p->check.run = p->runs;
+    p->check.deadline = deadline_of(p, 1);
+    return send_run(p, &why) ? answered(p, &why, err) : 0;
+}
+
+// ---- Handing out works -------------------------------------------------------------------
+
+// Images of this batch in one run: as many as memory was seen to suffice for.
+static int run_limit(const struct cs_pipeline *p, const struct cs_batch *b)
+{
+    uint64_t plane = (uint64_t)b->plane_width * b->plane_height;
+    uint64_t fit = p->most_pixels && plane ? p->most_pixels / plane : CS_MAX_BATCH;
+    return fit >= (uint64_t)b->run_limit ? b->run_limit : fit ? (int)fit : 1;
+}
+
+// The next works to run: the first that wait and are ready, in the order of the input. 0: none now.
+static int next_works(struct cs_pipeline *p, double now, struct cs_batch **batch, int *first)
+{
+    int count = 0;
+    p->ready = 0;
+    pthread_mutex_lock(&p->lock);
+    for (struct cs_batch *b = p->head; b && !count; b = b->next) {
+        int limit = run_limit(p, b);
+        for (int i = 0; i < b->work_count && count < limit; i++) {
+            struct cs_work *work = &b->works[i];
+            bool single = work->alone || work->careful;
+            if (work->state != CS_WORK_WAITING || work->ready > now || (count && single)) {
+                if (count)
+                    break;
+                if (work->state == CS_WORK_WAITING)
+                    sooner(&p->ready, work->ready);
+                continue;
+            }
+            if (!count++) {
+                *batch = b;
+                *first = i;
+            }
+            if (single)
+                break;
+        }
+    }
+    pthread_mutex_unlock(&p->lock);
+    return count;
+}
+
+static void fill_message(struct cs_pipeline *p, const struct cs_flight *f)
+{
+    struct cs_wire_run *m = p->message;
+    *m = (struct cs_wire_run){
+        .kind = CS_WIRE_RUN,
+        .run = f->run,
+        .height = f->batch->plane_height,
+        .width = f->batch->plane_width,
+        .count = f->count,
+        .careful = f->batch->works[f->first].careful,
+    };
+    for (int i = 0; i < f->count; i++) {
+        const struct cs_work *work = &f->batch->works[f->first + i];
+        const struct cs_unit *unit = &f->batch->units[work->unit];
+        m->jobs[i].buffer = unit->buffer->id;
+        m->jobs[i].out_offset = unit->out_offset;
+        m->jobs[i].job = work->job;
+    }
+}
+
+static void take_off(struct cs_pipeline *p, struct cs_batch *batch, int first, int count)
+{
+    struct cs_flight *f = p->flights;
+    struct cs_err why;
+    while (f->batch)
+        f++;
+    *f = (struct cs_flight){.batch = batch, .run = ++p->runs, .first = first, .count = count};
+    f->deadline = deadline_of(p, count);
+    p->lonely = batch->works[first].alone;
+    p->flying++;
+    for (int i = 0; i < count; i++) {
+        batch->works[first + i].state = CS_WORK_FLYING;
+        batch->works[first + i].tries++;
+    }
+    fill_message(p, f);
+    if (send_run(p, &why) != 0)
+        worker_lost(p, &why);
+}
+
+// Hand out works until every slot has a run.
+static int dispatch(struct cs_pipeline *p, struct cs_err *err)
+{
+    while (p->flying < p->recipe->slots && !p->check.run) {
+        struct cs_batch *batch = NULL;
+        int first = 0, count;
+        double now = cs_clock_seconds();
+        if (p->breaker.state != CS_BREAKER_CLOSED) {
+            // Nothing is taken until the device has shown that it works; which stops the reader
+            // too.
+            if (p->flying || !cs_breaker_asks(&p->breaker, now))
+                return 0;
+            if (ask_device(p, err) != 0)
+                return -1;
+            continue;
+        }
+        if (start_worker(p, false, err) != 0)
+            return -1;
+        if (!p->supervisor->pid)
+            continue;
+        if (!(count = next_works(p, now, &batch, &first)))
+            return 0;
+        // One that flies alone waits for the others to land, and they for it.
+        if (p->flying && (batch->works[first].alone || p->lonely))
+            return 0;
+        take_off(p, batch, first, count);
+    }
+    return 0;
+}
+
+// ---- Landing -----------------------------------------------------------------------------
+
+int cs_flights_hear(struct cs_pipeline *p, struct cs_err *err)
+{
+    struct cs_wire_done done;
+    struct cs_err why = {0};
+    bool alive = cs_supervisor_receive(p->supervisor, &done, &why) != 0;
+    if (alive)
+        why = done.err;
+    if (p->check.run && (!alive || done.run == p->check.run))
+        return answered(p, why.code == CS_OK ? NULL : &why, err);
+    for (int i = 0; i < p->recipe->slots && alive; i++) {
+        struct cs_flight *f = &p->flights[i];
+        struct cs_failure failure = {why.code, true, p->flying == 1, f->count};
+        if (!f->batch || f->run != done.run)
+            continue;
+        if (why.code != CS_OK && cs_failure_of_device(&failure)) {
+            cs_supervisor_end(p->supervisor, &why);
+            break;
+        }
+        if (why.code == CS_OK)
+            flight_good(p, f, &done);
+        else
+            flight_bad(p, f, &failure, &why);
+        f->batch = NULL;
+        p->flying--;
+        return 0;
+    }
+    if (!p->supervisor->pid)
+        worker_lost(p, &why);
+    return 0;
+}
+
+// End what is over its time.
+static int watch_time(struct cs_pipeline *p, struct cs_err *err)
+{
+    double now = cs_clock_seconds(), late = 0;
+    if (p->check.run && p->check.deadline > 0 && p->check.deadline <= now)
+        late = p->options->timeout;
+    for (int i = 0; i < p->recipe->slots; i++) {
+        const struct cs_flight *f = &p->flights[i];
+        if (f->batch && f->deadline > 0 && f->deadline <= now)
+            late = p->options->timeout * f->count;
+    }
+    if (late <= 0)
+        return 0;
+    struct cs_err why = {0};
+    cs_fail(&why, CS_ETIMEOUT, "not done within %g s (--timeout)", late);
+    cs_supervisor_end(p->supervisor, &why);
+    if (p->check.run)
+        return answered(p, &why, err);
+    worker_lost(p, &why);
+    return 0;
+}
+
+// Milliseconds until something is to be done without an event.
+static int wait_of(struct cs_pipeline *p)
+{
+    double soonest = p->breaker.state == CS_BREAKER_OPEN ? p->breaker.until : 0;
+    if (p->check.run)
+        sooner(&soonest, p->check.deadline);
+    for (int i = 0; i < p->recipe->slots; i++)
+        if (p->flights[i].batch)
+            sooner(&soonest, p->flights[i].deadline);
+    if (p->breaker.state == CS_BREAKER_CLOSED)
+        sooner(&soonest, p->ready);
+    double left = (soonest - cs_clock_seconds()) * 1000;
+    return soonest <= 0 || left > LOOK_MS ? LOOK_MS : left > 0 ? (int)left + 1 : 0;
+}
+
+int cs_flights_tend(struct cs_pipeline *p, int *wait_ms, struct cs_err *err)
+{
+    if (watch_time(p, err) != 0 || dispatch(p, err) != 0)
+        return -1;
+    *wait_ms = wait_of(p);
+    return 0;
+}
