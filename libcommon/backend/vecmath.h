@@ -56,4 +56,110 @@ static inline float cs_sigmoidf(float x)
     return 1.0f / (1.0f + cs_expf(-x));
 }
 
+// e^x - 1 for x <= 0, relative error below 2e-7: 2^n (e^r - 1) + (2^n - 1), with n and r as above.
+static inline float cs_expm1_below(float x)
+{
+    x = x < -30.0f ? -30.0f : x;
+    float shifted = x * 1.44269504f + 12582912.0f;
+    uint32_t n = cs_bits_of_float(shifted) - 0x4b400000u;
+    float nf = shifted - 12582912.0f;
+    float r = (x - nf * 0.693359375f) + nf * 2.12194440e-4f;
+    float p = 1.0f / 5040;
+    p = p * r + 1.0f / 720;
+    p = p * r + 1.0f / 120;
+    p = p * r + 1.0f / 24;
+    p = p * r + 1.0f / 6;
+    p = p * r + 0.5f;
+    float power = cs_float_of_bits((n + 127) << 23);
+    return power * (p * r * r + r) + (power - 1.0f);
+}
+
+// The coefficients below are minimax polynomials, found by Remez' exchange.
+
+// ln(1 + u) for 0 <= u <= 1, relative error below 1.5e-7.
+static inline float cs_log1p_unit(float u)
+{
+    float p = -0.003244024608f;
+    p = p * u + 0.01985145982f;
+    p = p * u - 0.05695952952f;
+    p = p * u + 0.1060365441f;
+    p = p * u - 0.153055923f;
+    p = p * u + 0.1967593917f;
+    p = p * u - 0.2495413364f;
+    p = p * u + 0.3332996242f;
+    p = p * u - 0.4999990242f;
+    p = p * u + 0.9999999953f;
+    return p * u;
+}
+
+// ln(1 + e^x).
+static inline float cs_softplusf(float x)
+{
+    float magnitude = x < 0 ? -x : x;
+    return (x > 0 ? x : 0) + cs_log1p_unit(cs_expf(-magnitude));
+}
+
+// Relative error below 3e-7.
+static inline float cs_tanhf(float x)
+{
+    float magnitude = x < 0 ? -x : x, s = x * x;
+    float p = -0.005660789239f;
+    p = p * s + 0.02060200794f;
+    p = p * s - 0.05372923011f;
+    p = p * s + 0.1333132896f;
+    p = p * s - 0.3333327832f;
+    float small = x + x * s * p;
+    float large = 1.0f - 2.0f / (cs_expf(magnitude + magnitude) + 1.0f);
+    large = x < 0 ? -large : large;
+    return magnitude < 0.625f ? small : large;
+}
+
+// 1 - erf(t) for t >= 0, relative error below 1e-6 down to 1e-9: a polynomial in w = 1 / (1 +
+// 0.35 t) times w e^(-t t).
+static inline float cs_erfc_above(float t)
+{
+    float w = 1.0f / (1.0f + 0.35f * t);
+    float p = 0.03840108772f;
+    p = p * w - 0.1589284566f;
+    p = p * w + 0.1814615838f;
+    p = p * w - 0.02770606738f;
+    p = p * w + 0.08701905076f;
+    p = p * w + 0.1460420579f;
+    p = p * w + 0.1511862208f;
+    p = p * w + 0.187902397f;
+    p = p * w + 0.1971383547f;
+    p = p * w + 0.1974837784f;
+    return p * w * cs_expf(-t * t);
+}
+
+// Relative error below 3e-7.
+static inline float cs_erff(float x)
+{
+    float magnitude = x < 0 ? -x : x, s = x * x;
+    float p = 8.513104666e-5f;
+    p = p * s - 0.0008175639438f;
+    p = p * s + 0.005203859173f;
+    p = p * s - 0.02686050847f;
+    p = p * s + 0.1128371503f;
+    p = p * s - 0.3761263498f;
+    p = p * s + 1.128379167f;
+    float large = 1.0f - cs_erfc_above(magnitude);
+    large = x < 0 ? -large : large;
+    return magnitude < 0.9f ? x * p : large;
+}
+
+// x times the normal distribution's function, without its cancellation below zero.
+static inline float cs_geluf(float x)
+{
+    float half = 0.5f * cs_erfc_above((x < 0 ? -x : x) * 0.707106781f);
+    return x * (x < 0 ? half : 1.0f - half);
+}
+
+// x tanh(ln(1 + e^x)): with e = e^x, tanh is n / (n + 2) for n = e (e + 2).
+static inline float cs_mishf(float x)
+{
+    float e = cs_expf(x > 20.0f ? 20.0f : x), n = e * (e + 2.0f);
+    return x * (n / (n + 2.0f));
+}
+
 #endif

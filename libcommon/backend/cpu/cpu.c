@@ -19,8 +19,8 @@
 enum { ALIGNMENT = 64 };
 
 static const struct cs_cpu_op *const tables[] = {
-    cs_cpu_conv_ops, cs_cpu_norm_ops,   cs_cpu_pool_ops,   cs_cpu_element_ops,
-    cs_cpu_move_ops, cs_cpu_reduce_ops, cs_cpu_resize_ops, cs_cpu_matmul_ops,
+    cs_cpu_conv_ops,   cs_cpu_norm_ops,   cs_cpu_pool_ops,   cs_cpu_element_ops,    cs_cpu_move_ops,
+    cs_cpu_reduce_ops, cs_cpu_resize_ops, cs_cpu_matmul_ops, cs_cpu_layer_norm_ops,
 };
 
 // ---- Device ------------------------------------------------------------------------------
@@ -94,7 +94,7 @@ static void network_close(struct cs_network *network)
 
 // ---- Plan --------------------------------------------------------------------------------
 
-const struct cs_cpu_op *cs_cpu_op_find(const char *name)
+static const struct cs_cpu_op *op_find(const char *name)
 {
     for (size_t t = 0; t < sizeof tables / sizeof *tables; t++)
         for (const struct cs_cpu_op *op = tables[t]; op->name; op++)
@@ -103,22 +103,21 @@ const struct cs_cpu_op *cs_cpu_op_find(const char *name)
     return NULL;
 }
 
-// Whether the operator's own kernels can run the node; they take float32 alone.
-static bool has_kernel(const struct cs_graph *graph, const struct cs_node *node)
+const struct cs_cpu_op *cs_cpu_op_of(const struct cs_graph *graph, const struct cs_node *node)
 {
     char why[160];
-    const struct cs_cpu_op *op = cs_cpu_op_find(node->op);
+    const struct cs_cpu_op *op = op_find(node->op);
     for (int i = 0; i < node->output_count; i++) {
         const struct cs_value *value = cs_node_output(graph, node, i);
         if (value && value->uses > 0 && value->type != CS_TYPE_F32)
-            return false;
+            return NULL;
     }
     for (int i = 0; i < node->input_count; i++) {
         const struct cs_value *value = cs_node_input(graph, node, i);
         if (value && !value->data && value->type != CS_TYPE_F32)
-            return false;
+            return NULL;
     }
-    return op && (!op->supports || op->supports(graph, node, why, sizeof why));
+    return op && (!op->supports || op->supports(graph, node, why, sizeof why)) ? op : NULL;
 }
 
 static bool supports(const struct cs_graph *graph, const struct cs_node *node, char *why,
@@ -129,7 +128,7 @@ static bool supports(const struct cs_graph *graph, const struct cs_node *node, c
         snprintf(why, why_size, "activation %s not supported", node->fusion.activation);
         return false;
     }
-    return has_kernel(graph, node) || cs_ref_supports(graph, node, why, why_size);
+    return cs_cpu_op_of(graph, node) || cs_ref_supports(graph, node, why, why_size);
 }
 
 struct cs_cpu_place cs_cpu_place_of(const struct cs_plan *plan, int value)
@@ -211,7 +210,7 @@ static int build_node(struct cs_plan *plan, const struct cs_node *node, struct c
     char why[160];
     if (!supports(plan->graph, node, why, sizeof why))
         return cs_fail(err, CS_EMODEL, "node %s (%s): %s", node->name, node->op, why);
-    const struct cs_cpu_op *op = has_kernel(plan->graph, node) ? cs_cpu_op_find(node->op) : NULL;
+    const struct cs_cpu_op *op = cs_cpu_op_of(plan->graph, node);
     int result = 0;
     for (int i = 0; !op && result == 0 && i < node->input_count; i++) {
         const struct cs_value *in = cs_node_input(plan->graph, node, i);

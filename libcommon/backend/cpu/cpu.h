@@ -162,7 +162,8 @@ struct cs_cpu_op {
     bool fuses;                        // the build looks at node->fusion itself
     enum cs_cpu_overwrites overwrites;
 };
-const struct cs_cpu_op *cs_cpu_op_find(const char *name); // NULL: not supported
+// The operator whose own kernels can run the node; they take float32 alone. NULL: the plain loops.
+const struct cs_cpu_op *cs_cpu_op_of(const struct cs_graph *graph, const struct cs_node *node);
 // For every value the one whose memory it uses. Caller frees with free().
 int *cs_cpu_share(const struct cs_graph *graph);
 // For every value whether it lies channels last (layout.c). Caller frees with free().
@@ -174,6 +175,6 @@ int cs_cpu_build_upscale(struct cs_plan *plan, const struct cs_node *node,
                          const struct cs_dnn_conv *conv, struct cs_err *err);
 extern const struct cs_cpu_op cs_cpu_conv_ops[], cs_cpu_norm_ops[], cs_cpu_pool_ops[],
     cs_cpu_element_ops[], cs_cpu_move_ops[], cs_cpu_reduce_ops[], cs_cpu_resize_ops[],
-    cs_cpu_matmul_ops[];
+    cs_cpu_matmul_ops[], cs_cpu_layer_norm_ops[];
 
 #endif

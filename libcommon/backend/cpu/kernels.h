@@ -74,10 +74,14 @@ struct cs_kernels {
     // dst[c] = maximum (or minimum, max 0) over pixels; NaN wins.
     void (*extremes)(float *dst, const float *src, int64_t pixels, int64_t channels, int max);
     // Reductions of one row.
-    float (*row_sum)(const float *src, int64_t count);
+    double (*row_sum)(const float *src, int64_t count);
     float (*row_max)(const float *src, int64_t count);
     // Of `count` values, `step` floats apart. dst may be src.
     void (*softmax)(float *dst, const float *src, int64_t count, int64_t step);
+    // dst = (x - mean) / sqrt(variance + epsilon) * scale[i] + shift[i], of one row; dst may be
+    // src, shift NULL.
+    void (*layer_norm)(float *dst, const float *src, int64_t count, const float *scale,
+                       const float *shift, double epsilon);
     // A tile of a matrix product, c = a x b, or c += a x b: rows of a are a_step floats apart,
     // those of c c_step, those of b tile_columns. At most tile_rows rows.
     void (*product_tile)(float *c, int64_t c_step, const float *a, int64_t a_step, const float *b,

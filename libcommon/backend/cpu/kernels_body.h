@@ -50,6 +50,12 @@ typedef float quad __attribute__((vector_size(16)));
 typedef float quad_at __attribute__((vector_size(16), aligned(4), may_alias));
 #define LOAD4(p)      (*(const quad_at *)(p))
 #define ALWAYS_INLINE static inline __attribute__((always_inline))
+// Of a loop whose destination may be a source: an iteration reads and writes one place.
+#ifdef __clang__
+#define INDEPENDENT
+#else
+#define INDEPENDENT _Pragma("GCC ivdep")
+#endif
 
 // lcm(channels, WIDTH) for channels < WIDTH.
 static int64_t wide_of(int64_t channels)
@@ -195,7 +201,7 @@ static void affine(float *dst, const float *src, const float *add, int64_t pixel
                 f, slope);
 }
 
-// ---- Gathers and rows --------------------------------------------------------------------
+// ---- Gathers ------------------------------------------------------------------------------
 
 static void max_of(float *dst, const float *const *src, int taps, int64_t count)
 {
@@ -236,23 +242,6 @@ static void sum_of(float *dst, const float *const *src, const float *weight, int
     }
 }
 
-static float row_sum(const float *src, int64_t count)
-{
-    float lanes[WIDTH] = {0};
-    vec sum = {0};
-    int64_t i = 0;
-    for (; i + WIDTH <= count; i += WIDTH)
-        sum += LOAD(src + i);
-    STORE(lanes, sum);
-    quad four = LOAD4(lanes);
-    for (int j = 4; j < WIDTH; j += 4)
-        four += LOAD4(lanes + j);
-    float total = (four[0] + four[1]) + (four[2] + four[3]);
-    for (; i < count; i++)
-        total += src[i];
-    return total;
-}
-
 // The larger one; NaN when either is.
 ALWAYS_INLINE float larger(float a, float b)
 {
@@ -262,33 +251,6 @@ ALWAYS_INLINE float larger(float a, float b)
 ALWAYS_INLINE float smaller(float a, float b)
 {
     return b < a || b != b ? b : a;
-}
-
-static float row_max(const float *src, int64_t count)
-{
-    float best = src[0];
-    int64_t i = 0;
-    if (count >= WIDTH) {
-        float lanes[WIDTH];
-        vec most = LOAD(src);
-        mask nan = most != most;
-        for (i = WIDTH; i + WIDTH <= count; i += WIDTH) {
-            vec x = LOAD(src + i);
-            nan |= x != x;
-            most = LARGER(most, x);
-        }
-        STORE(lanes, most);
-        int32_t any = 0;
-        best = lanes[0];
-        for (int j = 0; j < WIDTH; j++) {
-            any |= nan[j];
-            best = lanes[j] > best ? lanes[j] : best;
-        }
-        best = any ? NAN : best;
-    }
-    for (; i < count; i++)
-        best = larger(best, src[i]);
-    return best;
 }
 
 ALWAYS_INLINE void extreme_block(float *dst, const float *src, int64_t pixels, int64_t stride,
@@ -351,109 +313,9 @@ static void extremes(float *dst, const float *src, int64_t pixels, int64_t chann
             max ? larger(dst[i % channels], src[i]) : smaller(dst[i % channels], src[i]);
 }
 
-static void softmax(float *dst, const float *src, int64_t count, int64_t step)
-{
-    if (step == 1) {
-        float best = row_max(src, count);
-        for (int64_t i = 0; i < count; i++)
-            dst[i] = cs_expf(src[i] - best);
-        float part = 1.0f / row_sum(dst, count);
-        for (int64_t i = 0; i < count; i++)
-            dst[i] *= part;
-        return;
-    }
-    float best = src[0], sum = 0;
-    for (int64_t i = 1; i < count; i++)
-        best = src[i * step] > best ? src[i * step] : best;
-    for (int64_t i = 0; i < count; i++) {
-        dst[i * step] = cs_expf(src[i * step] - best);
-        sum += dst[i * step];
-    }
-    for (int64_t i = 0; i < count; i++)
-        dst[i * step] /= sum;
-}
-
-// ---- Functions of one value --------------------------------------------------------------
-
-#define DEFINE_UNARY(name, expression)                                                             \
-    static void name(float *dst, const float *src, int64_t count, float alpha, float beta)         \
-    {                                                                                              \
-        (void)alpha;                                                                               \
-        (void)beta;                                                                                \
-        for (int64_t i = 0; i < count; i++) {                                                      \
-            float x = src[i];                                                                      \
-            dst[i] = (expression);                                                                 \
-        }                                                                                          \
-    }
-
-ALWAYS_INLINE float clip(float x, float low, float high)
-{
-    x = x < low ? low : x;
-    return x > high ? high : x; // NaN stays
-}
-
-DEFINE_UNARY(unary_identity, x)
-DEFINE_UNARY(unary_relu, x < 0 ? 0 : x)
-DEFINE_UNARY(unary_leaky_relu, x < 0 ? x * alpha : x)
-DEFINE_UNARY(unary_clip, clip(x, alpha, beta))
-DEFINE_UNARY(unary_hard_sigmoid, clip(alpha *x + beta, 0, 1))
-DEFINE_UNARY(unary_hard_swish, x *clip(x *(1.0f / 6) + 0.5f, 0, 1))
-DEFINE_UNARY(unary_sigmoid, cs_sigmoidf(x))
-DEFINE_UNARY(unary_silu, x *cs_sigmoidf(x))
-DEFINE_UNARY(unary_tanh, tanhf(x))
-DEFINE_UNARY(unary_elu, x < 0 ? alpha * expm1f(x) : x)
-DEFINE_UNARY(unary_softplus, x > 20 ? x : log1pf(cs_expf(x)))
-DEFINE_UNARY(unary_gelu, 0.5f * x * (1 + erff(x * 0.707106781f)))
-DEFINE_UNARY(unary_gelu_tanh, 0.5f * x * (1 + tanhf(0.797884561f * (x + 0.044715f * x * x * x))))
-DEFINE_UNARY(unary_erf, erff(x))
-DEFINE_UNARY(unary_mish, x *tanhf(x > 20 ? x : log1pf(cs_expf(x))))
-DEFINE_UNARY(unary_exp, cs_expf(x))
-DEFINE_UNARY(unary_log, logf(x))
-DEFINE_UNARY(unary_sqrt, sqrtf(x))
-DEFINE_UNARY(unary_abs, fabsf(x))
-DEFINE_UNARY(unary_neg, -x)
-
-// ---- Functions of two values -------------------------------------------------------------
-
-#define DEFINE_BINARY(name, expression)                                                            \
-    static void name(float *dst, const float *a, const float *b, int64_t count, int64_t a_step,    \
-                     int64_t b_step)                                                               \
-    {                                                                                              \
-        if (a_step == 1 && b_step == 1) {                                                          \
-            for (int64_t i = 0; i < count; i++) {                                                  \
-                float x = a[i], y = b[i];                                                          \
-                dst[i] = (expression);                                                             \
-            }                                                                                      \
-        } else if (a_step == 1 && b_step == 0) {                                                   \
-            float y = b[0];                                                                        \
-            for (int64_t i = 0; i < count; i++) {                                                  \
-                float x = a[i];                                                                    \
-                dst[i] = (expression);                                                             \
-            }                                                                                      \
-        } else if (a_step == 0 && b_step == 1) {                                                   \
-            float x = a[0];                                                                        \
-            for (int64_t i = 0; i < count; i++) {                                                  \
-                float y = b[i];                                                                    \
-                dst[i] = (expression);                                                             \
-            }                                                                                      \
-        } else {                                                                                   \
-            for (int64_t i = 0; i < count; i++) {                                                  \
-                float x = a[i * a_step], y = b[i * b_step];                                        \
-                dst[i] = (expression);                                                             \
-            }                                                                                      \
-        }                                                                                          \
-    }
-
-DEFINE_BINARY(binary_add, x + y)
-DEFINE_BINARY(binary_sub, x - y)
-DEFINE_BINARY(binary_mul, x *y)
-DEFINE_BINARY(binary_div, x / y)
-DEFINE_BINARY(binary_max, x > y || x != x ? x : y)
-DEFINE_BINARY(binary_min, x < y || x != x ? x : y)
-DEFINE_BINARY(binary_pow, powf(x, y))
-DEFINE_BINARY(binary_prelu, x < 0 ? x * y : x)
-
+#include "backend/cpu/kernels_functions_body.h"
 #include "backend/cpu/kernels_product_body.h"
+#include "backend/cpu/kernels_rows_body.h"
 
 const struct cs_kernels KERNELS = {
     .name = KERNELS_NAME,
@@ -465,6 +327,7 @@ const struct cs_kernels KERNELS = {
     .extremes = extremes,
     .row_max = row_max,
     .softmax = softmax,
+    .layer_norm = layer_norm,
     .product_tile = product_tile,
     .tile_rows = TILE_ROWS,
     .tile_columns = 2 * WIDTH,

@@ -109,7 +109,7 @@ static int run_general(const struct cs_cpu_step *step, const struct cs_cpu_run *
         if (row && r->kind == MAX)
             *out = run->kernels->row_max(p, r->count);
         else if (row && (r->kind == MEAN || r->kind == SUM))
-            *out = finish(r, (double)run->kernels->row_sum(p, r->count));
+            *out = finish(r, run->kernels->row_sum(p, r->count));
         else
             *out = reduce_one(r, p);
     }

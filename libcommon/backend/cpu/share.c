@@ -18,7 +18,7 @@ static bool can_hold(const struct cs_graph *graph, int value, int out)
 // The value that the node's output may lie on; the output itself when there is none.
 static int choose(const struct cs_graph *graph, const struct cs_node *node)
 {
-    const struct cs_cpu_op *op = cs_cpu_op_find(node->op);
+    const struct cs_cpu_op *op = cs_cpu_op_of(graph, node);
     int out = node->outputs[0];
     if (!op || node->output_count < 1 || out < 0)
         return out;

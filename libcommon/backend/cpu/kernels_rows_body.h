@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: MIT
+// Rows of contiguous values, part of kernels_body.h: sums, Softmax, LayerNormalization. Sums are
+// taken in double, in an order that depends on nothing but the row's length.
+
+// The sum of `count` values, and of their squares where square is not NULL.
+ALWAYS_INLINE double row_moments(const float *src, int64_t count, double *square)
+{
+    enum { CHAINS = 4 };
+    wide_double sums[CHAINS] = {{0}}, squares[CHAINS] = {{0}};
+    int64_t i = 0;
+    for (; i + CHAINS * DOUBLES <= count; i += CHAINS * DOUBLES)
+        for (int k = 0; k < CHAINS; k++) {
+            wide_double x =
+                __builtin_convertvector(*(const half_at *)(src + i + DOUBLES * k), wide_double);
+            sums[k] += x;
+            if (square)
+                squares[k] += x * x;
+        }
+    wide_double s = (sums[0] + sums[1]) + (sums[2] + sums[3]);
+    wide_double q = (squares[0] + squares[1]) + (squares[2] + squares[3]);
+    double sum = 0, rest = 0;
+    for (int j = 0; j < DOUBLES; j++) {
+        sum += s[j];
+        rest += q[j];
+    }
+    for (; i < count; i++) {
+        double x = (double)src[i];
+        sum += x;
+        rest += x * x;
+    }
+    if (square)
+        *square = rest;
+    return sum;
+}
+
+static double row_sum(const float *src, int64_t count)
+{
+    return row_moments(src, count, NULL);
+}
+
+static float row_max(const float *src, int64_t count)
+{
+    float best = src[0];
+    int64_t i = 0;
+    if (count >= WIDTH) {
+        float lanes[WIDTH];
+        vec most = LOAD(src);
+        mask nan = most != most;
+        for (i = WIDTH; i + WIDTH <= count; i += WIDTH) {
+            vec x = LOAD(src + i);
+            nan |= x != x;
+            most = LARGER(most, x);
+        }
+        STORE(lanes, most);
+        int32_t any = 0;
+        best = lanes[0];
+        for (int j = 0; j < WIDTH; j++) {
+            any |= nan[j];
+            best = lanes[j] > best ? lanes[j] : best;
+        }
+        best = any ? NAN : best;
+    }
+    for (; i < count; i++)
+        best = larger(best, src[i]);
+    return best;
+}
+
+static void softmax(float *dst, const float *src, int64_t count, int64_t step)
+{
+    if (step == 1) {
+        float best = row_max(src, count);
+        INDEPENDENT
+        for (int64_t i = 0; i < count; i++)
+            dst[i] = cs_expf(src[i] - best);
+        float part = (float)(1 / row_sum(dst, count));
+        for (int64_t i = 0; i < count; i++)
+            dst[i] *= part;
+        return;
+    }
+    float best = src[0];
+    double sum = 0;
+    for (int64_t i = 1; i < count; i++)
+        best = src[i * step] > best ? src[i * step] : best;
+    for (int64_t i = 0; i < count; i++) {
+        dst[i * step] = cs_expf(src[i * step] - best);
+        sum += (double)dst[i * step];
+    }
+    float part = (float)(1 / sum);
+    for (int64_t i = 0; i < count; i++)
+        dst[i * step] *= part;
+}
+
+// The nearest float to the mean is subtracted first; what it lacks goes into the shift.
+static void layer_norm(float *dst, const float *src, int64_t count, const float *scale,
+                       const float *shift, double epsilon)
+{
+    double square, mean = row_moments(src, count, &square) / (double)count;
+    double variance = square / (double)count - mean * mean;
+    double factor = 1 / sqrt((variance > 0 ? variance : 0) + epsilon);
+    float offset = (float)mean, f = (float)factor, rest = (float)((mean - (double)offset) * factor);
+    if (shift) {
+        INDEPENDENT
+        for (int64_t i = 0; i < count; i++)
+            dst[i] = ((src[i] - offset) * f - rest) * scale[i] + shift[i];
+    } else {
+        INDEPENDENT
+        for (int64_t i = 0; i < count; i++)
+            dst[i] = ((src[i] - offset) * f - rest) * scale[i];
+    }
+}
