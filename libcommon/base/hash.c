@@ -2,7 +2,7 @@
 #include "base/hash.h"
 
 #include <fcntl.h>
-#include <sha256.h>
+#include <nettle/sha2.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -15,17 +15,17 @@ enum { CHUNK = 1 << 18 };
 
 static void to_hex(const uint8_t *digest, char *hex)
 {
-    for (int i = 0; i < SHA256_DIGEST_LENGTH; i++)
+    for (int i = 0; i < SHA256_DIGEST_SIZE; i++)
         snprintf(hex + 2 * i, 3, "%02x", digest[i]);
 }
 
 void cs_sha256_hex(const void *data, size_t bytes, char hex[CS_SHA256_HEX])
 {
-    SHA2_CTX context;
-    uint8_t digest[SHA256_DIGEST_LENGTH];
-    SHA256Init(&context);
-    SHA256Update(&context, data, bytes);
-    SHA256Final(digest, &context);
+    struct sha256_ctx context;
+    uint8_t digest[SHA256_DIGEST_SIZE];
+    sha256_init(&context);
+    sha256_update(&context, bytes, data);
+    sha256_digest(&context, sizeof digest, digest);
     to_hex(digest, hex);
 }
 
@@ -48,19 +48,19 @@ static int each_chunk(const char *path, void (*update)(void *, const void *, siz
     return n < 0 ? cs_err_context(err, "%s", path) : 0;
 }
 
-static void sha256_update(void *state, const void *data, size_t bytes)
+static void feed_sha256(void *state, const void *data, size_t bytes)
 {
-    SHA256Update(state, data, bytes);
+    sha256_update(state, bytes, data);
 }
 
 int cs_sha256_file(const char *path, char hex[CS_SHA256_HEX], struct cs_err *err)
 {
-    SHA2_CTX context;
-    uint8_t digest[SHA256_DIGEST_LENGTH];
-    SHA256Init(&context);
-    if (each_chunk(path, sha256_update, &context, err) != 0)
+    struct sha256_ctx context;
+    uint8_t digest[SHA256_DIGEST_SIZE];
+    sha256_init(&context);
+    if (each_chunk(path, feed_sha256, &context, err) != 0)
         return -1;
-    SHA256Final(digest, &context);
+    sha256_digest(&context, sizeof digest, digest);
     to_hex(digest, hex);
     return 0;
 }

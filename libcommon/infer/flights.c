@@ -20,6 +20,7 @@
 
 // A signal between the look at it and poll would wait for the next event: this long at most.
 enum { LOOK_MS = 500 };
+static const double LONG_PREPARATION = 0.01; // seconds that are worth a line
 
 int cs_flights_init(struct cs_pipeline *p, struct cs_err *err)
 {
@@ -435,6 +436,9 @@ int cs_flights_hear(struct cs_pipeline *p, struct cs_err *err)
         struct cs_failure failure = {why.code, true, p->flying == 1, f->count};
         if (!f->batch || f->run != done.run)
             continue;
+        if (done.prepared > LONG_PREPARATION)
+            cs_log(CS_LOG_INFO, "made ready for %d x %u x %u in %.2f s", f->count,
+                   f->batch->plane_width, f->batch->plane_height, done.prepared);
         if (why.code != CS_OK && cs_failure_of_device(&failure)) {
             cs_supervisor_end(p->supervisor, &why);
             break;

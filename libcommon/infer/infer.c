@@ -159,6 +159,9 @@ static int open_model(struct infer *in, struct cs_err *err)
         cs_package_open(&in->package, o->model, err) != 0 ||
         start_worker(in, slots, memory, err) != 0)
         return -1;
+    const struct cs_session_info *info = &in->supervisor.info;
+    cs_log(CS_LOG_INFO, "loaded in %.2f s: file %.2f, network %.2f, sha256 %.2f beside them",
+           info->load_seconds, info->read_seconds, info->network_seconds, info->hash_seconds);
     cs_log(CS_LOG_INFO, "%s on %s, %s%s", in->package.name, in->supervisor.info.device_text,
            cs_precision_name(in->supervisor.precision),
            in->device.chosen ? " (auto: no GPU was allocated)" : "");

@@ -2,10 +2,12 @@
 #include "infer/session.h"
 
 #include <assert.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/mem.h"
 #include "infer/maps.h"
 #include "model/onnx.h"
@@ -287,14 +289,67 @@ static int probe(struct cs_session *s, const struct cs_package *package,
     return 0;
 }
 
-static int check_weights(const struct cs_package *p, struct cs_session_info *info,
-                         struct cs_err *err)
+// The hashes of the files, taken beside the loading.
+struct hashing {
+    pthread_t thread;
+    bool started;
+    const struct cs_package *package;
+    char weights[CS_SHA256_HEX], external[CS_SHA256_HEX];
+    int result;
+    struct cs_err err;
+    double seconds;
+};
+
+static void *hash_main(void *context)
 {
-    char external[CS_SHA256_HEX];
-    if (p->external_path &&
-        cs_package_check_file(p->external_path, p->external_sha256, external, err) != 0)
+    struct hashing *h = context;
+    const struct cs_package *p = h->package;
+    double start = cs_clock_seconds();
+    h->result = cs_package_check_file(p->weights_path, p->weights_sha256, h->weights, &h->err);
+    if (h->result == 0 && p->external_path)
+        h->result =
+            cs_package_check_file(p->external_path, p->external_sha256, h->external, &h->err);
+    h->seconds = cs_clock_seconds() - start;
+    return NULL;
+}
+
+static void start_hashing(struct hashing *h)
+{
+    h->started = pthread_create(&h->thread, NULL, hash_main, h) == 0;
+    if (!h->started)
+        hash_main(h);
+}
+
+static int end_hashing(struct hashing *h, struct cs_session_info *info, struct cs_err *err)
+{
+    if (h->started)
+        pthread_join(h->thread, NULL);
+    info->hash_seconds = h->seconds;
+    if (h->result != 0) {
+        *err = h->err;
         return -1;
-    return cs_package_check_file(p->weights_path, p->weights_sha256, info->weights_sha256, err);
+    }
+    memcpy(info->weights_sha256, h->weights, sizeof h->weights);
+    return 0;
+}
+
+static int read_network(struct cs_session *s, const struct cs_package *package,
+                        struct cs_session_info *info, struct cs_err *err)
+{
+    double start = cs_clock_seconds();
+    if ((s->backend->reads_file ? cs_onnx_map : cs_onnx_read)(package->weights_path, &s->graph,
+                                                              &s->file, err) != 0)
+        return -1;
+    info->read_seconds = cs_clock_seconds() - start;
+    // Here and not per plan: folded weights are then shared, and outlive every plan.
+    if (cs_maps_choose(package, s->options.all_outputs, &s->graph, info, err) != 0 ||
+        ask_graph(s, package, info, err) != 0 ||
+        cs_graph_run_passes(&s->graph, CS_PASSES_ALGEBRA, err) != 0 ||
+        s->backend->network_open(s->device, &s->network, err) != 0 ||
+        probe(s, package, info, err) != 0)
+        return cs_err_context(err, "%s", package->weights_path);
+    info->network_seconds = cs_clock_seconds() - start - info->read_seconds;
+    return 0;
 }
 
 static int open_parts(struct cs_session *s, const struct cs_package *package,
@@ -305,23 +360,17 @@ static int open_parts(struct cs_session *s, const struct cs_package *package,
     s->backend = cs_backend_find(s->options.device);
     if (!s->backend)
         return cs_fail(err, CS_EDEVICE, "this build has no device '%s'", s->options.device);
-    if (s->options.check_files && check_weights(package, info, err) != 0)
-        return -1;
     if (s->backend->device_open(&options, &s->device, err) != 0)
         return -1;
     snprintf(info->device_text, sizeof info->device_text, "%s", s->backend->device_text(s->device));
     info->precisions = s->backend->precisions(s->device);
-    if ((s->backend->reads_file ? cs_onnx_map : cs_onnx_read)(package->weights_path, &s->graph,
-                                                              &s->file, err) != 0)
-        return -1;
-    // Here and not per plan: folded weights are then shared, and outlive every plan.
-    if (cs_maps_choose(package, s->options.all_outputs, &s->graph, info, err) != 0 ||
-        ask_graph(s, package, info, err) != 0 ||
-        cs_graph_run_passes(&s->graph, CS_PASSES_ALGEBRA, err) != 0 ||
-        s->backend->network_open(s->device, &s->network, err) != 0 ||
-        probe(s, package, info, err) != 0)
-        return cs_err_context(err, "%s", package->weights_path);
-    return 0;
+    if (!s->options.check_files)
+        return read_network(s, package, info, err);
+    struct hashing hashing = {.package = package};
+    start_hashing(&hashing);
+    int result = read_network(s, package, info, err);
+    // That the file is not the package's is the better reason of the two.
+    return end_hashing(&hashing, info, err) != 0 ? -1 : result;
 }
 
 int cs_session_open(struct cs_session **session, const struct cs_package *package,
@@ -329,6 +378,7 @@ int cs_session_open(struct cs_session **session, const struct cs_package *packag
                     struct cs_err *err)
 {
     struct cs_session *s = cs_xcalloc(1, sizeof *s);
+    double start = cs_clock_seconds();
     *info = (struct cs_session_info){0};
     s->options = *options;
     s->set = 1;
@@ -336,6 +386,7 @@ int cs_session_open(struct cs_session **session, const struct cs_package *packag
         cs_session_close(s);
         return -1;
     }
+    info->load_seconds = cs_clock_seconds() - start;
     *session = s;
     return 0;
 }

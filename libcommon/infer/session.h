@@ -31,6 +31,8 @@ struct cs_session_options {
 struct cs_session_info {
     char device_text[160];
     char weights_sha256[CS_SHA256_HEX]; // "" when files were not checked
+    // Where the time of loading went; the hash is taken beside the rest.
+    double load_seconds, read_seconds, network_seconds, hash_seconds;
     unsigned precisions;                // that the device offers, bits 1 << enum cs_precision
     int channels, maps;                 // of the input, and of all that is given
     int max_batch;                      // 1 where the network says so

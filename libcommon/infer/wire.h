@@ -71,6 +71,7 @@ struct cs_wire_done {
     uint32_t run;
     struct cs_err err; // CS_OK, or why the whole run failed
     double milliseconds;
+    double prepared;                  // seconds that plan and memory took where they were not there
     uint64_t nonfinite[CS_MAX_BATCH]; // of each job
 };
 

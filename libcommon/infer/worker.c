@@ -24,6 +24,7 @@ struct slot {
     pthread_t thread;
     bool busy;
     struct cs_wire_run run; // while busy
+    double prepared;        // seconds that it took to get ready for it
     struct cs_job jobs[CS_MAX_BATCH];
 };
 
@@ -46,17 +47,18 @@ struct worker {
 
 // ---- Slots -------------------------------------------------------------------------------
 
-static void answer(struct worker *w, uint32_t run, const struct cs_err *err, double milliseconds,
-                   const struct cs_job *jobs, int count)
+static void answer(const struct slot *slot, uint32_t run, const struct cs_err *err,
+                   double milliseconds, int count)
 {
-    struct cs_wire_done done = {.kind = CS_WIRE_DONE, .run = run, .milliseconds = milliseconds};
+    struct cs_wire_done done = {
+        .kind = CS_WIRE_DONE, .run = run, .milliseconds = milliseconds, .prepared = slot->prepared};
     struct cs_err ignored;
     if (err)
         done.err = *err;
     for (int i = 0; i < count; i++)
-        done.nonfinite[i] = jobs[i].nonfinite;
+        done.nonfinite[i] = slot->jobs[i].nonfinite;
     // Fails only when cs-infer is gone, which the first thread notices.
-    cs_wire_send(w->socket, &done, sizeof done, -1, &ignored);
+    cs_wire_send(slot->worker->socket, &done, sizeof done, -1, &ignored);
 }
 
 static void *slot_main(void *context)
@@ -80,7 +82,7 @@ static void *slot_main(void *context)
         // Idle before the answer: the next run may arrive at once.
         slot->busy = false;
         pthread_cond_broadcast(&w->changed);
-        answer(w, run, result != 0 ? &err : NULL, ms, slot->jobs, count);
+        answer(slot, run, result != 0 ? &err : NULL, ms, count);
     }
     pthread_mutex_unlock(&w->lock);
     return NULL;
@@ -172,9 +174,12 @@ static int on_run(struct worker *w, const struct cs_wire_run *run, size_t bytes,
     memcpy(&slot->run, run, bytes);
     if (place_jobs(w, slot, run, err) != 0)
         return -1;
-    if (cs_session_prepare(w->session, slot->index, run->count, run->height, run->width, precision,
-                           &why) != 0) {
-        answer(w, run->run, &why, 0, slot->jobs, run->count);
+    double start = cs_clock_seconds();
+    int result = cs_session_prepare(w->session, slot->index, run->count, run->height, run->width,
+                                    precision, &why);
+    slot->prepared = cs_clock_seconds() - start;
+    if (result != 0) {
+        answer(slot, run->run, &why, 0, run->count);
         return 0;
     }
     pthread_mutex_lock(&w->lock);
