@@ -410,7 +410,7 @@ static int dispatch(struct cs_pipeline *p, struct cs_err *err)
             return -1;
         if (!p->supervisor->pid)
             continue;
-        if (!(count = next_works(p, now, &batch, &first)))
+        if (!cs_supervisor_ready(p->supervisor) || !(count = next_works(p, now, &batch, &first)))
             return 0;
         // One that flies alone waits for the others to land, and they for it.
         if (p->flying && (batch->works[first].alone || p->lonely))

@@ -182,6 +182,12 @@ int cs_supervisor_start(struct cs_supervisor *s, int tries, struct cs_err *err)
     return cs_err_context(err, "loading the model, %d %s", tries, tries == 1 ? "try" : "tries");
 }
 
+bool cs_supervisor_ready(const struct cs_supervisor *s)
+{
+    struct pollfd fd = {.fd = s->socket, .events = POLLOUT};
+    return poll(&fd, 1, 0) != 0;
+}
+
 static int send_buffer(struct cs_supervisor *s, const struct cs_buffer *buffer, struct cs_err *err)
 {
     struct cs_wire_buffer message = {

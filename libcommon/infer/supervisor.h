@@ -33,6 +33,8 @@ void cs_supervisor_release(struct cs_supervisor *s);
 // long is replaced, until there were so many tries. Errors are those of the load, CS_EDEVICE,
 // CS_ETIMEOUT, or CS_ENOMEM for one that was killed.
 int cs_supervisor_start(struct cs_supervisor *s, int tries, struct cs_err *err);
+// Whether a run can be sent now without waiting for the worker, which may hang.
+bool cs_supervisor_ready(const struct cs_supervisor *s);
 // Send a run. Each job's buffer and those that changed since are sent first. CS_EIO: the worker
 // is gone.
 int cs_supervisor_run(struct cs_supervisor *s, struct cs_buffers *pool,

@@ -115,4 +115,15 @@ expect 0 cs-run -q -m tiny -d fake -o out in
 for part in objects.csv images.csv labels polygons; do
     diff -r whole/$part out/$part >&2 || fail "$part after resuming"
 done
+
+# What the manifest says of images at fault.
+first=$(($(cs-load in/10.tif | cs-view --item 0 --plane image --as npy | od -An -tu2 -j128 -N2)))
+for line in crash:UNKNOWN error:UNKNOWN oom:OUT_OF_MEMORY nan:MODEL_ERROR; do
+    rm -rf out
+    expect 1 cs-run -q -m tiny -d "fake:${line%:*}@pixel=$first" --retries 1 --pause 1 -o out \
+        in/10.tif
+    grep -h '"status":"failed"' out/.cs/*.manifest.jsonl | grep "\"code\":\"${line#*:}\"" |
+        grep -q '"stage":"cs-infer"' || fail "$line: $(cat out/.cs/*.manifest.jsonl)"
+    grep -q '"tries":[12][,}]' out/.cs/*.manifest.jsonl || fail "$line: no tries"
+done
 exit 0
