@@ -54,7 +54,7 @@ static int load(struct loaded *l, const struct shape *s, int threads, struct cs_
     return cs_graph_infer(&l->c.graph, l->c.shapes, &l->graph, err) < 0 ||
                    cpu->device_open(&options, &l->device, err) < 0 ||
                    cpu->network_open(l->device, &l->network, err) < 0 ||
-                   cpu->plan_open(l->network, &l->graph, CS_FP32, &l->plan, err) < 0 ||
+                   cpu->plan_open(l->network, &l->graph, CS_FP32, false, &l->plan, err) < 0 ||
                    cpu->slot_open(l->network, &l->plan, 1, &l->slot, err) < 0
                ? -1
                : 0;

@@ -12,7 +12,7 @@
 enum { PROB_U16 = 1, PROB_F32, PROB_AUTO = -1 };
 static const char *model, *device = "auto", *slots = "auto", *batch = "auto", *keep = "", *input;
 static const char *cache;
-static int precision, fit, compat, prob = PROB_AUTO, transport;
+static int precision, conv, fit, compat, prob = PROB_AUTO, transport;
 static int64_t threads, retries = 3, tile;
 static double timeout, load_timeout = 300, pause_seconds = 60;
 static uint64_t memory, ring_bytes;
@@ -27,6 +27,8 @@ static const struct cs_opt options[] = {
     {'b', "batch", CS_OPT_STRING, &batch, "N", "images in one batch", .env = "CELLSTREAM_BATCH"},
     {'T', "threads", CS_OPT_INT, &threads, "N", "threads of all slots together; 0: all there are",
      .min = 0, .max = 1024, .env = "CELLSTREAM_THREADS"},
+    {0, "conv", CS_OPT_CHOICE, &conv, "HOW", "convolutions", .shapes_result = true,
+     .choices = "auto|direct", .env = "CELLSTREAM_CONV"},
     {0, "precision", CS_OPT_CHOICE, &precision, "HOW", "arithmetic", .shapes_result = true,
      .choices = "auto|fp32|tf32|fp16|bf16", .env = "CELLSTREAM_PRECISION"},
     {0, "cache", CS_OPT_STRING, &cache, "DIR", "folder of what was measured before",
@@ -110,6 +112,7 @@ int main(int argc, char **argv)
     o.device = device;
     o.threads = (int)threads;
     o.memory = memory;
+    o.direct = conv == 1;
     o.precision = precision ? precision - 1 : CS_PRECISION_AUTO;
     o.cache = cache;
     o.fit = (enum cs_infer_fit)fit;

@@ -76,10 +76,12 @@ struct cs_backend {
     void (*network_close)(struct cs_network *network); // accepts NULL
 
     // Build everything for one concrete graph, which has gone through the passes and is borrowed
-    // until plan_close. `precision`: one that the device offers. CS_EMODEL names the node,
-    // CS_ENOMEM says what was needed.
+    // until plan_close. `precision`: one that the device offers. `direct`: no convolution by a
+    // transform, which is faster, a little less exact, and spreads a value that is not finite over
+    // its neighbours. CS_EMODEL names the node, CS_ENOMEM says what was needed.
     int (*plan_open)(struct cs_network *network, const struct cs_graph *graph,
-                     enum cs_precision precision, struct cs_plan **plan, struct cs_err *err);
+                     enum cs_precision precision, bool direct, struct cs_plan **plan,
+                     struct cs_err *err);
     void (*plan_close)(struct cs_plan *plan); // accepts NULL
     struct cs_memory_use (*plan_memory)(const struct cs_plan *plan);
 

@@ -39,7 +39,7 @@ struct cs_work {
     int unit;
     enum cs_work_state state;
     bool alone;      // it was in flight when something went wrong: nothing else flies with it
-    bool careful;    // its result was not finite: again, in fp32
+    bool careful;    // its result was not finite: again, in fp32 and direct
     int tries;       // runs that it was in
     int failures;    // of these, that were nobody else's doing
     double ready;    // monotonic seconds before which it is not to be tried again

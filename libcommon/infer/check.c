@@ -234,7 +234,8 @@ static int check_outputs(struct test *t, enum cs_precision precision, struct cs_
     if (cs_normalise_check(&p->inputs[0], info->channels, err) != 0 ||
         cs_normalise_channels(p, info->channels, t->job.channels, &t->job, err) != 0 ||
         cs_normalise_job(&p->inputs[0], info->channels, &t->job, err) != 0 ||
-        cs_session_prepare(t->session, 0, 1, t->job.height, t->job.width, precision, err) != 0)
+        cs_session_prepare(t->session, 0, 1, t->job.height, t->job.width, precision, false, err) !=
+            0)
         return -1;
     for (int k = 0; k < p->output_count; k++) {
         if (!p->outputs[k].test_path || info->output_of[k] < 0)

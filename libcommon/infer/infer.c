@@ -135,6 +135,7 @@ static int start_worker(struct infer *in, int slots, uint64_t memory, struct cs_
         .threads = threads > 0 ? threads : 1,
         .check_files = 1,
         .precision = o->precision,
+        .direct = o->direct,
         .memory = memory - memory / 4,
     };
     if (copy_text(load.device, sizeof load.device, in->device.backend, "the device's name", err) !=

@@ -31,6 +31,7 @@ struct cs_infer_options {
     int threads;            // of all slots together; 0: all that may be used
     uint64_t memory;        // 0: three quarters of what this process may have
     int precision;          // CS_PRECISION_AUTO, or one
+    bool direct;            // convolutions by direct sums only
     const char *cache;      // folder of what was measured before; NULL: $CELLSTREAM_CACHE
     enum cs_infer_fit fit;
     uint32_t tile;       // side of a tile; 0: auto

@@ -19,6 +19,7 @@ struct plan {
     int batch;
     uint32_t height, width;
     enum cs_precision precision;
+    bool direct;
     uint64_t last_use;
     struct cs_graph graph; // concrete, borrowed by the backend's plan
     struct cs_plan *plan;
@@ -48,21 +49,21 @@ struct cs_session {
 // ---- Plans -------------------------------------------------------------------------------
 
 static struct plan *find_plan(const struct cs_session *s, int batch, uint32_t height,
-                              uint32_t width, enum cs_precision precision)
+                              uint32_t width, enum cs_precision precision, bool direct)
 {
     for (int i = 0; i < s->plan_count; i++) {
         struct plan *p = s->plans[i];
         if (p->batch == batch && p->height == height && p->width == width &&
-            p->precision == precision)
+            p->precision == precision && p->direct == direct)
             return p;
     }
     return NULL;
 }
 
 bool cs_session_has(const struct cs_session *s, int batch, uint32_t height, uint32_t width,
-                    enum cs_precision precision)
+                    enum cs_precision precision, bool direct)
 {
-    return find_plan(s, batch, height, width, precision) != NULL;
+    return find_plan(s, batch, height, width, precision, direct || s->options.direct) != NULL;
 }
 
 static void plan_free(struct cs_session *s, struct plan *p)
@@ -104,7 +105,7 @@ static int plan_init(struct cs_session *s, struct plan *p, struct cs_err *err)
         return -1;
     if (cs_graph_run_passes(&p->graph, s->backend->passes, err) != 0 ||
         cs_backend_check(s->backend, &p->graph, err) != 0 ||
-        s->backend->plan_open(s->network, &p->graph, p->precision, &p->plan, err) != 0 ||
+        s->backend->plan_open(s->network, &p->graph, p->precision, p->direct, &p->plan, err) != 0 ||
         check_memory(s, p, err) != 0)
         return -1;
     return 0;
@@ -112,7 +113,7 @@ static int plan_init(struct cs_session *s, struct plan *p, struct cs_err *err)
 
 // A plan that was not there; the least recently used one goes when the set is full.
 static struct plan *add_plan(struct cs_session *s, int batch, uint32_t height, uint32_t width,
-                             enum cs_precision precision, struct cs_err *err)
+                             enum cs_precision precision, bool direct, struct cs_err *err)
 {
     close_slots(s);
     if (s->plan_count == MAX_PLANS) {
@@ -125,7 +126,8 @@ static struct plan *add_plan(struct cs_session *s, int batch, uint32_t height, u
     }
     s->set++;
     struct plan *p = cs_xcalloc(1, sizeof *p);
-    *p = (struct plan){.batch = batch, .height = height, .width = width, .precision = precision};
+    *p = (struct plan){
+        .batch = batch, .height = height, .width = width, .precision = precision, .direct = direct};
     if (plan_init(s, p, err) != 0) {
         plan_free(s, p);
         return NULL;
@@ -135,12 +137,13 @@ static struct plan *add_plan(struct cs_session *s, int batch, uint32_t height, u
 }
 
 int cs_session_prepare(struct cs_session *s, int slot_index, int batch, uint32_t height,
-                       uint32_t width, enum cs_precision precision, struct cs_err *err)
+                       uint32_t width, enum cs_precision precision, bool direct, struct cs_err *err)
 {
     struct slot *slot = &s->slots[slot_index];
     assert(slot_index < s->options.slots);
-    struct plan *p = find_plan(s, batch, height, width, precision);
-    if (!p && !(p = add_plan(s, batch, height, width, precision, err)))
+    direct = direct || s->options.direct;
+    struct plan *p = find_plan(s, batch, height, width, precision, direct);
+    if (!p && !(p = add_plan(s, batch, height, width, precision, direct, err)))
         return -1;
     p->last_use = ++s->clock;
     if (!slot->slot || slot->opened_for != s->set) {
@@ -273,7 +276,7 @@ static int probe(struct cs_session *s, const struct cs_package *package,
     uint64_t limit = s->options.memory;
     s->options.memory =
         0; // a plane too large for the limit is the image's trouble, not the model's
-    struct plan *p = add_plan(s, 1, h, w, CS_FP32, err);
+    struct plan *p = add_plan(s, 1, h, w, CS_FP32, s->options.direct, err);
     s->options.memory = limit;
     if (!p)
         return -1;

@@ -24,6 +24,7 @@ struct cs_session_options {
     int threads;      // of one slot
     uint64_t memory;  // for weights and activations of all slots; 0: no limit
     bool check_files; // compare the weights with the package's sha256
+    bool direct;      // convolutions by direct sums only (backend.h, plan_open)
     bool all_outputs; // compute also outputs that give no map
 };
 
@@ -62,10 +63,12 @@ void cs_session_close(struct cs_session *session); // accepts NULL
 
 // Whether a plan for `batch` planes of this size is there.
 bool cs_session_has(const struct cs_session *session, int batch, uint32_t height, uint32_t width,
-                    enum cs_precision precision);
-// `precision`: one that the device offers. CS_ENOMEM when the plan does not fit the memory limit.
+                    enum cs_precision precision, bool direct);
+// `precision`: one that the device offers; `direct` as in the options, for this plan. CS_ENOMEM
+// when the plan does not fit the memory limit.
 int cs_session_prepare(struct cs_session *session, int slot, int batch, uint32_t height,
-                       uint32_t width, enum cs_precision precision, struct cs_err *err);
+                       uint32_t width, enum cs_precision precision, bool direct,
+                       struct cs_err *err);
 // Run n jobs on the slot with the plan it was prepared for.
 int cs_session_run(struct cs_session *session, int slot, struct cs_job *jobs, int n,
                    struct cs_err *err);

@@ -29,6 +29,7 @@ struct cs_wire_load {
     uint32_t kind;
     int32_t slots, threads, check_files;
     int32_t precision; // CS_PRECISION_AUTO, or one
+    int32_t direct;    // convolutions by direct sums only
     uint64_t memory;
     char device[32], package[CS_WIRE_PATH], scenario[CS_WIRE_PATH], cache[CS_WIRE_PATH];
 };
@@ -51,7 +52,7 @@ struct cs_wire_run {
     uint32_t run;           // names the run in DONE
     uint32_t height, width; // of the plane
     int32_t count;
-    int32_t careful;                       // not 0: in fp32, whatever precision was chosen
+    int32_t careful;                       // not 0: in fp32 and direct, whatever was chosen
     struct cs_wire_job jobs[CS_MAX_BATCH]; // only `count` of them travel
 };
 

@@ -167,7 +167,8 @@ static int on_run(struct worker *w, const struct cs_wire_run *run, size_t bytes,
         return cs_fail(err, CS_EIO, "worker: broken message");
     pthread_mutex_lock(&w->lock);
     enum cs_precision precision = run->careful ? CS_FP32 : w->precision;
-    bool known = cs_session_has(w->session, run->count, run->height, run->width, precision);
+    bool known =
+        cs_session_has(w->session, run->count, run->height, run->width, precision, run->careful);
     struct slot *slot = wait_for_slot(w, !known);
     pthread_mutex_unlock(&w->lock);
     struct cs_err why = {0};
@@ -176,7 +177,7 @@ static int on_run(struct worker *w, const struct cs_wire_run *run, size_t bytes,
         return -1;
     double start = cs_clock_seconds();
     int result = cs_session_prepare(w->session, slot->index, run->count, run->height, run->width,
-                                    precision, &why);
+                                    precision, run->careful, &why);
     slot->prepared = cs_clock_seconds() - start;
     if (result != 0) {
         answer(slot, run->run, &why, 0, run->count);
@@ -199,6 +200,7 @@ static int on_load(struct worker *w, struct cs_wire_load *m, struct cs_wire_read
         .threads = m->threads,
         .memory = m->memory,
         .check_files = m->check_files != 0,
+        .direct = m->direct != 0,
     };
     if (m->slots < 1 || m->slots > CS_MAX_SLOTS)
         return cs_fail(err, CS_EUSAGE, "%d slots", m->slots);

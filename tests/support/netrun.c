@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
 #include "netrun.h"
 
-int netrun_open(struct netrun *run, const char *path, const char *backend,
-                const struct cs_shape *inputs, int input_count, int threads, struct cs_err *err)
+static int open_as(struct netrun *run, const char *path, const char *backend,
+                   const struct cs_shape *inputs, int input_count, int threads, bool direct,
+                   struct cs_err *err)
 {
     struct cs_device_options options = {.threads = threads};
     *run = (struct netrun){.backend = cs_backend_find(backend)};
@@ -16,12 +17,26 @@ int netrun_open(struct netrun *run, const char *path, const char *backend,
         cs_graph_run_passes(&run->concrete, run->backend->passes, err) < 0 ||
         run->backend->device_open(&options, &run->device, err) < 0 ||
         run->backend->network_open(run->device, &run->network, err) < 0 ||
-        run->backend->plan_open(run->network, &run->concrete, CS_FP32, &run->plan, err) < 0 ||
+        run->backend->plan_open(run->network, &run->concrete, CS_FP32, direct, &run->plan, err) <
+            0 ||
         run->backend->slot_open(run->network, &run->plan, 1, &run->slot, err) < 0) {
         netrun_close(run);
         return -1;
     }
     return 0;
+}
+
+int netrun_open(struct netrun *run, const char *path, const char *backend,
+                const struct cs_shape *inputs, int input_count, int threads, struct cs_err *err)
+{
+    return open_as(run, path, backend, inputs, input_count, threads, false, err);
+}
+
+int netrun_open_direct(struct netrun *run, const char *path, const char *backend,
+                       const struct cs_shape *inputs, int input_count, int threads,
+                       struct cs_err *err)
+{
+    return open_as(run, path, backend, inputs, input_count, threads, true, err);
 }
 
 const struct cs_shape *netrun_output_shape(const struct netrun *run, int output)

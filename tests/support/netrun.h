@@ -18,6 +18,10 @@ struct netrun {
 // One plan for these input shapes. On failure everything is released.
 int netrun_open(struct netrun *run, const char *path, const char *backend,
                 const struct cs_shape *inputs, int input_count, int threads, struct cs_err *err);
+// The same with convolutions by direct sums only (backend.h, plan_open).
+int netrun_open_direct(struct netrun *run, const char *path, const char *backend,
+                       const struct cs_shape *inputs, int input_count, int threads,
+                       struct cs_err *err);
 const struct cs_shape *netrun_output_shape(const struct netrun *run, int output);
 // As run_tensors of a backend: one dense tensor an input and output.
 int netrun_run(struct netrun *run, const float *const *inputs, float *const *outputs,

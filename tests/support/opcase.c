@@ -137,7 +137,8 @@ static int session_open(struct session *s, const struct opcase *c, struct cs_err
         return -1;
     return s->backend->device_open(&options, &s->device, err) < 0 ||
                    s->backend->network_open(s->device, &s->network, err) < 0 ||
-                   s->backend->plan_open(s->network, &s->concrete, CS_FP32, &s->plan, err) < 0 ||
+                   s->backend->plan_open(s->network, &s->concrete, CS_FP32, c->direct, &s->plan,
+                                         err) < 0 ||
                    s->backend->slot_open(s->network, &s->plan, 1, &s->slot, err) < 0
                ? -1
                : 0;

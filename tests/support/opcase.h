@@ -28,6 +28,7 @@ struct opcase {
     const float *data[CS_MAX_NODE_IO];
     bool fused;  // run the fusing passes of the backend first
     int threads; // of the backend; 0: two
+    bool direct; // backend.h, plan_open
 };
 
 void opcase_init(struct opcase *c, int opset, uint64_t seed);

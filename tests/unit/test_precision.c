@@ -26,7 +26,7 @@ static void halve(const float *in, float *out, int count)
     ck_assert_int_eq(fake->device_open(&options, &device, &err), 0);
     ck_assert_uint_eq(fake->precisions(device), 1U << CS_FP32 | 1U << CS_FP16);
     ck_assert_int_eq(fake->network_open(device, &network, &err), 0);
-    ck_assert_int_eq(fake->plan_open(network, &graph, CS_FP16, &plan, &err), 0);
+    ck_assert_int_eq(fake->plan_open(network, &graph, CS_FP16, false, &plan, &err), 0);
     ck_assert_int_eq(fake->slot_open(network, &plan, 1, &slot, &err), 0);
     ck_assert_int_eq(fake->run_tensors(slot, plan, (const void *[]){in}, (void *[]){out}, &err), 0);
     fake->slot_close(slot);

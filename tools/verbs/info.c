@@ -78,7 +78,7 @@ static int parse_size(const char *size, uint32_t *width, uint32_t *height, struc
 static int print_size(struct cs_session *session, uint32_t width, uint32_t height,
                       struct cs_err *err)
 {
-    if (cs_session_prepare(session, 0, 1, height, width, CS_FP32, err) != 0)
+    if (cs_session_prepare(session, 0, 1, height, width, CS_FP32, false, err) != 0)
         return -1;
     struct cs_memory_use use = cs_session_memory(session);
     printf("plane\t%ux%u\nwork\t%.3f GMAC\nmemory\t%.1f MiB weights, %.1f MiB activations, "

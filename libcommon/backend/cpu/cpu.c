@@ -52,6 +52,7 @@ static int device_open(const struct cs_device_options *options, struct cs_device
         return -1;
     }
     made->kernels = cs_kernels_pick();
+    made->caches = cs_winograd_find_caches();
     made->threads = options && options->threads > 0 ? options->threads : cs_usable_threads();
     char name[128];
     processor_name(name, sizeof name);
@@ -227,12 +228,14 @@ static int build_node(struct cs_plan *plan, const struct cs_node *node, struct c
 }
 
 static int plan_open(struct cs_network *network, const struct cs_graph *graph,
-                     enum cs_precision precision, struct cs_plan **plan, struct cs_err *err)
+                     enum cs_precision precision, bool direct, struct cs_plan **plan,
+                     struct cs_err *err)
 {
     (void)precision; // fp32, the only one
     struct cs_plan *made = cs_xcalloc(1, sizeof *made);
     made->network = network;
     made->graph = graph;
+    made->direct = direct;
     made->channels_last = cs_cpu_layout(graph);
     omp_set_num_threads(network->device->threads); // oneDNN shares work out when it plans
     int *share = cs_cpu_share(graph);

@@ -14,11 +14,13 @@
 #include "backend/cpu/dnn.h"
 #include "backend/cpu/kernels.h"
 #include "backend/cpu/nd.h"
+#include "backend/cpu/winograd.h"
 #include "base/arena.h"
 
 struct cs_device {
     struct cs_dnn *dnn;
     const struct cs_kernels *kernels;
+    struct cs_winograd_caches caches;
     int threads;
     char text[256];
 };
@@ -69,6 +71,7 @@ struct cs_cpu_step {
 struct cs_plan {
     struct cs_network *network;
     const struct cs_graph *graph;
+    bool direct;         // convolutions by direct sums only
     bool *channels_last; // per value
     struct cs_memory_plan memory;
     struct cs_cpu_want *wants; // packed constants of its steps
@@ -170,9 +173,14 @@ int *cs_cpu_share(const struct cs_graph *graph);
 bool *cs_cpu_layout(const struct cs_graph *graph);
 // The node's step through the plain loops of backend "ref", its fusion included (plain.c).
 void cs_cpu_build_plain(struct cs_plan *plan, const struct cs_node *node);
-// One table a file, ended by a NULL name; cpu.c lists them.
+// Convolutions that have steps of their own.
 int cs_cpu_build_upscale(struct cs_plan *plan, const struct cs_node *node,
                          const struct cs_dnn_conv *conv, struct cs_err *err);
+bool cs_cpu_suits_winograd(const struct cs_plan *plan, const struct cs_dnn_conv *conv,
+                           struct cs_winograd *winograd);
+int cs_cpu_build_winograd(struct cs_plan *plan, const struct cs_node *node,
+                          const struct cs_winograd *winograd, struct cs_err *err);
+// One table a file, ended by a NULL name; cpu.c lists them.
 extern const struct cs_cpu_op cs_cpu_conv_ops[], cs_cpu_norm_ops[], cs_cpu_pool_ops[],
     cs_cpu_element_ops[], cs_cpu_move_ops[], cs_cpu_reduce_ops[], cs_cpu_resize_ops[],
     cs_cpu_matmul_ops[], cs_cpu_layer_norm_ops[];

@@ -8,6 +8,8 @@
 
 #include <stdint.h>
 
+struct cs_winograd_kernels;
+
 enum {
     CS_KERNEL_MAX_TAPS = 256,
     CS_KERNEL_DEPTH = 256, // of a matrix product's tile
@@ -59,6 +61,7 @@ struct cs_affine {
 
 struct cs_kernels {
     const char *name;
+    const struct cs_winograd_kernels *winograd; // winograd.h; NULL: none
 
     // sum[c] and square[c] (overwritten): sums over pixels of x and x * x, in double.
     void (*moments)(const float *src, int64_t pixels, int64_t channels, double *sum,

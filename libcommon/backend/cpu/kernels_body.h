@@ -15,6 +15,7 @@
 #endif
 
 #include "backend/cpu/kernels.h"
+#include "backend/cpu/winograd.h"
 #include "backend/vecmath.h"
 
 // WIDTH is the number of floats in a register; 16, 8 or 4.
@@ -319,6 +320,7 @@ static void extremes(float *dst, const float *src, int64_t pixels, int64_t chann
 
 const struct cs_kernels KERNELS = {
     .name = KERNELS_NAME,
+    .winograd = KERNELS_WINOGRAD,
     .moments = moments,
     .affine = affine,
     .max_of = max_of,

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // The vector kernels for any processor.
-#define KERNELS      cs_kernels_plain
-#define WIDTH        4
-#define KERNELS_NAME "plain"
+#define KERNELS          cs_kernels_plain
+#define WIDTH            4
+#define KERNELS_NAME     "plain"
+#define KERNELS_WINOGRAD NULL
 #include "backend/cpu/kernels_body.h"

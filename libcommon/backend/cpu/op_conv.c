@@ -118,6 +118,9 @@ static int build_conv(struct cs_plan *plan, const struct cs_node *node, struct c
     cs_cpu_activation_of(&node->fusion, &activation);
     if (is_upscale(&conv))
         return cs_cpu_build_upscale(plan, node, &conv, err);
+    struct cs_winograd winograd;
+    if (cs_cpu_suits_winograd(plan, &conv, &winograd))
+        return cs_cpu_build_winograd(plan, node, &winograd, err);
     // oneDNN's deconvolution does post-operations in reference code.
     bool add = node->fusion.add >= 0 && !conv.transposed;
     bool activated = (!conv.transposed && set_activation(&conv, &activation)) ||

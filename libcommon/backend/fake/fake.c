@@ -267,11 +267,13 @@ static void fake_network_close(struct cs_network *network)
 }
 
 static int fake_plan_open(struct cs_network *network, const struct cs_graph *graph,
-                          enum cs_precision precision, struct cs_plan **plan, struct cs_err *err)
+                          enum cs_precision precision, bool direct, struct cs_plan **plan,
+                          struct cs_err *err)
 {
     struct cs_plan *p = cs_xcalloc(1, sizeof *p);
     p->precision = precision;
-    if (network->device->base->plan_open(network->inner, graph, precision, &p->inner, err) != 0) {
+    if (network->device->base->plan_open(network->inner, graph, precision, direct, &p->inner,
+                                         err) != 0) {
         free(p);
         return -1;
     }

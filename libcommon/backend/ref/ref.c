@@ -75,8 +75,10 @@ static void ref_network_close(struct cs_network *network)
 // ---- Plan, slot ----------------------------------------------------------------------------
 
 static int ref_plan_open(struct cs_network *network, const struct cs_graph *graph,
-                         enum cs_precision precision, struct cs_plan **plan, struct cs_err *err)
+                         enum cs_precision precision, bool direct, struct cs_plan **plan,
+                         struct cs_err *err)
 {
+    (void)direct; // always
     if (cs_backend_check(&cs_backend_ref, graph, err) < 0)
         return -1;
     struct cs_plan *p = cs_xcalloc(1, sizeof *p);

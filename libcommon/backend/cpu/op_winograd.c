@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: MIT
+// The step of a 3x3 convolution by Winograd's method: bias, a ReLU-like activation and an added
+// tensor of the output's shape are part of it.
+#include <math.h>
+#include <string.h>
+
+#include "backend/cpu/cpu.h"
+#include "backend/cpu/winograd.h"
+
+struct step {
+    struct cs_winograd winograd;
+    struct cs_cpu_place src, dst, add;
+    bool adding;
+    const float *packed, *bias;
+    enum cs_winograd_activation activation;
+    float low, high, slope;
+};
+
+static int run_step(const struct cs_cpu_step *step, const struct cs_cpu_run *run,
+                    struct cs_err *err)
+{
+    (void)err;
+    const struct step *p = step->params;
+    const struct cs_winograd_run how = {
+        .src = cs_cpu_at(run, p->src),
+        .dst = cs_cpu_at(run, p->dst),
+        .add = p->adding ? cs_cpu_at(run, p->add) : NULL,
+        .packed = p->packed,
+        .bias = p->bias,
+        .scratch = (float *)(void *)run->scratch,
+        .activation = p->activation,
+        .low = p->low,
+        .high = p->high,
+        .slope = p->slope,
+    };
+    cs_winograd_run(&p->winograd, &how);
+    return 0;
+}
+
+static bool set_activation(struct step *step, const struct cs_cpu_activation *activation)
+{
+    step->low = -INFINITY;
+    step->high = INFINITY;
+    switch (activation->unary) {
+    case CS_UNARY_IDENTITY:
+        return true;
+    case CS_UNARY_RELU:
+        step->activation = CS_WINOGRAD_CLAMP;
+        step->low = 0;
+        return true;
+    case CS_UNARY_CLIP:
+        step->activation = CS_WINOGRAD_CLAMP;
+        step->low = activation->alpha;
+        step->high = activation->beta;
+        return true;
+    case CS_UNARY_LEAKY_RELU:
+        step->activation = CS_WINOGRAD_SLOPE;
+        step->slope = activation->alpha;
+        return true;
+    default:
+        return false;
+    }
+}
+
+bool cs_cpu_suits_winograd(const struct cs_plan *plan, const struct cs_dnn_conv *conv,
+                           struct cs_winograd *winograd)
+{
+    const struct cs_device *device = plan->network->device;
+    bool suits =
+        !plan->direct && device->kernels->winograd && !conv->transposed && conv->groups == 1;
+    struct cs_winograd_shape shape = {
+        .batch = conv->batch, .in_channels = conv->in_channels, .out_channels = conv->out_channels};
+    for (int i = 0; i < 2; i++) {
+        suits = suits && conv->kernel[i] == 3 && conv->stride[i] == 1 && conv->dilation[i] == 1 &&
+                conv->pad_begin[i] >= 0 && conv->pad_begin[i] <= 1 && conv->pad_end[i] >= 0 &&
+                conv->pad_end[i] <= 1;
+        shape.in[i] = conv->in[i];
+        shape.out[i] = conv->out[i];
+        shape.pad_begin[i] = conv->pad_begin[i];
+    }
+    if (!suits || !cs_winograd_pays(&shape))
+        return false;
+    cs_winograd_plan(winograd, device->kernels->winograd, &shape, device->threads, &device->caches);
+    return true;
+}
+
+static int fill_weights(const void *context, const void *data, void *packed, struct cs_err *err)
+{
+    (void)err;
+    cs_winograd_pack(context, data, packed);
+    return 0;
+}
+
+int cs_cpu_build_winograd(struct cs_plan *plan, const struct cs_node *node,
+                          const struct cs_winograd *winograd, struct cs_err *err)
+{
+    const struct cs_graph *graph = plan->graph;
+    const struct cs_value *out = cs_node_output(graph, node, 0);
+    const struct cs_value *bias = cs_node_input(graph, node, 2);
+    struct step *params = cs_cpu_params(plan, sizeof *params);
+    params->winograd = *winograd;
+    params->packed = cs_cpu_pack(
+        plan, cs_node_input(graph, node, 1), cs_winograd_weight_key(winograd),
+        cs_winograd_weight_floats(winograd) * sizeof(float), fill_weights, &params->winograd, err);
+    if (!params->packed)
+        return -1;
+
+    float *padded =
+        cs_cpu_params(plan, (size_t)(winograd->panels * winograd->panel) * sizeof *padded);
+    if (bias)
+        memcpy(padded, bias->data, (size_t)winograd->shape.out_channels * sizeof *padded);
+    params->bias = padded;
+    params->src = cs_cpu_place_of(plan, node->inputs[0]);
+    params->dst = cs_cpu_place_of(plan, node->outputs[0]);
+
+    struct cs_cpu_activation activation;
+    cs_cpu_activation_of(&node->fusion, &activation);
+    bool wants_add = node->fusion.add >= 0;
+    const struct cs_value *add = wants_add ? &graph->values[node->fusion.add] : NULL;
+    params->adding = wants_add && !add->data && cs_shape_equal(&add->shape, &out->shape);
+    if (params->adding)
+        params->add = cs_cpu_place_of(plan, node->fusion.add);
+    bool add_left = wants_add && !params->adding;
+    bool activated = !add_left && set_activation(params, &activation);
+
+    cs_cpu_need_scratch(plan, cs_winograd_scratch_bytes(winograd));
+    struct cs_cpu_step *step = cs_cpu_add_step(plan, node, run_step, params);
+    step->kernel = winograd->kernels->name;
+    step->flops =
+        18.0 * (double)cs_shape_elements(&out->shape) * (double)winograd->shape.in_channels;
+    return activated ? 0 : cs_cpu_build_fusion(plan, node, add_left, err);
+}

@@ -1,0 +1,284 @@
+// SPDX-License-Identifier: MIT
+// The two drivers of the Winograd convolution. Tiles are numbered image by image; `unit` of them
+// stay together, the last unit of an image may be partly empty.
+//
+//   private  each thread has a run of units and its own V and M in its core's cache
+//   team     all threads transform, multiply and store one block after the other, V and M shared:
+//            large weights are then read from memory once a block instead of once a core
+//
+// While a block is multiplied, the pixels of the next one are fetched into the cache.
+#include "backend/cpu/winograd.h"
+
+#include <omp.h>
+
+enum { LINE_FLOATS = 16 };
+
+// A thread's part of a run.
+struct worker {
+    const struct cs_winograd *w;
+    const struct cs_winograd_run *run;
+    const float *packed_end;
+    float *v, *m;
+    struct cs_winograd_load load;
+    struct cs_winograd_store store;
+};
+
+// Units [first, first + count) of all images together.
+struct block {
+    int64_t first, count;
+};
+
+static int64_t smaller(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+// ---- Where tiles lie -------------------------------------------------------------------------
+
+struct tile {
+    int64_t image, row, column; // of tiles
+};
+
+// How many tiles the unit has.
+static int64_t tiles_of(const struct cs_winograd *w, int64_t unit)
+{
+    int64_t before = unit % w->units * w->unit;
+    return smaller(w->unit, w->tiles[0] * w->tiles[1] - before);
+}
+
+static struct tile tile_at(const struct cs_winograd *w, int64_t unit, int64_t i)
+{
+    int64_t index = unit % w->units * w->unit + i;
+    return (struct tile){unit / w->units, index / w->tiles[1], index % w->tiles[1]};
+}
+
+// ---- Prefetch --------------------------------------------------------------------------------
+
+// The pixels of a run of units, row by row of pixels, a few cache lines at each step.
+struct ahead {
+    const struct cs_winograd *w;
+    const float *src;
+    struct block block;
+    int64_t unit, tile; // the run of tiles in one row that comes next
+    int row;            // of its six
+    const char *at, *end;
+    int64_t lines, steps, owed; // to fetch in all; in how many steps; what is due, times `steps`
+};
+
+// The next row of pixels; false behind the last.
+static bool next_row(struct ahead *a)
+{
+    const struct cs_winograd *w = a->w;
+    const struct cs_winograd_shape *s = &w->shape;
+    while (a->unit < a->block.first + a->block.count) {
+        int64_t tiles = tiles_of(w, a->unit);
+        struct tile t = tile_at(w, a->unit, a->tile);
+        int64_t run = smaller(tiles - a->tile, w->tiles[1] - t.column);
+        int64_t y = t.row * CS_WINOGRAD_OUT - s->pad_begin[0] + a->row;
+        int64_t x = t.column * CS_WINOGRAD_OUT;
+        int64_t pixels = smaller(run * CS_WINOGRAD_OUT, s->in[1] - x);
+        if (++a->row == CS_WINOGRAD_IN) {
+            a->row = 0;
+            a->tile += run;
+            if (a->tile == tiles) {
+                a->tile = 0;
+                a->unit++;
+            }
+        }
+        if (y >= 0 && y < s->in[0] && pixels > 0) {
+            const float *row = a->src + ((t.image * s->in[0] + y) * s->in[1] + x) * s->in_channels;
+            a->at = (const char *)row;
+            a->end = (const char *)(row + pixels * s->in_channels);
+            return true;
+        }
+    }
+    return false;
+}
+
+static void ahead_init(struct ahead *a, const struct worker *k, struct block block, int64_t steps)
+{
+    const struct cs_winograd *w = k->w;
+    *a = (struct ahead){.w = w, .src = k->run->src, .block = block, .unit = block.first};
+    int64_t bytes = block.count * w->unit * CS_WINOGRAD_OUT * CS_WINOGRAD_IN *
+                    w->shape.in_channels * (int64_t)sizeof(float);
+    a->lines = bytes / 64 + 1;
+    a->steps = steps > 0 ? steps : 1;
+}
+
+static void ahead_step(struct ahead *a)
+{
+    for (a->owed += a->lines; a->owed >= a->steps; a->owed -= a->steps) {
+        if (a->at >= a->end && !next_row(a)) {
+            a->lines = a->owed = 0;
+            return;
+        }
+        __builtin_prefetch(a->at, 0, 2);
+        a->at += 64;
+    }
+}
+
+// ---- The three phases --------------------------------------------------------------------------
+
+// Bits of the six rows (or columns) from `at` on that lie in 0..size-1.
+static unsigned inside(int64_t at, int64_t size)
+{
+    unsigned bits = 0;
+    for (int i = 0; i < CS_WINOGRAD_IN; i++)
+        bits |= (unsigned)(at + i >= 0 && at + i < size) << i;
+    return bits;
+}
+
+// Slots [begin, end) of the block's V.
+static void transform_inputs(struct worker *k, struct block block, int64_t begin, int64_t end)
+{
+    const struct cs_winograd *w = k->w;
+    const struct cs_winograd_shape *s = &w->shape;
+    struct cs_winograd_load *load = &k->load;
+    int64_t panel_floats = w->rows * ((s->in_channels + w->kernels->width - 1) / w->kernels->width *
+                                      w->kernels->width);
+    for (int64_t slot = begin; slot < end; slot++) {
+        int64_t unit = block.first + slot / w->unit, i = slot % w->unit;
+        if (i >= tiles_of(w, unit))
+            continue;
+        struct tile t = tile_at(w, unit, i);
+        int64_t y = t.row * CS_WINOGRAD_OUT - s->pad_begin[0];
+        int64_t x = t.column * CS_WINOGRAD_OUT - s->pad_begin[1];
+        float *v = k->v + slot / w->rows * panel_floats + slot % w->rows * w->kernels->width;
+        load->src = k->run->src + t.image * s->in[0] * load->row;
+        w->kernels->load(load, y * load->row + x * load->pixel, inside(y, s->in[0]),
+                         inside(x, s->in[1]), v);
+    }
+}
+
+// One point of one panel, for all tiles of the block. `m_panel`: its place in M.
+static void multiply_panel(struct worker *k, struct block block, int64_t point, int64_t panel,
+                           int64_t m_panel, struct ahead *ahead)
+{
+    const struct cs_winograd *w = k->w;
+    int64_t width = w->kernels->width, groups = (w->shape.in_channels + width - 1) / width;
+    const float *u = k->run->packed + (point * w->panels + panel) * w->depth * w->panel;
+    const float *v = k->v + point * w->v_point;
+    float *m = k->m + point * w->m_point + m_panel * w->m_panel;
+    for (int64_t from = 0; from < w->depth; from += w->depth_block) {
+        int64_t depth = smaller(w->depth - from, w->depth_block);
+        struct cs_winograd_product product = {.quads = depth / 4, .add = from > 0};
+        const float *next = u + (from + depth) * w->panel;
+        product.u = u + from * w->panel;
+        for (int64_t i = 0; i < block.count * w->unit; i += w->rows) {
+            int64_t rows = tiles_of(w, block.first + i / w->unit) - i % w->unit;
+            if (rows <= 0)
+                continue;
+            product.v = v + i * groups * width + from * w->rows;
+            product.m = m + i * w->panel;
+            // Each product fetches one line a channel, so panel / 16 of them fetch all that is
+            // next.
+            const float *fetch = next + i / w->rows * LINE_FLOATS * depth;
+            bool useful = i / w->rows * LINE_FLOATS < w->panel && next < k->packed_end;
+            product.prefetch = useful ? (const char *)fetch : NULL;
+            w->kernels->multiply[w->vectors - 1][rows <= w->rows / 2](&product);
+            ahead_step(ahead);
+        }
+    }
+}
+
+// Panels [first, first + count) of unit `index` of the block; M holds panels from `m_first` on.
+static void transform_outputs(struct worker *k, struct block block, int64_t index, int64_t panel,
+                              int64_t m_panel)
+{
+    const struct cs_winograd *w = k->w;
+    const struct cs_winograd_shape *s = &w->shape;
+    const struct cs_winograd_run *run = k->run;
+    int64_t unit = block.first + index, tiles = tiles_of(w, unit), first = panel * w->panel;
+    int64_t channels = smaller(w->panel, s->out_channels - first);
+    const float *m = k->m + m_panel * w->m_panel + index * w->unit * w->panel;
+    for (int64_t i = 0; i < tiles; i++, m += w->panel) {
+        struct tile t = tile_at(w, unit, i);
+        int64_t y = t.row * CS_WINOGRAD_OUT, x = t.column * CS_WINOGRAD_OUT;
+        int64_t at = (t.image * s->out[0] + y) * k->store.row + x * k->store.pixel;
+        w->kernels->store(&k->store, m, first, channels, run->dst + at,
+                          run->add ? run->add + at : NULL,
+                          (int)smaller(CS_WINOGRAD_OUT, s->out[0] - y),
+                          (int)smaller(CS_WINOGRAD_OUT, s->out[1] - x));
+    }
+}
+
+// ---- The drivers -------------------------------------------------------------------------------
+
+static void run_private(struct worker *k, int thread, int threads)
+{
+    const struct cs_winograd *w = k->w;
+    int64_t units = w->shape.batch * w->units;
+    int64_t begin = units * thread / threads, end = units * (thread + 1) / threads;
+    int64_t products = CS_WINOGRAD_POINTS * w->panels * ((w->depth - 1) / w->depth_block + 1);
+    for (int64_t u = begin; u < end; u += w->block) {
+        struct block block = {u, smaller(w->block, end - u)};
+        struct block next = {u + block.count, smaller(w->block, end - u - block.count)};
+        struct ahead ahead;
+        transform_inputs(k, block, 0, block.count * w->unit);
+        ahead_init(&ahead, k, next, products * block.count * w->unit / w->rows);
+        for (int64_t p = 0; p < w->panels; p += w->panels_at_once) {
+            int64_t count = smaller(w->panels_at_once, w->panels - p);
+            for (int64_t e = 0; e < CS_WINOGRAD_POINTS; e++)
+                for (int64_t i = 0; i < count; i++)
+                    multiply_panel(k, block, e, p + i, i, &ahead);
+            for (int64_t i = 0; i < block.count; i++)
+                for (int64_t j = 0; j < count; j++)
+                    transform_outputs(k, block, i, p + j, j);
+        }
+    }
+}
+
+static void run_team(struct worker *k, int thread, int threads)
+{
+    const struct cs_winograd *w = k->w;
+    int64_t units = w->shape.batch * w->units, tasks = CS_WINOGRAD_POINTS * w->panels;
+    int64_t first = tasks * thread / threads, last = tasks * (thread + 1) / threads;
+    for (int64_t u = 0; u < units; u += w->block) {
+        struct block block = {u, smaller(w->block, units - u)};
+        int64_t slots = block.count * w->unit, stores = block.count * w->panels;
+        transform_inputs(k, block, slots * thread / threads, slots * (thread + 1) / threads);
+#pragma omp barrier
+        struct ahead none = {.steps = 1};
+        for (int64_t t = first; t < last; t++)
+            multiply_panel(k, block, t / w->panels, t % w->panels, t % w->panels, &none);
+#pragma omp barrier
+        for (int64_t t = stores * thread / threads; t < stores * (thread + 1) / threads; t++)
+            transform_outputs(k, block, t / w->panels, t % w->panels, t % w->panels);
+    }
+}
+
+void cs_winograd_run(const struct cs_winograd *w, const struct cs_winograd_run *run)
+{
+    const struct cs_winograd_shape *s = &w->shape;
+    int64_t worker_floats = CS_WINOGRAD_POINTS * (w->v_point + w->m_point);
+#pragma omp parallel num_threads(w->threads)
+    {
+        int thread = omp_get_thread_num(), threads = omp_get_num_threads();
+        float *v = run->scratch + (w->team ? 0 : thread * worker_floats);
+        struct worker worker = {
+            .w = w,
+            .run = run,
+            .packed_end = run->packed + cs_winograd_weight_floats(w),
+            .v = v,
+            .m = v + CS_WINOGRAD_POINTS * w->v_point,
+            .load = {.row = s->in[1] * s->in_channels,
+                     .pixel = s->in_channels,
+                     .channels = s->in_channels,
+                     .point = w->v_point,
+                     .group = w->rows * w->kernels->width},
+            .store = {.bias = run->bias,
+                      .row = s->out[1] * s->out_channels,
+                      .pixel = s->out_channels,
+                      .point = w->m_point,
+                      .activation = run->activation,
+                      .low = run->low,
+                      .high = run->high,
+                      .slope = run->slope,
+                      .stream = w->stream},
+        };
+        if (w->team)
+            run_team(&worker, thread, threads);
+        else
+            run_private(&worker, thread, threads);
+    }
+}

@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: MIT
+// How a Winograd convolution is cut: kernel, blocks, driver; and whether it is worth it.
+#include <stdio.h>
+#include <string.h>
+
+#include "backend/cpu/winograd.h"
+
+enum {
+    DEPTH_BLOCK = 64,   // more rounds worse: errors grow with the root of a sum's length
+    UNIT = 24,          // a multiple of all kernels' rows
+    SMALL_IMAGE = 4096, // tiles below which a unit is as small as can be, for an even share
+    MIN_TILES = 16,     // of an image
+    LINE = 16,          // floats
+};
+
+// ---- Caches --------------------------------------------------------------------------------
+
+static bool read_cache(int index, const char *what, unsigned long long *number, char *unit)
+{
+    char path[96];
+    snprintf(path, sizeof path, "/sys/devices/system/cpu/cpu0/cache/index%d/%s", index, what);
+    FILE *file = fopen(path, "re");
+    if (!file)
+        return false;
+    int fields = fscanf(file, "%llu%c", number, unit);
+    fclose(file);
+    return fields >= 1;
+}
+
+// Of the first processor; `otherwise` where the system does not say.
+static size_t cache_bytes(unsigned long long level, size_t otherwise)
+{
+    unsigned long long found, size;
+    char unit = 0;
+    for (int i = 0; read_cache(i, "level", &found, &unit); i++)
+        if (found == level && read_cache(i, "size", &size, &unit) && size > 0)
+            return (size_t)size << (unit == 'K' ? 10 : unit == 'M' ? 20 : 0);
+    return otherwise;
+}
+
+struct cs_winograd_caches cs_winograd_find_caches(void)
+{
+    return (struct cs_winograd_caches){cache_bytes(2, (size_t)1 << 20),
+                                       cache_bytes(3, (size_t)8 << 20)};
+}
+
+// ---- Blocks --------------------------------------------------------------------------------
+
+static int64_t ceil_div(int64_t a, int64_t b)
+{
+    return (a + b - 1) / b;
+}
+
+static int64_t round_up(int64_t a, int64_t b)
+{
+    return ceil_div(a, b) * b;
+}
+
+// The kernel: few registers of channels mean many broadcasts, and channels that the panels add are
+// computed in vain.
+static void choose_kernel(struct cs_winograd *w)
+{
+    static const double speed[] = {0.80, 0.95, 1.00, 0.99}; // measured, by vectors
+    double best = 0;
+    for (int j = 1; j <= w->kernels->max_vectors; j++) {
+        int64_t panel = (int64_t)j * w->kernels->width;
+        double good = speed[j - 1] * (double)w->shape.out_channels /
+                      (double)round_up(w->shape.out_channels, panel);
+        if (good > best) {
+            best = good;
+            w->vectors = j;
+        }
+    }
+    w->rows = w->kernels->sums / w->vectors;
+    w->panel = (int64_t)w->vectors * w->kernels->width;
+    w->panels = ceil_div(w->shape.out_channels, w->panel);
+}
+
+// An odd number of cache lines: powers of two would put all points into the same sets.
+static int64_t stride_of(int64_t floats)
+{
+    int64_t lines = ceil_div(floats, LINE);
+    return (lines | 1) * LINE;
+}
+
+static void choose_blocks(struct cs_winograd *w, const struct cs_winograd_caches *caches)
+{
+    const struct cs_winograd_shape *s = &w->shape;
+    size_t core = caches->core, shared = caches->shared;
+    int64_t tiles = w->tiles[0] * w->tiles[1], wide = s->in_channels + s->out_channels;
+    int64_t width = w->kernels->width;
+
+    w->depth = round_up(s->in_channels, 4);
+    w->depth_block =
+        round_up(ceil_div(s->in_channels, ceil_div(s->in_channels, DEPTH_BLOCK)), width);
+    w->unit = tiles < SMALL_IMAGE ? w->rows : UNIT;
+    w->units = ceil_div(tiles, w->unit);
+
+    // Weights that stay in the cache that all cores share are read by each core for its own
+    // blocks; larger ones come from memory and are read once a block by all cores together.
+    w->team = cs_winograd_weight_floats(w) * sizeof(float) > shared / 8 * 3;
+    int64_t block_tiles = 128;
+    w->panels_at_once = w->panels;
+    if (!w->team) {
+        int64_t tile_bytes = (int64_t)sizeof(float) * CS_WINOGRAD_POINTS * wide;
+        block_tiles = (int64_t)(core / 2) / tile_bytes;
+        block_tiles = block_tiles < UNIT ? UNIT : block_tiles > 4 * UNIT ? 4 * UNIT : block_tiles;
+        if (w->panels > 2 && (size_t)(UNIT * tile_bytes) > core)
+            w->panels_at_once = 2;
+    }
+    w->block = block_tiles / w->unit;
+    // No more than a thread's share.
+    int64_t share = ceil_div(s->batch * w->units, w->team ? 1 : w->threads);
+    if (w->block > share)
+        w->block = share;
+    w->stream = s->out_channels % width == 0 &&
+                (size_t)(s->batch * s->in[0] * s->in[1] * wide) * sizeof(float) > shared;
+
+    int64_t slots = w->block * w->unit;
+    w->v_point = stride_of(slots * round_up(s->in_channels, width));
+    w->m_panel = slots * w->panel;
+    w->m_point = stride_of(w->panels_at_once * w->m_panel);
+}
+
+bool cs_winograd_pays(const struct cs_winograd_shape *shape)
+{
+    int64_t rows = ceil_div(shape->out[0], CS_WINOGRAD_OUT);
+    int64_t columns = ceil_div(shape->out[1], CS_WINOGRAD_OUT);
+    return rows * columns >= MIN_TILES;
+}
+
+void cs_winograd_plan(struct cs_winograd *w, const struct cs_winograd_kernels *kernels,
+                      const struct cs_winograd_shape *shape, int threads,
+                      const struct cs_winograd_caches *caches)
+{
+    *w = (struct cs_winograd){.kernels = kernels, .shape = *shape, .threads = threads};
+    for (int i = 0; i < 2; i++)
+        w->tiles[i] = ceil_div(shape->out[i], CS_WINOGRAD_OUT);
+    choose_kernel(w);
+    choose_blocks(w, caches);
+}
+
+size_t cs_winograd_scratch_bytes(const struct cs_winograd *w)
+{
+    size_t floats = (size_t)(CS_WINOGRAD_POINTS * (w->v_point + w->m_point));
+    return floats * sizeof(float) * (size_t)(w->team ? 1 : w->threads);
+}
