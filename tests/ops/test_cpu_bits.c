@@ -225,7 +225,8 @@ START_TEST(shared_memory)
     struct cs_graph g;
     ck_assert_int_eq(cs_graph_infer(&c.graph, c.shapes, &g, &err), 0);
     ck_assert_int_eq(cs_graph_run_passes(&g, cs_backend_cpu.passes, &err), 0);
-    int *share = cs_cpu_share(&g), shared = 0;
+    bool *layout = cs_cpu_layout(&g);
+    int *share = cs_cpu_share(&g, layout), shared = 0;
     struct cs_memory_plan plan;
     ck_assert_int_eq(cs_memory_plan_make_shared(&g, NULL, NULL, share, &plan, &err), 0);
     for (int n = 0; n < g.node_count; n++) {
@@ -249,6 +250,7 @@ START_TEST(shared_memory)
     ck_assert_int_ge(shared, 2);
     cs_memory_plan_release(&plan);
     free(share);
+    free(layout);
     cs_graph_release(&g);
     opcase_release(&c);
 }

@@ -238,7 +238,7 @@ static int plan_open(struct cs_network *network, const struct cs_graph *graph,
     made->direct = direct;
     made->channels_last = cs_cpu_layout(graph);
     omp_set_num_threads(network->device->threads); // oneDNN shares work out when it plans
-    int *share = cs_cpu_share(graph);
+    int *share = cs_cpu_share(graph, made->channels_last);
     int result = cs_memory_plan_make_shared(graph, value_bytes, NULL, share, &made->memory, err);
     free(share);
     for (int i = 0; result == 0 && i < graph->node_count; i++)

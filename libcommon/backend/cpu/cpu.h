@@ -150,6 +150,7 @@ void cs_cpu_build_add(struct cs_plan *plan, const struct cs_node *node, int valu
 
 // What the kernels of an operator may write over (share.c).
 enum cs_cpu_overwrites {
+    CS_CPU_VIEWS, // nothing to write where no element changes its place
     CS_CPU_OVERWRITES_NOTHING,
     CS_CPU_OVERWRITES_INPUT,  // input 0
     CS_CPU_OVERWRITES_EITHER, // input 0 or 1
@@ -168,7 +169,9 @@ struct cs_cpu_op {
 // The operator whose own kernels can run the node; they take float32 alone. NULL: the plain loops.
 const struct cs_cpu_op *cs_cpu_op_of(const struct cs_graph *graph, const struct cs_node *node);
 // For every value the one whose memory it uses. Caller frees with free().
-int *cs_cpu_share(const struct cs_graph *graph);
+int *cs_cpu_share(const struct cs_graph *graph, const bool *channels_last);
+bool cs_cpu_keeps_order(const struct cs_graph *graph, const bool *channels_last,
+                        const struct cs_node *node);
 // For every value whether it lies channels last (layout.c). Caller frees with free().
 bool *cs_cpu_layout(const struct cs_graph *graph);
 // The node's step through the plain loops of backend "ref", its fusion included (plain.c).

@@ -1,17 +1,19 @@
 // SPDX-License-Identifier: MIT
-// The order of every activation in memory: row-major, or for float32 of rank 4 channels last
+// The order of every activation in memory: row-major, or for float32 of rank 3 and up channels last
 // (N, H, W, C), which is what convolutions, pools, norms and resizing of images run on.
 //
 // Matrix products and LayerNormalization read rows along the last axis instead, and the rank 4
 // tensors of attention (N, heads, tokens, features) and of (N, H, W, C) networks are rows. So each
-// value joins those of the same shape that it is computed with element by element; a set with an
-// image operator in it lies channels last, any other row-major. Only Transpose, Reshape and their
-// kin stand between the two: they move values anyway.
+// value joins those of the same shape that it is computed with element by element, and those that
+// are the same pixels in fewer axes (N, C, H W); a set with an image operator in it lies channels
+// last, one with an operator of rows in it row-major. Where attention meets an image, Transpose and
+// Reshape then leave every number where it is: such a node is a view and costs nothing (share.c).
 #include <stdlib.h>
 #include <string.h>
 
 #include "backend/cpu/cpu.h"
 #include "base/mem.h"
+#include "graph/params.h"
 
 static bool one_of(const char *op, const char *const *list)
 {
@@ -41,11 +43,10 @@ static bool on_images(const struct cs_node *node)
     return one_of(node->op, list);
 }
 
-// Operators that put a value elsewhere, so that both sides may lie as they like.
-static bool moves(const struct cs_node *node)
+// Operators with other axes in the result, so that both sides may lie as they like.
+static bool turns(const struct cs_node *node)
 {
-    static const char *const list[] = {"Transpose", "Reshape", "Flatten", "Squeeze",
-                                       "Unsqueeze", "MatMul",  "Gemm",    NULL};
+    static const char *const list[] = {"Transpose", "MatMul", "Gemm", NULL};
     return one_of(node->op, list);
 }
 
@@ -54,7 +55,7 @@ static bool has_choice(const struct cs_graph *graph, int value)
     if (value < 0)
         return false;
     const struct cs_value *v = &graph->values[value];
-    return v->type == CS_TYPE_F32 && v->shape.rank == 4 && !v->data;
+    return v->type == CS_TYPE_F32 && v->shape.rank >= 3 && !v->data;
 }
 
 static int find(int *set, int value)
@@ -64,12 +65,14 @@ static int find(int *set, int value)
     return value;
 }
 
-// Values that agree in their last three sizes, or but for one of them (Concat, Split, Slice, Pad,
-// reductions), had better lie alike.
+// Values that agree in all sizes behind the batch, or but for one of them (Concat, Split, Slice,
+// Pad, reductions), had better lie alike; so had the same images and channels in other ranks.
 static bool alike(const struct cs_shape *a, const struct cs_shape *b)
 {
     int differ = 0;
-    for (int d = 1; d < 4; d++)
+    if (a->rank != b->rank)
+        return a->dim[0] == b->dim[0] && a->dim[1] == b->dim[1];
+    for (int d = 1; d < a->rank; d++)
         differ += a->dim[d] != b->dim[d];
     return differ <= 1;
 }
@@ -81,30 +84,69 @@ static void join(const struct cs_graph *graph, int *set, int a, int b)
         set[find(set, a)] = find(set, b);
 }
 
-bool *cs_cpu_layout(const struct cs_graph *graph)
+static void join_all(const struct cs_graph *graph, int *set)
 {
-    bool *last = cs_xcalloc((size_t)graph->value_count + 1, sizeof *last);
-    int *set = cs_xcalloc((size_t)graph->value_count + 1, sizeof *set);
     for (int v = 0; v < graph->value_count; v++)
         set[v] = v;
     for (int n = 0; n < graph->node_count; n++) {
         const struct cs_node *node = &graph->nodes[n];
-        for (int i = 0; i < node->input_count && !moves(node); i++)
+        for (int i = 0; i < node->input_count && !turns(node); i++)
             for (int k = 0; k < node->output_count; k++)
                 join(graph, set, node->inputs[i], node->outputs[k]);
         if (node->fusion.add >= 0)
             join(graph, set, node->fusion.add, node->outputs[0]);
     }
-    for (int n = 0; n < graph->node_count; n++) {
-        const struct cs_node *node = &graph->nodes[n];
-        if (!on_images(node))
-            continue;
-        last[find(set, node->outputs[0])] = true;
-        if (node->inputs[0] >= 0)
-            last[find(set, node->inputs[0])] = true;
+}
+
+// Whether the transposition brings channels behind everything else, or back.
+static bool turns_channels(const struct cs_graph *graph, const struct cs_node *node)
+{
+    int perm[CS_MAX_RANK], rank = cs_node_output(graph, node, 0)->shape.rank;
+    if (strcmp(node->op, "Transpose") != 0 || rank < 3 || cs_node_perm(graph, node, perm, NULL) < 0)
+        return false;
+    bool behind = perm[0] == 0 && perm[rank - 1] == 1, back = perm[0] == 0 && perm[1] == rank - 1;
+    for (int d = 1; d < rank - 1; d++) {
+        behind = behind && perm[d] == d + 1;
+        back = back && perm[d + 1] == d;
     }
-    for (int v = 0; v < graph->value_count; v++)
-        last[v] = has_choice(graph, v) && last[find(set, v)];
+    return behind || back;
+}
+
+// What the nodes around a set of values say; the first that is true decides.
+struct evidence {
+    bool images, rows, turned;
+};
+
+static void gather(const struct cs_graph *graph, const struct cs_node *node, int *set,
+                   struct evidence *all)
+{
+    static const char *const on_rows[] = {"MatMul", "LayerNormalization", NULL};
+    int in = node->inputs[0], out = node->outputs[0];
+    if (in < 0 || out < 0)
+        return;
+    struct evidence *before = &all[find(set, in)], *after = &all[find(set, out)];
+    if (on_images(node) && graph->values[out].shape.rank == 4) // others run through plain loops
+        before->images = after->images = true;
+    else if (one_of(node->op, on_rows))
+        before->rows = after->rows = true;
+    else if (turns_channels(graph, node))
+        before->turned = after->turned = true;
+}
+
+bool *cs_cpu_layout(const struct cs_graph *graph)
+{
+    size_t count = (size_t)graph->value_count + 1;
+    bool *last = cs_xcalloc(count, sizeof *last);
+    int *set = cs_xcalloc(count, sizeof *set);
+    struct evidence *all = cs_xcalloc(count, sizeof *all);
+    join_all(graph, set);
+    for (int n = 0; n < graph->node_count; n++)
+        gather(graph, &graph->nodes[n], set, all);
+    for (int v = 0; v < graph->value_count; v++) {
+        const struct evidence *e = &all[find(set, v)];
+        last[v] = has_choice(graph, v) && (e->images || (e->turned && !e->rows));
+    }
+    free(all);
     free(set);
     return last;
 }

@@ -9,12 +9,17 @@ enum {
     PARALLEL_FROM = 32768, // elements from which threads are worth waking
 };
 
-void cs_nd_dense(const struct cs_shape *shape, bool nhwc, int64_t stride[CS_MAX_RANK])
+void cs_nd_dense(const struct cs_shape *shape, bool channels_last, int64_t stride[CS_MAX_RANK])
 {
-    static const int nhwc_order[] = {1, 3, 2, 0}; // innermost first
     int64_t next = 1;
-    for (int k = 0; k < shape->rank; k++) {
-        int d = nhwc && shape->rank == 4 ? nhwc_order[k] : shape->rank - 1 - k;
+    bool apart = channels_last && shape->rank >= 3;
+    if (apart) {
+        stride[1] = next;
+        next *= shape->dim[1];
+    }
+    for (int d = shape->rank - 1; d >= 0; d--) {
+        if (apart && d == 1)
+            continue;
         stride[d] = next;
         next *= shape->dim[d];
     }

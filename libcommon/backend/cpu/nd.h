@@ -18,8 +18,8 @@ struct cs_nd {
     int64_t stride[CS_ND_OPERANDS][CS_MAX_RANK];
 };
 
-// Strides of a dense tensor: row-major, or N, H, W, C order in memory for rank 4 activations.
-void cs_nd_dense(const struct cs_shape *shape, bool nhwc, int64_t stride[CS_MAX_RANK]);
+// Strides of a dense tensor: row-major, or with axis 1 innermost (of rank 3 and up).
+void cs_nd_dense(const struct cs_shape *shape, bool channels_last, int64_t stride[CS_MAX_RANK]);
 
 // Where the element of this index, counted in ONNX's order, lies: its offset in elements.
 int64_t cs_nd_place(const struct cs_shape *shape, const int64_t *stride, int64_t index);

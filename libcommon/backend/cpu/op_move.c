@@ -26,12 +26,18 @@ static int run_move(const struct cs_cpu_step *step, const struct cs_cpu_run *run
     return 0;
 }
 
+// Whether both lie at the same place already (share.c).
+static bool is_view(const struct cs_plan *plan, int from, int to)
+{
+    return !plan->graph->values[from].data && plan->memory.offset[from] == plan->memory.offset[to];
+}
+
 // A copy of a box of `shape`: strides and offsets of both sides given, in the same order.
 static void add_move(struct cs_plan *plan, const struct cs_node *node, int from, int to,
                      const struct cs_shape *shape, const int64_t *dst_stride, int64_t dst_offset,
                      const int64_t *src_stride, int64_t src_offset)
 {
-    if (cs_shape_elements(shape) == 0)
+    if (cs_shape_elements(shape) == 0 || is_view(plan, from, to))
         return;
     struct move *move = cs_cpu_params(plan, sizeof *move);
     move->src = cs_cpu_place_of(plan, from);
@@ -172,6 +178,35 @@ static bool factor(const struct cs_shape *a, const int64_t *a_stride, const stru
         b_out[common->rank] = b_strides[k];
         common->dim[common->rank++] = dims[k];
     }
+    return true;
+}
+
+// Reshapes keep ONNX's order of elements, a transposition the order within axes: whether no element
+// of `node` changes its place in memory.
+bool cs_cpu_keeps_order(const struct cs_graph *graph, const bool *channels_last,
+                        const struct cs_node *node)
+{
+    const struct cs_value *in = cs_node_input(graph, node, 0);
+    const struct cs_value *out = cs_node_output(graph, node, 0);
+    int64_t src[CS_MAX_RANK], dst[CS_MAX_RANK], a[CS_MAX_RANK], b[CS_MAX_RANK];
+    struct cs_shape from = in->shape, common;
+    int perm[CS_MAX_RANK];
+    cs_nd_dense(&in->shape, channels_last[node->inputs[0]], src);
+    cs_nd_dense(&out->shape, channels_last[node->outputs[0]], dst);
+    if (strcmp(node->op, "Transpose") == 0) {
+        int64_t turned[CS_MAX_RANK];
+        if (cs_node_perm(graph, node, perm, NULL) != 0)
+            return false;
+        for (int d = 0; d < from.rank; d++)
+            turned[d] = src[perm[d]];
+        memcpy(src, turned, sizeof src);
+        from = out->shape;
+    }
+    if (!factor(&from, src, &out->shape, dst, &common, a, b))
+        return false;
+    for (int d = 0; d < common.rank; d++)
+        if (a[d] != b[d])
+            return false;
     return true;
 }
 
@@ -320,12 +355,12 @@ const struct cs_cpu_op cs_cpu_move_ops[] = {
     {"Concat", build_concat, NULL, false, CS_CPU_OVERWRITES_NOTHING},
     {"Split", build_split, NULL, false, CS_CPU_OVERWRITES_NOTHING},
     {"Slice", build_slice, NULL, false, CS_CPU_OVERWRITES_NOTHING},
-    {"Transpose", build_transpose, NULL, false, CS_CPU_OVERWRITES_NOTHING},
+    {"Transpose", build_transpose, NULL, false, CS_CPU_VIEWS},
     {"Expand", build_expand, NULL, false, CS_CPU_OVERWRITES_NOTHING},
-    {"Reshape", build_reshape, NULL, false, CS_CPU_OVERWRITES_NOTHING},
-    {"Flatten", build_reshape, NULL, false, CS_CPU_OVERWRITES_NOTHING},
-    {"Squeeze", build_reshape, NULL, false, CS_CPU_OVERWRITES_NOTHING},
-    {"Unsqueeze", build_reshape, NULL, false, CS_CPU_OVERWRITES_NOTHING},
+    {"Reshape", build_reshape, NULL, false, CS_CPU_VIEWS},
+    {"Flatten", build_reshape, NULL, false, CS_CPU_VIEWS},
+    {"Squeeze", build_reshape, NULL, false, CS_CPU_VIEWS},
+    {"Unsqueeze", build_reshape, NULL, false, CS_CPU_VIEWS},
     {"DepthToSpace", build_depth_space, NULL, false, CS_CPU_OVERWRITES_NOTHING},
     {"SpaceToDepth", build_depth_space, NULL, false, CS_CPU_OVERWRITES_NOTHING},
     {"Pad", build_pad, NULL, false, CS_CPU_OVERWRITES_NOTHING},

@@ -123,7 +123,7 @@ static void build_pixels(struct cs_plan *plan, const struct cs_node *node, struc
     const struct cs_shape *in = &cs_node_input(plan->graph, node, 0)->shape;
     r->images = in->dim[0];
     r->channels = in->dim[1];
-    r->pixels = in->dim[2] * in->dim[3];
+    r->pixels = r->count;
     r->chunk = CHUNK_FLOATS / r->channels > 16 ? CHUNK_FLOATS / r->channels : 16;
     r->chunks = (r->pixels + r->chunk - 1) / r->chunk;
     cs_cpu_need_scratch(plan, (size_t)(r->images * r->chunks * 2 * r->channels) * sizeof(double));
@@ -155,6 +155,14 @@ static void build_general(struct cs_plan *plan, const struct cs_node *node, stru
     cs_cpu_add_step(plan, node, run_general, r);
 }
 
+static bool over_pixels(const struct cs_shape *shape, const bool axes[CS_MAX_RANK])
+{
+    bool yes = !axes[0] && !axes[1];
+    for (int d = 2; d < shape->rank; d++)
+        yes = yes && axes[d];
+    return yes;
+}
+
 static int build(struct cs_plan *plan, const struct cs_node *node, enum reduction kind,
                  const bool axes[CS_MAX_RANK])
 {
@@ -166,7 +174,7 @@ static int build(struct cs_plan *plan, const struct cs_node *node, enum reductio
     r->count = r->results = 1;
     for (int d = 0; d < in->shape.rank; d++)
         *(axes[d] ? &r->count : &r->results) *= in->shape.dim[d];
-    if (plan->channels_last[node->inputs[0]] && !axes[0] && !axes[1] && axes[2] && axes[3])
+    if (plan->channels_last[node->inputs[0]] && over_pixels(&in->shape, axes))
         build_pixels(plan, node, r);
     else
         build_general(plan, node, r, axes);
