@@ -5,10 +5,10 @@
 #include <string.h>
 
 const struct cs_pass cs_passes[] = {
-    // Shared weights behind Identity become weights again, which the rest needs to see.
-    {"fold_constants", CS_PASSES_ALGEBRA, cs_fold_constants_match, cs_fold_constants_apply},
-    // Before everything that looks for neighbours.
+    // Before everything that looks for neighbours, and before folding would copy the weights that lie
+    // behind an Identity or a Cast to the type they have.
     {"remove_identity", CS_PASSES_ALGEBRA, cs_remove_identity_match, cs_remove_identity_apply},
+    {"fold_constants", CS_PASSES_ALGEBRA, cs_fold_constants_match, cs_fold_constants_apply},
     {"fold_batchnorm", CS_PASSES_ALGEBRA, cs_fold_batchnorm_match, cs_fold_batchnorm_apply},
     {"global_pool", CS_PASSES_ALGEBRA, cs_global_pool_match, cs_global_pool_apply},
     // A fusion adds before it activates, so that the sum goes in first.
