@@ -75,10 +75,10 @@ def compare_masks(files, package):
     for file in files:
         image = Image.open(file)
         tensor = TENSOR(image.convert("RGB")).numpy()[None]
-        output = session.run(None, {session.get_inputs()[0].name: tensor})[0][0, 0]
+        output = session.run(None, {session.get_inputs()[0].name: tensor})[0][0]
         if output.min() < 0 or output.max() > 1:
             output = 1 / (1 + np.exp(-output.astype(np.float32)))
-        want = cv2.resize(output, image.size, interpolation=cv2.INTER_LINEAR)
+        want = cv2.resize(output[0], image.size, interpolation=cv2.INTER_LINEAR)
         with tempfile.TemporaryDirectory() as folder:
             piped([file], ["cs-infer", "-q", "-m", str(package), "--compat", "hub"],
                   ["cs-save", "-q", "-f", "probability", "--as", "npy", "-o", folder])

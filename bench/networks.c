@@ -157,19 +157,11 @@ static int serve(struct bench *b, struct cs_err *err)
     return 0;
 }
 
-// As cs-infer starts its worker; libgomp reads the variable when it is loaded.
-static void spin_shortly(char **argv)
-{
-    if (getenv("OMP_WAIT_POLICY") || getenv("GOMP_SPINCOUNT"))
-        return;
-    setenv("GOMP_SPINCOUNT", "1000", 1);
-    execv("/proc/self/exe", argv);
-}
-
 int main(int argc, char **argv)
 {
     struct cs_err err = {0};
-    spin_shortly(argv);
+    if (cs_limit_spinning()) // as in cs-infer's worker
+        execv("/proc/self/exe", argv);
     int first, parsed = cs_opt_parse(&tool, argc, argv, &first, &err);
     if (parsed != 0)
         return parsed > 0 ? 0 : cs_opt_die(&tool, &err);

@@ -2,28 +2,45 @@
 // cs-model: what a model package is, and whether it works here. The verbs are in tools/model/.
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/opt.h"
+#include "infer/session.h"
 #include "verbs/verbs.h"
 
-static struct model_options chosen = {.tolerance = 1e-3};
+static struct model_options chosen = {.tolerance = 1e-3, .seconds = 2};
 
 static const struct cs_opt options[] = {
     {'d', "device", CS_OPT_STRING, &chosen.device, "DEVICE",
      "auto, cpu or ref; check: all by default", .env = NULL},
-    {0, "size", CS_OPT_STRING, &chosen.size, "WxH", "info: memory and work for planes of this size",
+    {0, "size", CS_OPT_STRING, &chosen.size, "WxH", "info, bench, tune: pixels of an image",
      .env = NULL},
+    {'s', "slots", CS_OPT_INT, &chosen.slots, "N", "bench: batches computed at once", .min = 1,
+     .max = CS_MAX_SLOTS},
+    {'b', "batch", CS_OPT_INT, &chosen.batch, "N", "bench: images in one batch", .min = 1,
+     .max = CS_MAX_BATCH},
+    {'T', "threads", CS_OPT_INT, &chosen.threads, "N",
+     "bench, tune: of all slots; 0: all there are", .min = 0, .max = 1024,
+     .env = "CELLSTREAM_THREADS"},
+    {0, "seconds", CS_OPT_REAL, &chosen.seconds, "S", "bench, tune: length of a measurement (2)",
+     .min = 0, .max = 3600, .env = NULL},
+    {0, "cache", CS_OPT_STRING, &chosen.cache, "DIR", "tune: folder that keeps the choice",
+     .env = "CELLSTREAM_CACHE"},
     {0, "tolerance", CS_OPT_REAL, &chosen.tolerance, "E", "check: largest difference that passes",
      .min = 0, .max = 1, .env = NULL},
     {.name = NULL},
 };
-static const struct cs_tool tool = {"cs-model", "info|check MODEL [OPTION]...",
-                                    "Describe or check a model package.", options};
+static const struct cs_tool tool = {"cs-model", "info|check|bench|tune MODEL [OPTION]...",
+                                    "Describe, check or measure a model package.", options};
 
 static const struct verb {
     const char *name;
     int (*run)(const struct model_options *, const struct cs_package *, struct cs_err *);
-} verbs[] = {{"info", model_info}, {"check", model_check}, {NULL, NULL}};
+} verbs[] = {{"info", model_info},
+             {"check", model_check},
+             {"bench", model_bench},
+             {"tune", model_tune},
+             {NULL, NULL}};
 
 static const struct verb *find_verb(const char *name)
 {
@@ -38,6 +55,8 @@ int main(int argc, char **argv)
     struct cs_err err = {0};
     struct cs_package package = {0};
     int first;
+    if (cs_limit_spinning()) // as in cs-infer's worker
+        execv("/proc/self/exe", argv);
     int parsed = cs_opt_parse(&tool, argc, argv, &first, &err);
     if (parsed)
         return parsed > 0 ? 0 : cs_opt_die(&tool, &err);

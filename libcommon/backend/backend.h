@@ -125,4 +125,10 @@ int cs_backend_check(const struct cs_backend *backend, const struct cs_graph *gr
 // Threads this process may use: affinity and the cgroup's CPU quota, not the machine's count.
 int cs_usable_threads(void);
 
+// Idle OpenMP threads spin for milliseconds by default. Beside any other work on the machine that
+// starves the very threads they wait for: networks of many small steps become several times slower.
+// Asks for less in the environment, unless the user did; true when that changed. Programs executed
+// from now on heed it, this one only when executed anew.
+bool cs_limit_spinning(void);
+
 #endif

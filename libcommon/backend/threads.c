@@ -108,3 +108,11 @@ int cs_usable_threads(void)
     count = quota > 0 && quota < count ? quota : count;
     return count < 1 ? 1 : count;
 }
+
+bool cs_limit_spinning(void)
+{
+    if (getenv("OMP_WAIT_POLICY") || getenv("GOMP_SPINCOUNT"))
+        return false;
+    setenv("GOMP_SPINCOUNT", "1000", 1);
+    return true;
+}

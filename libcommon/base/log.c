@@ -19,9 +19,14 @@ void cs_log_verbosity(int quiet, int verbose)
     limit = quiet ? CS_LOG_ERROR : verbose > 1 ? CS_LOG_DEBUG : verbose ? CS_LOG_INFO : CS_LOG_WARN;
 }
 
+bool cs_log_shows(enum cs_level level)
+{
+    return level <= limit;
+}
+
 void cs_log(enum cs_level level, const char *fmt, ...)
 {
-    if (level > limit)
+    if (!cs_log_shows(level))
         return;
     // One write a line: lines of several processes on one terminal must not mix.
     char line[1024];

@@ -5,6 +5,8 @@
 #ifndef CS_BASE_LOG_H
 #define CS_BASE_LOG_H
 
+#include <stdbool.h>
+
 #include "base/err.h"
 
 enum cs_level { CS_LOG_ERROR, CS_LOG_WARN, CS_LOG_INFO, CS_LOG_DEBUG };
@@ -14,5 +16,6 @@ enum cs_level { CS_LOG_ERROR, CS_LOG_WARN, CS_LOG_INFO, CS_LOG_DEBUG };
 void cs_log_init(const char *program);
 void cs_log_verbosity(int quiet, int verbose);
 void cs_log(enum cs_level level, const char *fmt, ...) CS_PRINTF(2, 3);
+bool cs_log_shows(enum cs_level level);
 
 #endif

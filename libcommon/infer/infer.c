@@ -17,6 +17,7 @@
 #include "infer/hub.h"
 #include "infer/normalise.h"
 #include "infer/pipeline.h"
+#include "infer/tuned.h"
 #include "infer/tuning.h"
 
 enum { STATUS_PIPE = 128 + SIGPIPE, START_TRIES = 3 };
@@ -151,14 +152,40 @@ static int start_worker(struct infer *in, int slots, uint64_t memory, struct cs_
     return cs_supervisor_start(&in->supervisor, START_TRIES, err);
 }
 
+// "auto" slots and batches: what cs-model tune kept, else one of each.
+static void choose_auto(const struct infer *in, struct cs_infer_options *chosen)
+{
+    const char *folder = cs_tuning_folder(chosen->cache);
+    const struct cs_package *p = &in->package;
+    struct cs_tuned tuned = {.slots = 1, .batch = 1};
+    struct cs_err why;
+    bool fixed = p->fit == CS_FIT_RESIZE && p->fit_width && chosen->fit == CS_INFER_FIT_MODEL;
+    int threads = chosen->threads ? chosen->threads : cs_usable_threads();
+    if (folder && (!chosen->slots || !chosen->batch)) {
+        int found =
+            cs_tuned_read(folder, p, &in->device, threads, fixed ? (uint32_t)p->fit_width : 0,
+                          fixed ? (uint32_t)p->fit_height : 0, &tuned, &why);
+        if (found < 0)
+            cs_log(CS_LOG_WARN, "%s", why.text);
+        else if (found)
+            cs_log(CS_LOG_INFO, "tuned before: %d slots, batch %d", tuned.slots, tuned.batch);
+        if (found <= 0)
+            tuned = (struct cs_tuned){.slots = 1, .batch = 1};
+    }
+    chosen->slots = chosen->slots ? chosen->slots : tuned.slots;
+    chosen->batch = chosen->batch ? chosen->batch : tuned.batch;
+}
+
 static int open_model(struct infer *in, struct cs_err *err)
 {
     const struct cs_infer_options *o = in->options;
-    int slots = o->slots ? o->slots : 1;
+    struct cs_infer_options chosen = *o;
     uint64_t memory = o->memory ? o->memory : cs_usable_memory() / 4 * 3;
     if (cs_device_choose(o->device, &in->device, err) != 0 ||
-        cs_package_open(&in->package, o->model, err) != 0 ||
-        start_worker(in, slots, memory, err) != 0)
+        cs_package_open(&in->package, o->model, err) != 0)
+        return -1;
+    choose_auto(in, &chosen);
+    if (start_worker(in, chosen.slots, memory, err) != 0)
         return -1;
     const struct cs_session_info *info = &in->supervisor.info;
     cs_log(CS_LOG_INFO, "loaded in %.2f s: file %.2f, network %.2f, sha256 %.2f beside them",
@@ -171,7 +198,8 @@ static int open_model(struct infer *in, struct cs_err *err)
                "model %s: no map comes from the outputs %s%s", in->package.short_name,
                in->supervisor.info.unused,
                in->package.maps_chosen ? "" : " (config: cellstream: channels chooses)");
-    return cs_recipe_init(&in->recipe, &in->package, &in->supervisor.info, o, slots, memory, err);
+    return cs_recipe_init(&in->recipe, &in->package, &in->supervisor.info, &chosen, chosen.slots,
+                          memory, err);
 }
 
 // ---- Ending ------------------------------------------------------------------------------

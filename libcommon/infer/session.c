@@ -177,6 +177,27 @@ struct cs_memory_use cs_session_memory(const struct cs_session *s)
     return s->backend->plan_memory(s->slots[0].chosen->plan);
 }
 
+bool cs_session_profile_start(struct cs_session *s)
+{
+    if (!s->backend->profile_start)
+        return false;
+    s->backend->profile_start(s->slots[0].chosen->plan, false);
+    return true;
+}
+
+bool cs_session_profile_step(const struct cs_session *s, int i, struct cs_profile *step)
+{
+    return s->backend->profile_step && s->backend->profile_step(s->slots[0].chosen->plan, i, step);
+}
+
+bool cs_session_peak(const struct cs_session *s, struct cs_peak *peak)
+{
+    if (!s->backend->peak)
+        return false;
+    s->backend->peak(s->device, false, peak);
+    return true;
+}
+
 const struct cs_graph *cs_session_graph(const struct cs_session *s)
 {
     return &s->slots[0].chosen->graph;

@@ -80,4 +80,10 @@ struct cs_memory_use cs_session_memory(const struct cs_session *session);
 // The concrete graph of that plan, as the device runs it. Borrowed.
 const struct cs_graph *cs_session_graph(const struct cs_session *session);
 
+// For benchmarks (backend.h): profile that plan, and what the device can do at best. false where
+// the backend does not say.
+bool cs_session_profile_start(struct cs_session *session);
+bool cs_session_profile_step(const struct cs_session *session, int i, struct cs_profile *step);
+bool cs_session_peak(const struct cs_session *session, struct cs_peak *peak);
+
 #endif

@@ -15,18 +15,10 @@
 #include "base/clock.h"
 #include "base/mem.h"
 
-// Idle OpenMP threads spin for milliseconds by default. Beside any other work on the machine that
-// starves the very threads they wait for: networks of many small steps become several times slower.
-static void limit_spinning(void)
-{
-    if (!getenv("OMP_WAIT_POLICY"))
-        setenv("GOMP_SPINCOUNT", "1000", 0);
-}
-
 void cs_supervisor_init(struct cs_supervisor *s, const struct cs_wire_load *load,
                         double load_timeout)
 {
-    limit_spinning(); // before there are threads that read the environment
+    cs_limit_spinning(); // before there are threads that read the environment
     *s = (struct cs_supervisor){.socket = -1, .load = *load, .load_timeout = load_timeout};
     s->packet = cs_xcalloc(1, sizeof *s->packet);
 }

@@ -59,7 +59,7 @@ static double mib(uint64_t bytes)
     return (double)bytes / (1 << 20);
 }
 
-static int parse_size(const char *size, uint32_t *width, uint32_t *height, struct cs_err *err)
+int model_size(const char *size, uint32_t *width, uint32_t *height, struct cs_err *err)
 {
     const char *x = strchr(size, 'x');
     char first[16];
@@ -94,7 +94,7 @@ int model_info(const struct model_options *options, const struct cs_package *p, 
     struct cs_session_info about;
     struct cs_device_choice choice;
     uint32_t width = 0, height = 0;
-    if (options->size && parse_size(options->size, &width, &height, err) != 0)
+    if (options->size && model_size(options->size, &width, &height, err) != 0)
         return -1;
     if (cs_device_choose(options->device ? options->device : "auto", &choice, err) != 0)
         return -1;

@@ -10,11 +10,20 @@
 struct model_options {
     const char *device; // NULL: not said
     const char *size;   // "WIDTHxHEIGHT", NULL: not said
+    const char *cache;  // NULL: $CELLSTREAM_CACHE
     double tolerance;
+    double seconds;                // of a measurement
+    int64_t slots, batch, threads; // 0: not said
 };
+
+// The two numbers of --size.
+int model_size(const char *size, uint32_t *width, uint32_t *height, struct cs_err *err);
 
 int model_info(const struct model_options *options, const struct cs_package *p, struct cs_err *err);
 int model_check(const struct model_options *options, const struct cs_package *p,
                 struct cs_err *err);
+int model_bench(const struct model_options *options, const struct cs_package *p,
+                struct cs_err *err);
+int model_tune(const struct model_options *options, const struct cs_package *p, struct cs_err *err);
 
 #endif
