@@ -6,9 +6,11 @@ SCRIPTS := $(notdir $(wildcard scripts/cs-*))
 LIB_SRC := $(wildcard libcommon/*/*.c libcommon/*/*/*.c)
 LIB_OBJ := $(LIB_SRC:%.c=$(BUILD)/%.o) $(BUILD)/gen/onnx.pb-c.o
 LIB     := $(BUILD)/libcellstream.a
-# Kernels for one instruction set are named *_avx512.c, *_avx2.c and chosen at run time.
-ISA_avx512 = -O3 -mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma
-ISA_avx2   = -O3 -mavx2 -mfma
+# Kernels for one instruction set are named *_avx512.c, *_avx2.c, *_plain.c and chosen at run time.
+# No code looks at errno or floating-point traps, which would keep loops from being vectorised.
+ISA_plain  = -O3 -fno-math-errno -fno-trapping-math
+ISA_avx512 = $(ISA_plain) -mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma
+ISA_avx2   = $(ISA_plain) -mavx2 -mfma
 
 TEST_SUPPORT := $(BUILD)/tests/libsupport.a
 UNIT    := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/unit/test_*.c tests/ops/test_*.c))
@@ -48,6 +50,10 @@ $(BUILD)/%_avx512.o: %_avx512.c
 $(BUILD)/%_avx2.o: %_avx2.c
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(CFLAGS) $(ISA_avx2) -MMD -MP -c -o $@ $<
+
+$(BUILD)/%_plain.o: %_plain.c
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(CFLAGS) $(ISA_plain) -MMD -MP -c -o $@ $<
 
 $(BUILD)/%.o: %.c
 	@mkdir -p $(@D)

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Elementary functions that compilers can vectorise: no branches, no errno, no table. Results
-// depend on the instruction set only through fused multiply-add.
+// depend on the instruction set only through fused multiply-add, which is asked for by name: a
+// value has the same bits in a vector and alone.
 #ifndef CS_BACKEND_VECMATH_H
 #define CS_BACKEND_VECMATH_H
 
@@ -21,6 +22,15 @@ static inline uint32_t cs_bits_of_float(float value)
     return bits;
 }
 
+static inline float cs_multiply_add(float a, float b, float c)
+{
+#ifdef __FMA__
+    return __builtin_fmaf(a, b, c);
+#else
+    return a * b + c;
+#endif
+}
+
 // Nearest integer, halves to even; |x| below 2^22. Adding 1.5 x 2^23 leaves no fraction bits.
 static inline float cs_round_even(float x)
 {
@@ -34,19 +44,19 @@ static inline float cs_expf(float x)
 {
     x = x > 89.0f ? 89.0f : x;
     x = x < -104.0f ? -104.0f : x;
-    float shifted = x * 1.44269504f + 12582912.0f;
+    float shifted = cs_multiply_add(x, 1.44269504f, 12582912.0f);
     uint32_t n = cs_bits_of_float(shifted) - 0x4b400000u;
     float nf = shifted - 12582912.0f;
     // ln 2 in two parts: the first has 9 bits, so that n times it is exact.
-    float r = (x - nf * 0.693359375f) + nf * 2.12194440e-4f;
+    float r = cs_multiply_add(nf, 2.12194440e-4f, cs_multiply_add(nf, -0.693359375f, x));
     float p = 1.0f / 5040;
-    p = p * r + 1.0f / 720;
-    p = p * r + 1.0f / 120;
-    p = p * r + 1.0f / 24;
-    p = p * r + 1.0f / 6;
-    p = p * r + 0.5f;
-    p = p * r + 1.0f;
-    p = p * r + 1.0f;
+    p = cs_multiply_add(p, r, 1.0f / 720);
+    p = cs_multiply_add(p, r, 1.0f / 120);
+    p = cs_multiply_add(p, r, 1.0f / 24);
+    p = cs_multiply_add(p, r, 1.0f / 6);
+    p = cs_multiply_add(p, r, 0.5f);
+    p = cs_multiply_add(p, r, 1.0f);
+    p = cs_multiply_add(p, r, 1.0f);
     uint32_t half = (n + 512) / 2 - 256; // n / 2 rounded down; n is -150..128
     return p * cs_float_of_bits((half + 127) << 23) * cs_float_of_bits((n - half + 127) << 23);
 }
@@ -60,18 +70,18 @@ static inline float cs_sigmoidf(float x)
 static inline float cs_expm1_below(float x)
 {
     x = x < -30.0f ? -30.0f : x;
-    float shifted = x * 1.44269504f + 12582912.0f;
+    float shifted = cs_multiply_add(x, 1.44269504f, 12582912.0f);
     uint32_t n = cs_bits_of_float(shifted) - 0x4b400000u;
     float nf = shifted - 12582912.0f;
-    float r = (x - nf * 0.693359375f) + nf * 2.12194440e-4f;
+    float r = cs_multiply_add(nf, 2.12194440e-4f, cs_multiply_add(nf, -0.693359375f, x));
     float p = 1.0f / 5040;
-    p = p * r + 1.0f / 720;
-    p = p * r + 1.0f / 120;
-    p = p * r + 1.0f / 24;
-    p = p * r + 1.0f / 6;
-    p = p * r + 0.5f;
+    p = cs_multiply_add(p, r, 1.0f / 720);
+    p = cs_multiply_add(p, r, 1.0f / 120);
+    p = cs_multiply_add(p, r, 1.0f / 24);
+    p = cs_multiply_add(p, r, 1.0f / 6);
+    p = cs_multiply_add(p, r, 0.5f);
     float power = cs_float_of_bits((n + 127) << 23);
-    return power * (p * r * r + r) + (power - 1.0f);
+    return cs_multiply_add(power, cs_multiply_add(p * r, r, r), power - 1.0f);
 }
 
 // The coefficients below are minimax polynomials, found by Remez' exchange.
@@ -80,15 +90,15 @@ static inline float cs_expm1_below(float x)
 static inline float cs_log1p_unit(float u)
 {
     float p = -0.003244024608f;
-    p = p * u + 0.01985145982f;
-    p = p * u - 0.05695952952f;
-    p = p * u + 0.1060365441f;
-    p = p * u - 0.153055923f;
-    p = p * u + 0.1967593917f;
-    p = p * u - 0.2495413364f;
-    p = p * u + 0.3332996242f;
-    p = p * u - 0.4999990242f;
-    p = p * u + 0.9999999953f;
+    p = cs_multiply_add(p, u, 0.01985145982f);
+    p = cs_multiply_add(p, u, -0.05695952952f);
+    p = cs_multiply_add(p, u, 0.1060365441f);
+    p = cs_multiply_add(p, u, -0.153055923f);
+    p = cs_multiply_add(p, u, 0.1967593917f);
+    p = cs_multiply_add(p, u, -0.2495413364f);
+    p = cs_multiply_add(p, u, 0.3332996242f);
+    p = cs_multiply_add(p, u, -0.4999990242f);
+    p = cs_multiply_add(p, u, 0.9999999953f);
     return p * u;
 }
 
@@ -104,11 +114,11 @@ static inline float cs_tanhf(float x)
 {
     float magnitude = x < 0 ? -x : x, s = x * x;
     float p = -0.005660789239f;
-    p = p * s + 0.02060200794f;
-    p = p * s - 0.05372923011f;
-    p = p * s + 0.1333132896f;
-    p = p * s - 0.3333327832f;
-    float small = x + x * s * p;
+    p = cs_multiply_add(p, s, 0.02060200794f);
+    p = cs_multiply_add(p, s, -0.05372923011f);
+    p = cs_multiply_add(p, s, 0.1333132896f);
+    p = cs_multiply_add(p, s, -0.3333327832f);
+    float small = cs_multiply_add(x * s, p, x);
     float large = 1.0f - 2.0f / (cs_expf(magnitude + magnitude) + 1.0f);
     large = x < 0 ? -large : large;
     return magnitude < 0.625f ? small : large;
@@ -118,17 +128,17 @@ static inline float cs_tanhf(float x)
 // 0.35 t) times w e^(-t t).
 static inline float cs_erfc_above(float t)
 {
-    float w = 1.0f / (1.0f + 0.35f * t);
+    float w = 1.0f / cs_multiply_add(0.35f, t, 1.0f);
     float p = 0.03840108772f;
-    p = p * w - 0.1589284566f;
-    p = p * w + 0.1814615838f;
-    p = p * w - 0.02770606738f;
-    p = p * w + 0.08701905076f;
-    p = p * w + 0.1460420579f;
-    p = p * w + 0.1511862208f;
-    p = p * w + 0.187902397f;
-    p = p * w + 0.1971383547f;
-    p = p * w + 0.1974837784f;
+    p = cs_multiply_add(p, w, -0.1589284566f);
+    p = cs_multiply_add(p, w, 0.1814615838f);
+    p = cs_multiply_add(p, w, -0.02770606738f);
+    p = cs_multiply_add(p, w, 0.08701905076f);
+    p = cs_multiply_add(p, w, 0.1460420579f);
+    p = cs_multiply_add(p, w, 0.1511862208f);
+    p = cs_multiply_add(p, w, 0.187902397f);
+    p = cs_multiply_add(p, w, 0.1971383547f);
+    p = cs_multiply_add(p, w, 0.1974837784f);
     return p * w * cs_expf(-t * t);
 }
 
@@ -137,12 +147,12 @@ static inline float cs_erff(float x)
 {
     float magnitude = x < 0 ? -x : x, s = x * x;
     float p = 8.513104666e-5f;
-    p = p * s - 0.0008175639438f;
-    p = p * s + 0.005203859173f;
-    p = p * s - 0.02686050847f;
-    p = p * s + 0.1128371503f;
-    p = p * s - 0.3761263498f;
-    p = p * s + 1.128379167f;
+    p = cs_multiply_add(p, s, -0.0008175639438f);
+    p = cs_multiply_add(p, s, 0.005203859173f);
+    p = cs_multiply_add(p, s, -0.02686050847f);
+    p = cs_multiply_add(p, s, 0.1128371503f);
+    p = cs_multiply_add(p, s, -0.3761263498f);
+    p = cs_multiply_add(p, s, 1.128379167f);
     float large = 1.0f - cs_erfc_above(magnitude);
     large = x < 0 ? -large : large;
     return magnitude < 0.9f ? x * p : large;

@@ -86,10 +86,12 @@ START_TEST(function_accuracy)
                           "function %d of %.9g: %.9g, not %.9g", (int)functions[f].unary,
                           (double)x[i], (double)y[i], expected);
         }
-        memcpy(x, y, sizeof x); // in place the same bits
+        memcpy(x, y, sizeof x);
         kernels->unary[functions[f].unary](y, y, COUNT, 1, 0);
-        kernels->unary[functions[f].unary](x, x, COUNT - 1, 1, 0);
-        ck_assert_mem_eq(x, y, (COUNT - 1) * sizeof *x);
+        for (int i = 0; i < 1000; i++) // one by one the same bits
+            kernels->unary[functions[f].unary](x + i, x + i, 1, 1, 0);
+        kernels->unary[functions[f].unary](x + 1000, x + 1000, COUNT - 1000, 1, 0);
+        ck_assert_mem_eq(x, y, sizeof x);
     }
 }
 END_TEST
