@@ -8,13 +8,13 @@
 #include "infer/session.h"
 #include "verbs/verbs.h"
 
-static struct model_options chosen = {.tolerance = 1e-3, .seconds = 2};
+static struct model_options chosen = {.tolerance = 1e-3, .seconds = 2, .normalise = "percentile"};
 
 static const struct cs_opt options[] = {
     {'d', "device", CS_OPT_STRING, &chosen.device, "DEVICE",
      "auto, cpu or ref; check: all by default", .env = NULL},
-    {0, "size", CS_OPT_STRING, &chosen.size, "WxH", "info, bench, tune: pixels of an image",
-     .env = NULL},
+    {0, "size", CS_OPT_STRING, &chosen.size, "WxH",
+     "info, bench, tune: pixels of an image; package: the plane to resize to", .env = NULL},
     {'s', "slots", CS_OPT_INT, &chosen.slots, "N", "bench: batches computed at once", .min = 1,
      .max = CS_MAX_SLOTS},
     {'b', "batch", CS_OPT_INT, &chosen.batch, "N", "bench: images in one batch", .min = 1,
@@ -28,19 +28,42 @@ static const struct cs_opt options[] = {
      .env = "CELLSTREAM_CACHE"},
     {0, "tolerance", CS_OPT_REAL, &chosen.tolerance, "E", "check: largest difference that passes",
      .min = 0, .max = 1, .env = NULL},
+    {'o', "output", CS_OPT_STRING, &chosen.output, "DIR", "package: the folder to make",
+     .env = NULL},
+    {0, "name", CS_OPT_STRING, &chosen.name, "TEXT", "package: its name", .env = NULL},
+    {0, "describe", CS_OPT_STRING, &chosen.describe, "TEXT", "package: its description",
+     .env = NULL},
+    {0, "license", CS_OPT_STRING, &chosen.license, "ID", "package: its license, as in SPDX",
+     .env = NULL},
+    {0, "normalise", CS_OPT_STRING, &chosen.normalise, "HOW",
+     "package: none, unit, percentile, zero-mean or imagenet", .env = NULL},
+    {0, "input-channels", CS_OPT_CHOICE, &chosen.input_channels, "HOW",
+     "package: how images of other channels are taken", .choices = "replicate|rgb|mean",
+     .env = NULL},
+    {0, "fit", CS_OPT_CHOICE, &chosen.fit, "HOW", "package: how images meet the network's plane",
+     .choices = "auto|native|pad|resize", .env = NULL},
+    {0, "stride", CS_OPT_INT, &chosen.stride, "N", "package: planes are multiples of it; 0: found",
+     .min = 0, .max = 4096, .env = NULL},
+    {0, "activation", CS_OPT_STRING, &chosen.activation, "HOW",
+     "package: behind the network: auto, none, sigmoid or softmax, or OUTPUT=HOW,...", .env = NULL},
+    {0, "maps", CS_OPT_STRING, &chosen.maps, "LIST", "package: names of the output's channels",
+     .env = NULL},
+    {0, "post", CS_OPT_STRING, &chosen.post, "LIST",
+     "package: defaults of cs-postprocess, threshold=0.4,...", .env = NULL},
+    {0, "test", CS_OPT_STRING, &chosen.test, "FILE", "package: a test image as NPY (1, C, H, W)",
+     .env = NULL},
     {.name = NULL},
 };
-static const struct cs_tool tool = {"cs-model", "info|check|bench|tune MODEL [OPTION]...",
-                                    "Describe, check or measure a model package.", options};
+static const struct cs_tool tool = {"cs-model", "info|check|bench|tune|package MODEL [OPTION]...",
+                                    "Describe, check, measure or make a model package.", options};
 
 static const struct verb {
     const char *name;
     int (*run)(const struct model_options *, const struct cs_package *, struct cs_err *);
-} verbs[] = {{"info", model_info},
-             {"check", model_check},
-             {"bench", model_bench},
-             {"tune", model_tune},
-             {NULL, NULL}};
+    int (*make)(const struct model_options *, const char *onnx, struct cs_err *); // of no package
+} verbs[] = {{"info", model_info, NULL},       {"check", model_check, NULL},
+             {"bench", model_bench, NULL},     {"tune", model_tune, NULL},
+             {"package", NULL, model_package}, {NULL, NULL, NULL}};
 
 static const struct verb *find_verb(const char *name)
 {
@@ -65,8 +88,9 @@ int main(int argc, char **argv)
         cs_fail(&err, CS_EUSAGE, "what is asked? cs-model VERB MODEL; see cs-model --help");
         return cs_opt_die(&tool, &err);
     }
-    int result = cs_package_open(&package, argv[first + 1], &err);
-    if (result == 0)
+    int result = verb->make ? verb->make(&chosen, argv[first + 1], &err)
+                            : cs_package_open(&package, argv[first + 1], &err);
+    if (result == 0 && verb->run)
         result = verb->run(&chosen, &package, &err);
     cs_package_release(&package);
     if (fflush(stdout) != 0 || ferror(stdout))

@@ -93,13 +93,16 @@ struct test {
     double tolerance;
     int runs;
     struct cs_job job;
+    struct cs_tensor *made; // the outputs' tensors are to be filled, not compared; else NULL
     size_t values, different;
     double error, norm; // squared
 };
 
-static void compare(struct test *t, const float *want, size_t count, const float *got, size_t step,
+static void compare(struct test *t, float *want, size_t count, const float *got, size_t step,
                     double binarize)
 {
+    for (size_t i = 0; t->made && i < count; i++)
+        want[i] = got[i * step];
     for (size_t i = 0; i < count; i++) {
         double value = (double)got[i * step], expected = (double)want[i];
         if (isfinite(binarize))
@@ -140,7 +143,7 @@ static int run_maps(struct test *t, struct cs_err *err)
 }
 
 // An output with a plane: as maps, as many at once as a job can give.
-static int check_maps(struct test *t, int k, const struct cs_tensor *want, struct cs_err *err)
+static int check_maps(struct test *t, int k, struct cs_tensor *want, struct cs_err *err)
 {
     struct cs_job *job = &t->job;
     struct cs_package_map mask = mask_of(t->package);
@@ -166,7 +169,7 @@ static int check_maps(struct test *t, int k, const struct cs_tensor *want, struc
                                                       .activation = activation};
         result = run_maps(t, err);
         for (size_t c = 0; result == 0 && c < count; c++) {
-            const float *plane = want->data + (first + c) * pixels;
+            float *plane = want->data + (first + c) * pixels;
             compare(t, plane, pixels, maps + c, count, binarize);
             double threshold = mask_threshold(t->package, binarize);
             if (k == mask.output && first + c == (size_t)mask.channel)
@@ -179,7 +182,7 @@ static int check_maps(struct test *t, int k, const struct cs_tensor *want, struc
 }
 
 // An output without a plane: the tensor as the network gives it.
-static int check_tensor(struct test *t, int k, const struct cs_tensor *want, struct cs_err *err)
+static int check_tensor(struct test *t, int k, struct cs_tensor *want, struct cs_err *err)
 {
     const struct cs_graph *g = cs_session_graph(t->session);
     const struct cs_shape *in = &g->values[g->inputs[0]].shape;
@@ -210,11 +213,22 @@ static int check_tensor(struct test *t, int k, const struct cs_tensor *want, str
     return input ? result : -1;
 }
 
+// A tensor for what the network's output is.
+static int room_for(const struct test *t, int k, struct cs_tensor *tensor, struct cs_err *err)
+{
+    const struct cs_graph *g = cs_session_graph(t->session);
+    const struct cs_value *value = &g->values[g->outputs[t->info->output_of[k]]];
+    *tensor = (struct cs_tensor){.rank = value->shape.rank, .count = (size_t)elements(value)};
+    memcpy(tensor->dim, value->shape.dim, (size_t)tensor->rank * sizeof *tensor->dim);
+    tensor->data = cs_alloc(tensor->count, sizeof *tensor->data, "test output", err);
+    return tensor->data ? 0 : -1;
+}
+
 static int check_output(struct test *t, int k, struct cs_err *err)
 {
     const struct cs_tensor_spec *output = &t->package->outputs[k];
     struct cs_tensor want = {0};
-    if (cs_tensor_read(&want, output->test_path, err) != 0)
+    if (t->made ? room_for(t, k, &want, err) : cs_tensor_read(&want, output->test_path, err))
         return -1;
     // The plane of an output may have another size than that of the input.
     t->job.out_width = want.rank == 4 ? (uint32_t)want.dim[3] : t->job.width;
@@ -222,7 +236,10 @@ static int check_output(struct test *t, int k, struct cs_err *err)
     cs_fit_job(&(struct cs_fit_rule){.kind = CS_FIT_KIND_NATIVE}, &t->job);
     int result =
         cs_tensor_is_image(output) ? check_maps(t, k, &want, err) : check_tensor(t, k, &want, err);
-    cs_tensor_release(&want);
+    if (t->made)
+        t->made[k] = want;
+    else
+        cs_tensor_release(&want);
     return result < 0 ? cs_err_context(err, "output %s", output->name) : 0;
 }
 
@@ -238,7 +255,7 @@ static int check_outputs(struct test *t, enum cs_precision precision, struct cs_
             0)
         return -1;
     for (int k = 0; k < p->output_count; k++) {
-        if (!p->outputs[k].test_path || info->output_of[k] < 0)
+        if ((!p->outputs[k].test_path && !t->made) || info->output_of[k] < 0)
             continue;
         if (check_output(t, k, err) != 0)
             return -1;
@@ -247,6 +264,24 @@ static int check_outputs(struct test *t, enum cs_precision precision, struct cs_
     t->result->different = t->values ? (double)t->different / (double)t->values : 0;
     t->result->relative = t->error > 0 ? sqrt(t->error / t->norm) : t->error;
     return checked;
+}
+
+static int run_test(struct test *t, const struct cs_tensor *in, const char *name,
+                    enum cs_precision precision, struct cs_err *err)
+{
+    if (in->rank != 4 || !shape_is(in, t->info->channels, in->dim[2], in->dim[3]) || !in->count ||
+        in->dim[2] > CS_PACKAGE_MAX_SIDE || in->dim[3] > CS_PACKAGE_MAX_SIDE)
+        return cs_fail(err, CS_EMODEL, "%s does not fit the network's input", name);
+    float *pixels = interleave(in, err);
+    t->job = (struct cs_job){.pixels = pixels,
+                             .width = (uint32_t)in->dim[3],
+                             .height = (uint32_t)in->dim[2],
+                             .channels = (uint16_t)in->dim[1],
+                             .dtype = CS_F32,
+                             .out_dtype = CS_F32};
+    int result = pixels ? check_outputs(t, precision, err) : -1;
+    free(pixels);
+    return result;
 }
 
 int cs_check_test(struct cs_session *session, const struct cs_package *package,
@@ -269,20 +304,29 @@ int cs_check_test(struct cs_session *session, const struct cs_package *package,
         return 0;
     if (cs_tensor_read(&in, path, err) != 0)
         return -1;
-    if (in.rank != 4 || !shape_is(&in, info->channels, in.dim[2], in.dim[3]) || !in.count ||
-        in.dim[2] > CS_PACKAGE_MAX_SIDE || in.dim[3] > CS_PACKAGE_MAX_SIDE) {
-        cs_tensor_release(&in);
-        return cs_fail(err, CS_EMODEL, "%s does not fit the network's input", path);
-    }
-    float *pixels = interleave(&in, err);
-    t.job = (struct cs_job){.pixels = pixels,
-                            .width = (uint32_t)in.dim[3],
-                            .height = (uint32_t)in.dim[2],
-                            .channels = (uint16_t)in.dim[1],
-                            .dtype = CS_F32,
-                            .out_dtype = CS_F32};
-    int result = pixels ? check_outputs(&t, precision, err) : -1;
-    free(pixels);
+    int result = run_test(&t, &in, path, precision, err);
     cs_tensor_release(&in);
     return result;
+}
+
+int cs_check_make(struct cs_session *session, const struct cs_package *package,
+                  const struct cs_session_info *info, const struct cs_tensor *in,
+                  struct cs_tensor *outputs, struct cs_err *err)
+{
+    struct cs_check_result ignored = {0};
+    struct test t = {.session = session,
+                     .package = package,
+                     .info = info,
+                     .result = &ignored,
+                     .runs = 1,
+                     .made = outputs};
+    memset(outputs, 0, (size_t)package->output_count * sizeof *outputs);
+    if (run_test(&t, in, "the test image", CS_FP32, err) < 0)
+        return -1;
+    for (int k = 0; k < package->output_count; k++)
+        for (size_t i = 0; i < outputs[k].count; i++)
+            if (!isfinite(outputs[k].data[i]))
+                return cs_fail(err, CS_EMODEL, "output %s: values that are not finite",
+                               package->outputs[k].name);
+    return 0;
 }

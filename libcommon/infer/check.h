@@ -4,6 +4,7 @@
 #define CS_INFER_CHECK_H
 
 #include "infer/session.h"
+#include "model/npy_tensor.h"
 
 // Multiplications of a concrete graph: convolutions and matrix products.
 uint64_t cs_graph_macs(const struct cs_graph *graph);
@@ -23,5 +24,12 @@ struct cs_check_result {
 int cs_check_test(struct cs_session *session, const struct cs_package *package,
                   const struct cs_session_info *info, enum cs_precision precision, int runs,
                   double tolerance, struct cs_check_result *result, struct cs_err *err);
+
+// What the package's test should give for the image `in` (1, C, H, W), one tensor for each of the
+// package's outputs, all of which the session computes. Release them with cs_tensor_release, also
+// after a failure. CS_EMODEL: the image does not fit, or gives values that are not finite.
+int cs_check_make(struct cs_session *session, const struct cs_package *package,
+                  const struct cs_session_info *info, const struct cs_tensor *in,
+                  struct cs_tensor *outputs, struct cs_err *err);
 
 #endif

@@ -4,12 +4,13 @@
 // are turned into tensors by libcommon/infer. Settings of ours live under `config: cellstream:`:
 //
 //   version: 1
-//   channels: [foreground, distance]  names of the maps: the channels of the first output with a
-//   plane channels: {foreground: prob, flow: {output: flows, channel: 1}}   or of any outputs'
-//   channels fit: native | pad | resize        how an image meets the network's plane size: [H, W]
-//   resize: the network's plane stride: N                         pad: plane sides are multiples of
-//   it input_channels: replicate | rgb | mean postprocess: {threshold: 0.5, split: distance, ...}
-//   defaults of cs-postprocess's options
+//   channels: [foreground, distance]  names of the maps: channels of the first output with a plane
+//   channels: {foreground: prob, flow: {output: flows, channel: 1}}   or of any output
+//   fit: native | pad | resize        how an image meets the network's plane
+//   size: [H, W]                      resize: the network's plane
+//   stride: N                         pad: plane sides are multiples of it
+//   input_channels: replicate | rgb | mean
+//   postprocess: {threshold: 0.5, split: distance, ...}   defaults of cs-postprocess's options
 #ifndef CS_MODEL_PACKAGE_H
 #define CS_MODEL_PACKAGE_H
 
@@ -37,6 +38,7 @@ enum cs_axis_kind { CS_AXIS_BATCH, CS_AXIS_CHANNEL, CS_AXIS_Y, CS_AXIS_X, CS_AXI
 struct cs_axis {
     enum cs_axis_kind kind;
     int64_t size, step;
+    double scale; // of an output's plane: samples of the input for each of its own; 0: not said
 };
 
 // A step of pre- or postprocessing by the zoo's name.

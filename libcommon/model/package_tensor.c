@@ -180,15 +180,18 @@ static int axis_by_map(const struct cs_yaml *node, bool input, struct cs_tensor_
                                 &spec->channel_count, err);
     }
     bool plane = strcmp(type, "space") == 0 && id && (!strcmp(id, "y") || !strcmp(id, "x"));
+    const struct cs_yaml *size = GET(node, "size");
     if (!plane && !input) {
         axis->kind = CS_AXIS_OTHER;
-        return 0;
+        return cs_package_int(cs_yaml_text(size) ? size : NULL, "size", 1, INT32_MAX, 0,
+                              &axis->size, err);
     }
     if (!plane)
         return cs_fail(err, CS_EMODEL, "line %d: axis %s (%s) is not supported", node->line,
                        id ? id : "?", type);
     axis->kind = id[0] == 'y' ? CS_AXIS_Y : CS_AXIS_X;
-    const struct cs_yaml *size = GET(node, "size");
+    if (cs_package_real(GET(node, "scale"), "scale", 1e-9, 1e9, 0, &axis->scale, err) != 0)
+        return -1;
     if (!size || (size->kind == CS_YAML_MAP && !GET(size, "min")))
         return 0; // follows another axis, or has any size
     if (size->kind == CS_YAML_MAP)

@@ -6,6 +6,7 @@
 tiny    fully convolutional, stride 4, safe to tile: bright things on dark ground
 whole   InstanceNormalization, one size of 48 x 64, format 0.4: not safe to tile
 pair    three outputs: a style vector, two flows, a probability; the maps come from the last two
+bare    no package: a network with its weights in a file beside it, two channels to a probability
 Weights are set by hand or by a seeded generator; the files are the same on every run.
 """
 import hashlib
@@ -106,6 +107,21 @@ def pair(folder):
                [helper.make_tensor_value_info("style", f32, ["n", 4]),
                 helper.make_tensor_value_info("flows", f32, plane[:1] + [2] + plane[2:]),
                 helper.make_tensor_value_info("prob", f32, plane[:1] + [1] + plane[2:])], weights)
+
+
+def bare(folder):
+    f32 = TensorProto.FLOAT
+    weights = {"w": box(2, 1, 5), "b": np.array([-1.0])}
+    nodes = [helper.make_node("Conv", ["two", "w", "b"], ["a"], "smooth", kernel_shape=[3, 3],
+                              pads=[1, 1, 1, 1]),
+             helper.make_node("Sigmoid", ["a"], ["probability"], "last")]
+    shape = ["n", 2, "h", "w"]
+    path = folder / "beside.onnx"
+    save_model(path, nodes, [helper.make_tensor_value_info("two", f32, shape)],
+               [helper.make_tensor_value_info("probability", f32, ["n", 1, "h", "w"])], weights)
+    (folder / "beside.onnx.data").unlink(missing_ok=True)  # it would be appended to
+    onnx.save_model(onnx.load(path), path, save_as_external_data=True, location="beside.onnx.data",
+                    size_threshold=0)
 
 
 def discs(channels, height, width):
@@ -273,6 +289,8 @@ def make_pair():
 
 def main():
     make_pair()
+    (HERE / "bare").mkdir(exist_ok=True)
+    bare(HERE / "bare")
     for name, make, text in (("tiny", tiny, TINY), ("whole", whole, WHOLE)):
         folder = HERE / name
         folder.mkdir(exist_ok=True)

@@ -14,6 +14,10 @@ struct model_options {
     double tolerance;
     double seconds;                // of a measurement
     int64_t slots, batch, threads; // 0: not said
+    // package: choices of cs-model's table; NULL or 0: not said
+    const char *output, *name, *describe, *license, *normalise, *maps, *activation, *post, *test;
+    int input_channels, fit;
+    int64_t stride;
 };
 
 // The two numbers of --size.
@@ -25,5 +29,8 @@ int model_check(const struct model_options *options, const struct cs_package *p,
 int model_bench(const struct model_options *options, const struct cs_package *p,
                 struct cs_err *err);
 int model_tune(const struct model_options *options, const struct cs_package *p, struct cs_err *err);
+
+// Wrap a bare ONNX file into a package.
+int model_package(const struct model_options *options, const char *onnx, struct cs_err *err);
 
 #endif
