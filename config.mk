@@ -8,16 +8,18 @@ SANITIZE =
 WERROR =
 # FUZZER=1 with CC=clang: fuzz targets are linked with libFuzzer and AddressSanitizer.
 FUZZER =
+# DNNL=DIR: the oneDNN in DIR/include and DIR/lib instead of the installed one.
+DNNL    =
 BUILD   = build$(if $(SANITIZE),-san)
 
 WARN    = -Wall -Wextra -Wshadow -Wvla -Wstrict-prototypes -Wmissing-prototypes \
           $(if $(WERROR),-Werror)
-CPPFLAGS = -D_GNU_SOURCE -Ilibcommon -I$(BUILD)/gen -DCS_VERSION='"$(VERSION)"' \
-          -DCS_MODEL_DIR='"$(PREFIX)/share/cellstream/models"'
+CPPFLAGS = -D_GNU_SOURCE -Ilibcommon -I$(BUILD)/gen $(if $(DNNL),-I$(DNNL)/include) \
+          -DCS_VERSION='"$(VERSION)"' -DCS_MODEL_DIR='"$(PREFIX)/share/cellstream/models"'
 SANFLAGS = $(if $(SANITIZE),-fsanitize=address$(comma)undefined -fno-sanitize-recover=undefined \
           -fno-omit-frame-pointer) $(if $(FUZZER),-fsanitize=fuzzer-no-link$(comma)address)
 OPT     = $(if $(SANITIZE),-O1,-O2)
 CFLAGS  = -std=c11 -g $(OPT) -fopenmp $(WARN) $(SANFLAGS)
-LDFLAGS = -fopenmp $(SANFLAGS)
+LDFLAGS = -fopenmp $(SANFLAGS) $(if $(DNNL),-L$(DNNL)/lib -Wl$(comma)-rpath$(comma)$(DNNL)/lib)
 LDLIBS  = -ldnnl -ltiff -lpng -ljpeg -lprotobuf-c -lyaml -lexpat -lxxhash -lnettle -lz -ldl -lpthread -lm
 comma   := ,

@@ -1,19 +1,16 @@
 // SPDX-License-Identifier: MIT
-// oneDNN 2.x. Activations are tagged NHWC and weights "any": oneDNN then picks its blocked weight
-// order and its fastest kernels (brgconv) without reorders of activations.
+// oneDNN, as far as its majors 2 and 3 agree; dnn_api.h has the rest. Activations are tagged NHWC
+// and weights "any": oneDNN then picks its blocked weight order and its fastest kernels (brgconv)
+// without reorders of activations.
 #include "backend/cpu/dnn.h"
 
-#include <oneapi/dnnl/dnnl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "backend/cpu/dnn_api.h"
 #include "base/hash.h"
 #include "base/mem.h"
-
-#if DNNL_VERSION_MAJOR != 2
-#error "this file speaks oneDNN 2"
-#endif
 
 enum { MAX_ARGS = 5 };
 
@@ -25,7 +22,7 @@ struct cs_dnn_op {
     struct cs_dnn *dnn;
     dnnl_primitive_desc_t desc;
     dnnl_primitive_t primitive;
-    dnnl_memory_desc_t plain_weights; // as ONNX has them
+    struct cs_dnn_desc plain_weights; // as ONNX has them
 };
 
 struct cs_dnn_binding {
@@ -113,32 +110,15 @@ const char *cs_dnn_text(void)
 
 // ---- Making ops --------------------------------------------------------------------------
 
-// oneDNN's functions are declared to read whole dnnl_dims_t.
-static const int64_t *padded(dnnl_dims_t out, const int64_t *dims, int rank)
-{
-    memset(out, 0, sizeof(dnnl_dims_t));
-    memcpy(out, dims, (size_t)rank * sizeof *dims);
-    return out;
-}
-
-static int init_desc(dnnl_memory_desc_t *desc, int rank, const int64_t *dims, dnnl_format_tag_t tag,
-                     struct cs_err *err)
-{
-    dnnl_dims_t all;
-    dnnl_status_t status =
-        dnnl_memory_desc_init_by_tag(desc, rank, padded(all, dims, rank), dnnl_f32, tag);
-    return status == dnnl_success ? 0 : fail(err, "tensor description", status);
-}
-
 static dnnl_status_t append_activation(dnnl_post_ops_t ops, const struct cs_dnn_conv *conv)
 {
     switch (conv->activation) {
     case CS_DNN_RELU:
-        return dnnl_post_ops_append_eltwise(ops, 1, dnnl_eltwise_relu, conv->alpha, 0);
+        return cs_dnn_append_eltwise(ops, dnnl_eltwise_relu, conv->alpha, 0);
     case CS_DNN_SIGMOID:
-        return dnnl_post_ops_append_eltwise(ops, 1, dnnl_eltwise_logistic, 0, 0);
+        return cs_dnn_append_eltwise(ops, dnnl_eltwise_logistic, 0, 0);
     case CS_DNN_CLIP:
-        return dnnl_post_ops_append_eltwise(ops, 1, dnnl_eltwise_clip_v2, conv->alpha, conv->beta);
+        return cs_dnn_append_eltwise(ops, dnnl_eltwise_clip_v2, conv->alpha, conv->beta);
     case CS_DNN_NONE:
         break;
     }
@@ -156,7 +136,7 @@ static int make_attr(const struct cs_dnn_conv *conv, dnnl_primitive_attr_t *attr
     if (status == dnnl_success) {
         status = dnnl_post_ops_create(&ops);
         if (status == dnnl_success && conv->sum)
-            status = dnnl_post_ops_append_sum(ops, 1);
+            status = cs_dnn_append_sum(ops);
         if (status == dnnl_success)
             status = append_activation(ops, conv);
         if (status == dnnl_success)
@@ -171,32 +151,15 @@ static int make_attr(const struct cs_dnn_conv *conv, dnnl_primitive_attr_t *attr
     return fail(err, "attributes", status);
 }
 
-// Primitive descriptor and primitive from an operation descriptor; destroys attr.
-static int finish_op(struct cs_dnn *dnn, const_dnnl_op_desc_t desc, dnnl_primitive_attr_t attr,
-                     const dnnl_memory_desc_t *plain_weights, struct cs_dnn_op **op,
-                     struct cs_err *err)
+static int describe(struct cs_dnn_desc *desc, int rank, const int64_t *dims, dnnl_format_tag_t tag,
+                    struct cs_err *err)
 {
-    struct cs_dnn_op *made = cs_xcalloc(1, sizeof *made);
-    made->dnn = dnn;
-    made->plain_weights = *plain_weights;
-    dnnl_status_t status = dnnl_primitive_desc_create(&made->desc, desc, attr, dnn->engine, NULL);
-    dnnl_primitive_attr_destroy(attr);
-    if (status == dnnl_success)
-        status = dnnl_primitive_create(&made->primitive, made->desc);
-    if (status != dnnl_success) {
-        cs_dnn_op_free(made);
-        return fail(err, "primitive", status);
-    }
-    *op = made;
-    return 0;
+    dnnl_status_t status = cs_dnn_desc_init(desc, rank, dims, tag);
+    return status == dnnl_success ? 0 : fail(err, "tensor description", status);
 }
 
-struct conv_descs {
-    dnnl_memory_desc_t src, weights, plain_weights, bias, dst;
-};
-
-static int describe_conv(const struct cs_dnn_conv *conv, struct conv_descs *descs,
-                         struct cs_err *err)
+static int describe_conv(const struct cs_dnn_conv *conv, struct cs_dnn_conv_desc *desc,
+                         struct cs_dnn_desc *plain_weights, struct cs_err *err)
 {
     const int64_t src[] = {conv->batch, conv->in_channels, conv->in[0], conv->in[1]};
     const int64_t dst[] = {conv->batch, conv->out_channels, conv->out[0], conv->out[1]};
@@ -208,46 +171,52 @@ static int describe_conv(const struct cs_dnn_conv *conv, struct conv_descs *desc
     bool input_major = conv->transposed || conv->input_major;
     dnnl_format_tag_t plain =
         input_major ? (groups ? dnnl_giohw : dnnl_iohw) : (groups ? dnnl_goihw : dnnl_oihw);
-    if (init_desc(&descs->src, 4, src, dnnl_nhwc, err) != 0 ||
-        init_desc(&descs->dst, 4, dst, dnnl_nhwc, err) != 0 ||
-        init_desc(&descs->weights, rank, weights, dnnl_format_tag_any, err) != 0 ||
-        init_desc(&descs->plain_weights, rank, weights, plain, err) != 0)
+    *desc = (struct cs_dnn_conv_desc){.transposed = conv->transposed, .has_bias = conv->bias};
+    for (int i = 0; i < 2; i++) {
+        desc->stride[i] = conv->stride[i];
+        desc->dilation[i] = conv->dilation[i] - 1;
+        desc->pad_begin[i] = conv->pad_begin[i];
+        desc->pad_end[i] = conv->pad_end[i];
+    }
+    if (describe(&desc->src, 4, src, dnnl_nhwc, err) != 0 ||
+        describe(&desc->dst, 4, dst, dnnl_nhwc, err) != 0 ||
+        describe(&desc->weights, rank, weights, dnnl_format_tag_any, err) != 0 ||
+        describe(plain_weights, rank, weights, plain, err) != 0)
         return -1;
-    return init_desc(&descs->bias, 1, &conv->out_channels, dnnl_a, err);
+    return describe(&desc->bias, 1, &conv->out_channels, dnnl_a, err);
+}
+
+static int make_primitive(struct cs_dnn_op *op, const struct cs_dnn_conv_desc *desc,
+                          const struct cs_dnn_conv *conv, struct cs_err *err)
+{
+    dnnl_primitive_attr_t attr;
+    if (make_attr(conv, &attr, err) != 0)
+        return -1;
+    dnnl_status_t status = cs_dnn_conv_desc_create(&op->desc, op->dnn->engine, desc, attr);
+    if (status == dnnl_success)
+        status = dnnl_primitive_create(&op->primitive, op->desc);
+    dnnl_primitive_attr_destroy(attr);
+    return status == dnnl_success ? 0 : fail(err, "convolution", status);
 }
 
 int cs_dnn_conv_new(struct cs_dnn *dnn, const struct cs_dnn_conv *conv, struct cs_dnn_op **op,
                     struct cs_err *err)
 {
-    struct conv_descs descs;
-    dnnl_primitive_attr_t attr;
-    if (describe_conv(conv, &descs, err) != 0 || make_attr(conv, &attr, err) != 0)
-        return -1;
-
-    dnnl_dims_t stride, begin, end;
-    const dnnl_dims_t dilates = {conv->dilation[0] - 1, conv->dilation[1] - 1};
-    padded(stride, conv->stride, 2);
-    padded(begin, conv->pad_begin, 2);
-    padded(end, conv->pad_end, 2);
-    const dnnl_memory_desc_t *bias = conv->bias ? &descs.bias : NULL;
-    dnnl_status_t status;
-    if (conv->transposed) {
-        dnnl_deconvolution_desc_t desc;
-        status = dnnl_dilated_deconvolution_forward_desc_init(
-            &desc, dnnl_forward_inference, dnnl_deconvolution_direct, &descs.src, &descs.weights,
-            bias, &descs.dst, stride, dilates, begin, end);
-        if (status == dnnl_success)
-            return finish_op(dnn, &desc, attr, &descs.plain_weights, op, err);
-    } else {
-        dnnl_convolution_desc_t desc;
-        status = dnnl_dilated_convolution_forward_desc_init(
-            &desc, dnnl_forward_inference, dnnl_convolution_direct, &descs.src, &descs.weights,
-            bias, &descs.dst, stride, dilates, begin, end);
-        if (status == dnnl_success)
-            return finish_op(dnn, &desc, attr, &descs.plain_weights, op, err);
-    }
-    dnnl_primitive_attr_destroy(attr);
-    return fail(err, "convolution", status);
+    struct cs_dnn_conv_desc desc;
+    struct cs_dnn_op *made = cs_xcalloc(1, sizeof *made);
+    made->dnn = dnn;
+    int result = describe_conv(conv, &desc, &made->plain_weights, err);
+    if (result == 0)
+        result = make_primitive(made, &desc, conv, err);
+    cs_dnn_desc_release(&desc.src);
+    cs_dnn_desc_release(&desc.weights);
+    cs_dnn_desc_release(&desc.bias);
+    cs_dnn_desc_release(&desc.dst);
+    if (result == 0)
+        *op = made;
+    else
+        cs_dnn_op_free(made);
+    return result;
 }
 
 void cs_dnn_op_free(struct cs_dnn_op *op)
@@ -258,10 +227,11 @@ void cs_dnn_op_free(struct cs_dnn_op *op)
         dnnl_primitive_destroy(op->primitive);
     if (op->desc)
         dnnl_primitive_desc_destroy(op->desc);
+    cs_dnn_desc_release(&op->plain_weights);
     free(op);
 }
 
-static const dnnl_memory_desc_t *query(const struct cs_dnn_op *op, dnnl_query_t what)
+static const_dnnl_memory_desc_t query(const struct cs_dnn_op *op, dnnl_query_t what)
 {
     return dnnl_primitive_desc_query_md(op->desc, what, 0);
 }
@@ -283,24 +253,9 @@ const char *cs_dnn_op_text(const struct cs_dnn_op *op)
 
 uint64_t cs_dnn_op_weight_key(const struct cs_dnn_op *op)
 {
-    // The fields that decide the order of bytes; unused array tails are not to be hashed.
-    const dnnl_memory_desc_t *md = query(op, dnnl_query_weights_md);
-    const dnnl_blocking_desc_t *blocking = &md->format_desc.blocking;
-    int64_t fields[5 * DNNL_MAX_NDIMS + 4];
-    size_t n = 0;
-    fields[n++] = md->ndims;
-    fields[n++] = md->format_kind;
-    fields[n++] = blocking->inner_nblks;
-    for (int i = 0; i < md->ndims; i++) {
-        fields[n++] = md->padded_dims[i];
-        fields[n++] = md->dims[i];
-        fields[n++] = blocking->strides[i];
-    }
-    for (int i = 0; i < blocking->inner_nblks; i++) {
-        fields[n++] = blocking->inner_blks[i];
-        fields[n++] = blocking->inner_idxs[i];
-    }
-    return cs_xxh3(fields, n * sizeof *fields);
+    int64_t numbers[CS_DNN_LAYOUT_MAX];
+    size_t n = cs_dnn_layout(query(op, dnnl_query_weights_md), numbers);
+    return cs_xxh3(numbers, n * sizeof *numbers);
 }
 
 size_t cs_dnn_op_weight_bytes(const struct cs_dnn_op *op)
@@ -316,16 +271,15 @@ int cs_dnn_op_pack(const struct cs_dnn_op *op, const float *weights, void *packe
     dnnl_primitive_t reorder = NULL;
     dnnl_stream_t stream = NULL;
     dnnl_engine_t engine = op->dnn->engine;
-    const dnnl_memory_desc_t *md = query(op, dnnl_query_weights_md);
+    const_dnnl_memory_desc_t md = query(op, dnnl_query_weights_md);
+    const_dnnl_memory_desc_t plain = cs_dnn_desc_get(&op->plain_weights);
 
     // oneDNN takes no pointer to const; it only reads the source.
-    dnnl_status_t status =
-        dnnl_memory_create(&from, &op->plain_weights, engine, (void *)(uintptr_t)weights);
+    dnnl_status_t status = dnnl_memory_create(&from, plain, engine, (void *)(uintptr_t)weights);
     if (status == dnnl_success)
         status = dnnl_memory_create(&to, md, engine, packed);
     if (status == dnnl_success)
-        status =
-            dnnl_reorder_primitive_desc_create(&desc, &op->plain_weights, engine, md, engine, NULL);
+        status = dnnl_reorder_primitive_desc_create(&desc, plain, engine, md, engine, NULL);
     if (status == dnnl_success)
         status = dnnl_primitive_create(&reorder, desc);
     if (status == dnnl_success)
@@ -349,7 +303,7 @@ int cs_dnn_op_pack(const struct cs_dnn_op *op, const float *weights, void *packe
 static dnnl_status_t add_arg(const struct cs_dnn_op *op, struct cs_dnn_binding *binding, int arg,
                              dnnl_query_t what, int index, const void *data)
 {
-    const dnnl_memory_desc_t *md = dnnl_primitive_desc_query_md(op->desc, what, index);
+    const_dnnl_memory_desc_t md = dnnl_primitive_desc_query_md(op->desc, what, index);
     if (!data || !md || dnnl_memory_desc_get_size(md) == 0)
         return dnnl_success;
     dnnl_exec_arg_t *slot = &binding->args[binding->arg_count];

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The only door to oneDNN: convolutions on dense float tensors, activations in
-// N, H, W, C order. dnn.c speaks oneDNN 2; another major version needs another dnn.c.
+// The only door to oneDNN, major version 2 or 3: convolutions on dense float tensors, activations
+// in N, H, W, C order.
 //
 // An op is a primitive for fixed sizes, made once a plan. Its scratchpad is the caller's, so that
 // any thread may run it. A binding ties an op to the memory of one slot; running it allocates
