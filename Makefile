@@ -14,7 +14,7 @@ ISA_avx2   = $(ISA_plain) -mavx2 -mfma
 
 TEST_SUPPORT := $(BUILD)/tests/libsupport.a
 UNIT    := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/unit/test_*.c tests/ops/test_*.c))
-HELPERS := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/helpers/*.c bench/*.c))
+HELPERS := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/*.c tests/helpers/*.c bench/*.c))
 FUZZ    := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/fuzz/fuzz_*.c))
 
 all: $(TOOLS:%=$(BUILD)/bin/%) $(SCRIPTS:%=$(BUILD)/bin/%)
@@ -40,7 +40,8 @@ $(BUILD)/gen/onnx.pb-c.c $(BUILD)/gen/onnx.pb-c.h &: libcommon/model/onnx.proto
 $(BUILD)/gen/onnx.pb-c.o: $(BUILD)/gen/onnx.pb-c.c
 	$(CC) $(CPPFLAGS) -std=c11 -O2 -g $(SANFLAGS) -c -o $@ $<
 
-$(filter $(BUILD)/libcommon/model/%.o,$(LIB_OBJ)) $(BUILD)/tests/unit/test_onnx.o: \
+$(filter $(BUILD)/libcommon/model/%.o,$(LIB_OBJ)) $(BUILD)/tests/unit/test_onnx.o \
+    $(BUILD)/tests/onnx-case.o: \
     | $(BUILD)/gen/onnx.pb-c.h
 
 $(BUILD)/%_avx512.o: %_avx512.c

@@ -8,97 +8,110 @@
 #include <stdlib.h>
 #include <string.h>
 
-// The fields of an entry for operators of one kind.
-#define FLOAT_OP(op, inputs, infer) op, inputs, inputs, 1, CS_OPERANDS_FLOAT, infer, NULL
-#define FLOAT_UNARY(op)             op, 1, 1, 1, CS_OPERANDS_FLOAT, cs_infer_same, NULL
-#define UNARY_OP(op)                op, 1, 1, 1, CS_OPERANDS_ANY, cs_infer_same, cs_fold_unary
-#define BINARY_OP(op, infer)        op, 2, 2, 1, CS_OPERANDS_ANY, infer, cs_fold_binary
-#define REDUCE_OP(op)               op, 1, 2, 1, CS_OPERANDS_ANY, cs_infer_reduce, cs_fold_reduce
-#define VARIADIC_OP(op)                                                                            \
-    op, 1, CS_MAX_NODE_IO, 1, CS_OPERANDS_ANY, cs_infer_variadic, cs_fold_variadic
+// Types of input 0.
+enum {
+    FLOATS = 1 << CS_TYPE_F32,
+    BOOLS = 1 << CS_TYPE_BOOL,
+    NUMBERS = FLOATS | 1 << CS_TYPE_I64 | 1 << CS_TYPE_I32,
+    ANY = NUMBERS | BOOLS,
+};
 
-#define MOVE_OP(op, least, most, infer) op, least, most, 1, CS_OPERANDS_ANY, infer, cs_fold_move
+// The fields of an entry for operators of one kind.
+#define FUNCTION_OP(op, types)          op, 1, 1, 1, types, cs_infer_same
+#define BINARY_OP(op)                   op, 2, 2, 1, NUMBERS, cs_infer_broadcast
+#define COMPARE_OP(op, types)           op, 2, 2, 1, types, cs_infer_compare
+#define VARIADIC_OP(op)                 op, 1, CS_MAX_NODE_IO, 1, NUMBERS, cs_infer_variadic
+#define REDUCE_OP(op, types)            op, 1, 2, 1, types, cs_infer_reduce
+#define MOVE_OP(op, least, most, infer) op, least, most, 1, ANY, infer
 
 // Sorted by family; looked up by name.
 static const struct cs_operator operators[] = {
-    {"Conv", 2, 3, 1, CS_OPERANDS_FLOAT, cs_infer_conv, NULL},
-    {"ConvTranspose", 2, 3, 1, CS_OPERANDS_FLOAT, cs_infer_conv_transpose, NULL},
-    {FLOAT_OP("MaxPool", 1, cs_infer_pool)},
-    {FLOAT_OP("AveragePool", 1, cs_infer_pool)},
-    {FLOAT_OP("GlobalAveragePool", 1, cs_infer_global_pool)},
-    {FLOAT_OP("GlobalMaxPool", 1, cs_infer_global_pool)},
-    {"Resize", 1, 4, 1, CS_OPERANDS_FLOAT, cs_infer_resize, NULL},
-    {FLOAT_OP("Upsample", 2, cs_infer_resize)},
-    {"BatchNormalization", 5, 5, 5, CS_OPERANDS_FLOAT, cs_infer_batch_norm, NULL},
-    {FLOAT_OP("InstanceNormalization", 3, cs_infer_instance_norm)},
-    {FLOAT_OP("GroupNormalization", 3, cs_infer_group_norm)},
-    {"LayerNormalization", 2, 3, 3, CS_OPERANDS_FLOAT, cs_infer_layer_norm, NULL},
+    {"Conv", 2, 3, 1, FLOATS, cs_infer_conv},
+    {"ConvTranspose", 2, 3, 1, FLOATS, cs_infer_conv_transpose},
+    {"MaxPool", 1, 1, 2, FLOATS, cs_infer_pool},
+    {"AveragePool", 1, 1, 1, FLOATS, cs_infer_pool},
+    {"GlobalAveragePool", 1, 1, 1, FLOATS, cs_infer_global_pool},
+    {"GlobalMaxPool", 1, 1, 1, FLOATS, cs_infer_global_pool},
+    {"Resize", 1, 4, 1, FLOATS, cs_infer_resize},
+    {"Upsample", 2, 2, 1, FLOATS, cs_infer_resize},
+    {"BatchNormalization", 5, 5, 5, FLOATS, cs_infer_batch_norm},
+    {"InstanceNormalization", 3, 3, 1, FLOATS, cs_infer_instance_norm},
+    {"GroupNormalization", 3, 3, 1, FLOATS, cs_infer_group_norm},
+    {"LayerNormalization", 2, 3, 3, FLOATS, cs_infer_layer_norm},
 
-    {FLOAT_UNARY("Relu")},
-    {FLOAT_UNARY("LeakyRelu")},
-    {FLOAT_UNARY("Elu")},
-    {FLOAT_UNARY("Sigmoid")},
-    {FLOAT_UNARY("HardSigmoid")},
-    {FLOAT_UNARY("HardSwish")},
-    {FLOAT_UNARY("Softplus")},
-    {FLOAT_UNARY("Tanh")},
-    {FLOAT_UNARY("Erf")},
-    {FLOAT_UNARY("Gelu")},
-    {FLOAT_UNARY("Mish")},
-    {UNARY_OP("Exp")},
-    {UNARY_OP("Log")},
-    {UNARY_OP("Sqrt")},
-    {UNARY_OP("Abs")},
-    {UNARY_OP("Neg")},
-    {UNARY_OP("Floor")},
-    {UNARY_OP("Ceil")},
-    {"Clip", 1, 3, 1, CS_OPERANDS_FLOAT, cs_infer_clip, NULL},
-    {FLOAT_OP("PRelu", 2, cs_infer_prelu)},
-    {FLOAT_OP("Softmax", 1, cs_infer_softmax)},
-    {BINARY_OP("Add", cs_infer_broadcast)},
-    {BINARY_OP("Sub", cs_infer_broadcast)},
-    {BINARY_OP("Mul", cs_infer_broadcast)},
-    {BINARY_OP("Div", cs_infer_broadcast)},
-    {BINARY_OP("Pow", cs_infer_broadcast)},
-    {BINARY_OP("Mod", cs_infer_broadcast)},
+    {FUNCTION_OP("Relu", NUMBERS)},
+    {FUNCTION_OP("LeakyRelu", FLOATS)},
+    {FUNCTION_OP("Elu", FLOATS)},
+    {FUNCTION_OP("Sigmoid", FLOATS)},
+    {FUNCTION_OP("HardSigmoid", FLOATS)},
+    {FUNCTION_OP("HardSwish", FLOATS)},
+    {FUNCTION_OP("Softplus", FLOATS)},
+    {FUNCTION_OP("Tanh", FLOATS)},
+    {FUNCTION_OP("Erf", FLOATS)},
+    {FUNCTION_OP("Gelu", FLOATS)},
+    {FUNCTION_OP("Mish", FLOATS)},
+    {FUNCTION_OP("Exp", FLOATS)},
+    {FUNCTION_OP("Log", FLOATS)},
+    {FUNCTION_OP("Sqrt", FLOATS)},
+    {FUNCTION_OP("Abs", NUMBERS)},
+    {FUNCTION_OP("Neg", NUMBERS)},
+    {FUNCTION_OP("Floor", FLOATS)},
+    {FUNCTION_OP("Ceil", FLOATS)},
+    {FUNCTION_OP("Not", BOOLS)},
+    {"Clip", 1, 3, 1, NUMBERS, cs_infer_clip},
+    {"PRelu", 2, 2, 1, FLOATS, cs_infer_prelu},
+    {"Softmax", 1, 1, 1, FLOATS, cs_infer_softmax},
+    {BINARY_OP("Add")},
+    {BINARY_OP("Sub")},
+    {BINARY_OP("Mul")},
+    {BINARY_OP("Div")},
+    {BINARY_OP("Mod")},
+    {"Pow", 2, 2, 1, NUMBERS, cs_infer_pow},
     {VARIADIC_OP("Max")},
     {VARIADIC_OP("Min")},
     {VARIADIC_OP("Sum")},
     {VARIADIC_OP("Mean")},
-    {BINARY_OP("Equal", cs_infer_compare)},
-    {BINARY_OP("Greater", cs_infer_compare)},
-    {BINARY_OP("Less", cs_infer_compare)},
-    {"Where", 3, 3, 1, CS_OPERANDS_ANY, cs_infer_where, cs_fold_where},
-    {FLOAT_OP("MatMul", 2, cs_infer_matmul)},
-    {"Gemm", 2, 3, 1, CS_OPERANDS_FLOAT, cs_infer_gemm, NULL},
-    {REDUCE_OP("ReduceMean")},
-    {REDUCE_OP("ReduceMax")},
-    {REDUCE_OP("ReduceMin")},
-    {REDUCE_OP("ReduceSum")},
-    {REDUCE_OP("ReduceProd")},
-    {"ReduceL2", 1, 2, 1, CS_OPERANDS_FLOAT, cs_infer_reduce, NULL},
+    {COMPARE_OP("Equal", ANY)},
+    {COMPARE_OP("Greater", NUMBERS)},
+    {COMPARE_OP("Less", NUMBERS)},
+    {COMPARE_OP("GreaterOrEqual", NUMBERS)},
+    {COMPARE_OP("LessOrEqual", NUMBERS)},
+    {COMPARE_OP("And", BOOLS)},
+    {COMPARE_OP("Or", BOOLS)},
+    {COMPARE_OP("Xor", BOOLS)},
+    {"Where", 3, 3, 1, BOOLS, cs_infer_where},
+    {"MatMul", 2, 2, 1, FLOATS, cs_infer_matmul},
+    {"Gemm", 2, 3, 1, FLOATS, cs_infer_gemm},
+    {REDUCE_OP("ReduceMean", NUMBERS)},
+    {REDUCE_OP("ReduceMax", ANY)},
+    {REDUCE_OP("ReduceMin", ANY)},
+    {REDUCE_OP("ReduceSum", NUMBERS)},
+    {REDUCE_OP("ReduceProd", NUMBERS)},
+    {REDUCE_OP("ReduceL2", NUMBERS)},
+    {"ArgMax", 1, 1, 1, NUMBERS, cs_infer_arg},
+    {"ArgMin", 1, 1, 1, NUMBERS, cs_infer_arg},
 
-    {"Shape", 1, 1, 1, CS_OPERANDS_ANY, cs_infer_shape, cs_fold_shape},
+    {"Shape", 1, 1, 1, ANY, cs_infer_shape},
     {MOVE_OP("Identity", 1, 1, cs_infer_same)},
-    {"Dropout", 1, 3, 2, CS_OPERANDS_ANY, cs_infer_dropout, cs_fold_move},
+    {"Dropout", 1, 3, 2, FLOATS, cs_infer_dropout},
     {MOVE_OP("Reshape", 2, 2, cs_infer_reshape)},
     {MOVE_OP("Flatten", 1, 1, cs_infer_flatten)},
     {MOVE_OP("Squeeze", 1, 2, cs_infer_squeeze)},
     {MOVE_OP("Unsqueeze", 1, 2, cs_infer_unsqueeze)},
     {MOVE_OP("Transpose", 1, 1, cs_infer_transpose)},
     {MOVE_OP("Concat", 1, CS_MAX_NODE_IO, cs_infer_concat)},
-    {"Split", 1, 2, CS_MAX_NODE_IO, CS_OPERANDS_ANY, cs_infer_split, cs_fold_move},
+    {"Split", 1, 2, CS_MAX_NODE_IO, ANY, cs_infer_split},
     {MOVE_OP("Slice", 1, 5, cs_infer_slice)},
     {MOVE_OP("Gather", 2, 2, cs_infer_gather)},
+    {MOVE_OP("GatherND", 2, 2, cs_infer_gather_nd)},
     {MOVE_OP("Pad", 1, 4, cs_infer_pad)},
     {MOVE_OP("Expand", 2, 2, cs_infer_expand)},
     {MOVE_OP("Tile", 2, 2, cs_infer_tile)},
     {MOVE_OP("DepthToSpace", 1, 1, cs_infer_depth_to_space)},
     {MOVE_OP("SpaceToDepth", 1, 1, cs_infer_space_to_depth)},
-    {"Cast", 1, 1, 1, CS_OPERANDS_ANY, cs_infer_cast, cs_fold_cast},
-    {"ConstantOfShape", 1, 1, 1, CS_OPERANDS_ANY, cs_infer_constant_of_shape,
-     cs_fold_constant_of_shape},
-    {"Range", 3, 3, 1, CS_OPERANDS_ANY, cs_infer_range, cs_fold_range},
+    {"Cast", 1, 1, 1, ANY, cs_infer_cast},
+    {"ConstantOfShape", 1, 1, 1, ANY, cs_infer_constant_of_shape},
+    {"Range", 3, 3, 1, NUMBERS, cs_infer_range},
 };
 
 const struct cs_operator *cs_operator_find(const char *name)
@@ -177,7 +190,7 @@ static int set_input(struct cs_graph *graph, int i, const struct cs_shape *shape
     for (int d = 0; fits && d < value->shape.rank; d++)
         fits = value->shape.dim[d] < 0 || value->shape.dim[d] == shape->dim[d];
     int64_t elements = cs_shape_elements(shape);
-    if (!fits || elements < 1 || elements > MAX_ELEMENTS)
+    if (!fits || elements < 0 || elements > MAX_ELEMENTS)
         return cs_fail(err, CS_EMODEL, "input \"%.100s\" is %s, which %s does not fit", value->name,
                        wanted, given);
     value->shape = *shape;
@@ -202,29 +215,22 @@ static int check_node(const struct cs_infer *at, const struct cs_operator *op)
             return cs_node_fail(node, at->err, "the shape of input %d is unknown", i);
     }
     enum cs_type type = cs_infer_input(at, 0)->type;
-    if (op->operands == CS_OPERANDS_FLOAT && type != CS_TYPE_F32)
-        return cs_node_fail(node, at->err, "%s is not supported here", cs_type_name(type));
+    if (!(op->types >> type & 1))
+        return cs_node_fail(node, at->err, "%s tensors are not supported", cs_type_name(type));
     return 0;
 }
 
-static int check_outputs(const struct cs_infer *at, bool folded)
+static int check_outputs(const struct cs_infer *at)
 {
-    if (!folded && cs_shape_elements(&cs_infer_input(at, 0)->shape) == 0)
-        return cs_node_fail(at->node, at->err, "input 0 is empty");
     for (int i = 0; i < at->node->output_count; i++) {
         const struct cs_value *value = cs_node_output(at->graph, at->node, i);
-        if (!value || folded)
+        if (!value || (value->type == CS_TYPE_NONE && value->uses == 0))
             continue;
-        if (value->type == CS_TYPE_NONE && value->uses > 0)
-            return cs_node_fail(at->node, at->err, "output %d is not supported", i);
         if (value->type == CS_TYPE_NONE)
-            continue;
+            return cs_node_fail(at->node, at->err, "output %d is not supported", i);
         int64_t elements = cs_shape_elements(&value->shape);
-        if (elements < 1 || elements > MAX_ELEMENTS)
-            return cs_node_fail(at->node, at->err, "output %d is empty or too large", i);
-        if (value->type != CS_TYPE_F32)
-            return cs_node_fail(at->node, at->err, "%s that depends on pixels is not supported",
-                                cs_type_name(value->type));
+        if (elements < 0 || elements > MAX_ELEMENTS)
+            return cs_node_fail(at->node, at->err, "output %d is too large", i);
     }
     return 0;
 }
@@ -233,11 +239,9 @@ int cs_infer_node(struct cs_infer *at, bool *folded)
 {
     const struct cs_operator *op = cs_operator_find(at->node->op);
     *folded = false;
-    if (check_node(at, op) < 0 || op->infer(at) < 0)
+    if (check_node(at, op) < 0 || op->infer(at) < 0 || cs_fold_node(at, folded) < 0)
         return -1;
-    if (op->fold && cs_fold_node(at, op, folded) < 0)
-        return -1;
-    return check_outputs(at, *folded);
+    return *folded ? 0 : check_outputs(at);
 }
 
 int cs_graph_infer(const struct cs_graph *graph, const struct cs_shape *input_shapes,

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Inside of shape inference: the table of operators that the engine knows. An operator's `infer`
-// checks its inputs and sets type and shape of every output; `fold` computes the outputs when all
-// inputs are constants. See infer.c for the driver.
+// checks its inputs and sets type and shape of every output; when all inputs are constants, the
+// evaluators of eval.h compute them. See infer.c for the driver.
 #ifndef CS_GRAPH_INFER_H
 #define CS_GRAPH_INFER_H
 
@@ -14,19 +14,11 @@ struct cs_infer {
     struct cs_err *err;
 };
 
-// Which inputs an operator takes.
-enum cs_operands {
-    CS_OPERANDS_FLOAT, // float32 everywhere, but for parameters (sizes, axes) read by params.h
-    CS_OPERANDS_ANY,
-};
-
 struct cs_operator {
     const char *name;
     int min_inputs, max_inputs, max_outputs;
-    enum cs_operands operands; // of input 0
+    unsigned types; // of input 0: bits 1 << enum cs_type
     int (*infer)(struct cs_infer *at);
-    // inputs and outputs are dense; NULL: not folded.
-    int (*fold)(struct cs_infer *at, const void *const *inputs, void *const *outputs);
 };
 const struct cs_operator *cs_operator_find(const char *name); // NULL: unknown
 
@@ -43,8 +35,9 @@ int cs_infer_same(struct cs_infer *at); // output 0 is like input 0
 int cs_infer_vector(struct cs_infer *at, int i, int64_t count, const char *what);
 // Type and shape of one node's outputs; *folded: they became constants and the node may go.
 int cs_infer_node(struct cs_infer *at, bool *folded);
-// Constant evaluation (fold.c): replaces the outputs by constants if every input is one.
-int cs_fold_node(struct cs_infer *at, const struct cs_operator *op, bool *folded);
+// Constant evaluation (fold.c): replaces the outputs by constants if every input is one and there
+// is an evaluator for the operator.
+int cs_fold_node(struct cs_infer *at, bool *folded);
 
 // ---- The operators, by family ---------------------------------------------------------------
 
@@ -61,6 +54,7 @@ int cs_infer_layer_norm(struct cs_infer *at);
 int cs_infer_broadcast(struct cs_infer *at);
 int cs_infer_variadic(struct cs_infer *at);
 int cs_infer_compare(struct cs_infer *at);
+int cs_infer_pow(struct cs_infer *at);
 int cs_infer_where(struct cs_infer *at);
 int cs_infer_prelu(struct cs_infer *at);
 int cs_infer_clip(struct cs_infer *at);
@@ -68,6 +62,7 @@ int cs_infer_softmax(struct cs_infer *at);
 int cs_infer_matmul(struct cs_infer *at);
 int cs_infer_gemm(struct cs_infer *at);
 int cs_infer_reduce(struct cs_infer *at);
+int cs_infer_arg(struct cs_infer *at);
 
 int cs_infer_shape(struct cs_infer *at);
 int cs_infer_reshape(struct cs_infer *at);
@@ -79,6 +74,7 @@ int cs_infer_concat(struct cs_infer *at);
 int cs_infer_split(struct cs_infer *at);
 int cs_infer_slice(struct cs_infer *at);
 int cs_infer_gather(struct cs_infer *at);
+int cs_infer_gather_nd(struct cs_infer *at);
 int cs_infer_pad(struct cs_infer *at);
 int cs_infer_expand(struct cs_infer *at);
 int cs_infer_tile(struct cs_infer *at);
@@ -88,16 +84,5 @@ int cs_infer_constant_of_shape(struct cs_infer *at);
 int cs_infer_range(struct cs_infer *at);
 int cs_infer_depth_to_space(struct cs_infer *at);
 int cs_infer_space_to_depth(struct cs_infer *at);
-
-int cs_fold_move(struct cs_infer *at, const void *const *inputs, void *const *outputs);
-int cs_fold_shape(struct cs_infer *at, const void *const *inputs, void *const *outputs);
-int cs_fold_cast(struct cs_infer *at, const void *const *inputs, void *const *outputs);
-int cs_fold_binary(struct cs_infer *at, const void *const *inputs, void *const *outputs);
-int cs_fold_variadic(struct cs_infer *at, const void *const *inputs, void *const *outputs);
-int cs_fold_unary(struct cs_infer *at, const void *const *inputs, void *const *outputs);
-int cs_fold_where(struct cs_infer *at, const void *const *inputs, void *const *outputs);
-int cs_fold_constant_of_shape(struct cs_infer *at, const void *const *inputs, void *const *outputs);
-int cs_fold_range(struct cs_infer *at, const void *const *inputs, void *const *outputs);
-int cs_fold_reduce(struct cs_infer *at, const void *const *inputs, void *const *outputs);
 
 #endif

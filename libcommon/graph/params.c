@@ -209,6 +209,22 @@ static int pad_mode(const struct cs_node *node, enum cs_pad_mode *mode, struct c
     return cs_node_fail(node, err, "mode \"%.40s\" is not supported", given);
 }
 
+static int pad_value(const struct cs_graph *graph, const struct cs_node *node, struct cs_pads *pads,
+                     struct cs_err *err)
+{
+    const struct cs_value *value = cs_node_input(graph, node, 2);
+    if (!value)
+        return 0;
+    if (cs_shape_elements(&value->shape) != 1 || value->type != cs_node_input(graph, node, 0)->type)
+        return cs_node_fail(node, err, "the value must be one %s",
+                            cs_type_name(cs_node_input(graph, node, 0)->type));
+    if (value->type == CS_TYPE_F32 && value->data)
+        pads->value = *(const float *)value->data;
+    else
+        pads->value_input = 2;
+    return 0;
+}
+
 // The flat list of pads (begins, then ends) and the axes that it speaks of.
 static int pad_list(const struct cs_graph *graph, const struct cs_node *node, int rank,
                     int64_t list[2 * CS_MAX_RANK], int64_t axes[CS_MAX_RANK], int *axis_count,
@@ -225,7 +241,7 @@ static int pad_list(const struct cs_graph *graph, const struct cs_node *node, in
             memcpy(list, attr->ints, (size_t)count * sizeof *list);
         pads->value = cs_node_float(node, "value", 0);
     } else if (cs_node_const_ints(graph, node, 1, 2 * CS_MAX_RANK, list, &count, err) < 0 ||
-               cs_node_const_float(graph, node, 2, 0, &pads->value, err) < 0 ||
+               pad_value(graph, node, pads, err) < 0 ||
                cs_node_const_ints(graph, node, 3, CS_MAX_RANK, axes, axis_count, err) < 0) {
         return -1;
     }
@@ -241,7 +257,7 @@ int cs_node_pads(const struct cs_graph *graph, const struct cs_node *node, struc
     const struct cs_shape *shape = &cs_node_input(graph, node, 0)->shape;
     int64_t list[2 * CS_MAX_RANK], axes[CS_MAX_RANK];
     int axis_count;
-    *pads = (struct cs_pads){0};
+    *pads = (struct cs_pads){.value_input = -1};
     if (pad_mode(node, &pads->mode, err) < 0 ||
         pad_list(graph, node, shape->rank, list, axes, &axis_count, pads, err) < 0)
         return -1;

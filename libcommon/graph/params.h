@@ -24,11 +24,16 @@ int cs_node_axes(const struct cs_graph *graph, const struct cs_node *node, int i
 
 // ---- Windows: Conv, ConvTranspose, MaxPool, AveragePool -------------------------------------
 
-// Index 0 is height, 1 is width. auto_pad is resolved into pads.
+enum { CS_MAX_SPACE = 3 };
+
+// Axes of space are those behind N and C: index 0 is height and 1 is width for planes; lines have
+// one, volumes three. auto_pad is resolved into pads.
 struct cs_window {
-    int64_t kernel[2], stride[2], dilation[2];
-    int64_t pad_begin[2], pad_end[2]; // for ConvTranspose: what is cut off
-    int64_t out[2];                   // height and width of the output
+    int space; // axes
+    int64_t kernel[CS_MAX_SPACE], stride[CS_MAX_SPACE], dilation[CS_MAX_SPACE];
+    // For ConvTranspose: what is cut off; pad_end is negative where more is added than that.
+    int64_t pad_begin[CS_MAX_SPACE], pad_end[CS_MAX_SPACE];
+    int64_t out[CS_MAX_SPACE]; // sizes of the output
     int64_t group;
     bool count_include_pad; // AveragePool
 };
@@ -37,12 +42,14 @@ int cs_node_window(const struct cs_graph *graph, const struct cs_node *node,
 
 // ---- Resize, Upsample -----------------------------------------------------------------------
 
-enum cs_resize_mode { CS_RESIZE_NEAREST, CS_RESIZE_LINEAR };
+enum cs_resize_mode { CS_RESIZE_NEAREST, CS_RESIZE_LINEAR, CS_RESIZE_CUBIC };
 enum cs_resize_coord {
     CS_COORD_HALF_PIXEL,
+    CS_COORD_HALF_PIXEL_SYMMETRIC,
     CS_COORD_PYTORCH_HALF_PIXEL,
     CS_COORD_ALIGN_CORNERS,
     CS_COORD_ASYMMETRIC,
+    CS_COORD_CROP, // "tf_crop_and_resize": a region is stretched; outside is `extrapolation`
 };
 enum cs_resize_nearest {
     CS_ROUND_PREFER_FLOOR,
@@ -51,19 +58,41 @@ enum cs_resize_nearest {
     CS_ROUND_CEIL
 };
 
+// Axes of space as in cs_window.
 struct cs_resize {
     enum cs_resize_mode mode;
     enum cs_resize_coord coord;
     enum cs_resize_nearest nearest;
-    int64_t in[2], out[2]; // height, width
-    double scale[2];       // out / in, as the model gives it
+    bool antialias;       // when shrinking: the filter is widened
+    bool exclude_outside; // samples outside have no weight; else the edge is repeated
+    double cubic;         // coefficient of the cubic filter
+    double extrapolation;
+    int space;
+    int64_t in[CS_MAX_SPACE], out[CS_MAX_SPACE];
+    double scale[CS_MAX_SPACE];     // out / in, as the model gives it
+    double length[CS_MAX_SPACE];    // in * scale, which need not be whole
+    double region[CS_MAX_SPACE][2]; // first and last sample, as fractions of the axis
 };
 int cs_node_resize(const struct cs_graph *graph, const struct cs_node *node,
                    struct cs_resize *resize, struct cs_err *err);
-// Where output index `at` of axis 0 or 1 lies in the input, not clamped.
+// Whether anything beyond nearest and linear of planes in plain coordinates is asked for: what the
+// two functions below do not tell.
+bool cs_resize_is_special(const struct cs_resize *resize);
+// Where output index `at` of an axis lies in the input, not clamped.
 double cs_resize_source(const struct cs_resize *resize, int axis, int64_t at);
 // The input index that CS_RESIZE_NEAREST takes, clamped.
 int64_t cs_resize_pick(const struct cs_resize *resize, int axis, int64_t at);
+
+// The filter of one output index on one axis: weights of `count` samples from `first` on, which may
+// lie outside the input (then they stand for its edge).
+struct cs_resize_taps {
+    bool outside; // of the region's input: the result is `extrapolation`
+    int64_t first, count;
+    double source, share; // where it lies; what all weights are multiplied by
+};
+struct cs_resize_taps cs_resize_taps(const struct cs_resize *resize, int axis, int64_t at);
+double cs_resize_weight(const struct cs_resize *resize, const struct cs_resize_taps *taps, int axis,
+                        int64_t sample);
 
 // ---- Data movement --------------------------------------------------------------------------
 
@@ -76,7 +105,8 @@ int cs_node_slice(const struct cs_graph *graph, const struct cs_node *node, stru
 enum cs_pad_mode { CS_PAD_CONSTANT, CS_PAD_REFLECT, CS_PAD_EDGE, CS_PAD_WRAP };
 struct cs_pads {
     enum cs_pad_mode mode;
-    float value;
+    float value;     // of the constant mode, if it is known and float32
+    int value_input; // the input that holds it otherwise; -1
     int64_t begin[CS_MAX_RANK], end[CS_MAX_RANK]; // negative: cut off (constant mode only)
 };
 int cs_node_pads(const struct cs_graph *graph, const struct cs_node *node, struct cs_pads *pads,
@@ -93,6 +123,7 @@ struct cs_reduce {
 };
 int cs_node_reduce(const struct cs_graph *graph, const struct cs_node *node,
                    struct cs_reduce *reduce, struct cs_err *err);
+// Limits that are constant float32; other limits are an error.
 int cs_node_clip(const struct cs_graph *graph, const struct cs_node *node, float *low, float *high,
                  struct cs_err *err);
 // Softmax runs over axes first..last (before opset 13 over all axes from `axis` on).

@@ -46,10 +46,17 @@ static int host_input(const struct cs_graph *graph, const struct cs_node *node)
     return -1;
 }
 
+// Fusions compute float32.
+static bool makes_floats(const struct cs_graph *graph, const struct cs_node *node)
+{
+    const struct cs_value *out = cs_node_output(graph, node, 0);
+    return out && out->type == CS_TYPE_F32;
+}
+
 bool cs_fuse_add_match(const struct cs_graph *graph, const struct cs_node *node)
 {
-    return strcmp(node->op, "Add") == 0 && node->fusion.add < 0 && !node->fusion.activation &&
-           host_input(graph, node) >= 0;
+    return strcmp(node->op, "Add") == 0 && makes_floats(graph, node) && node->fusion.add < 0 &&
+           !node->fusion.activation && host_input(graph, node) >= 0;
 }
 
 int cs_fuse_add_apply(struct cs_graph *graph, struct cs_node *node, struct cs_err *err)
@@ -65,8 +72,12 @@ int cs_fuse_add_apply(struct cs_graph *graph, struct cs_node *node, struct cs_er
 
 bool cs_fuse_activation_match(const struct cs_graph *graph, const struct cs_node *node)
 {
-    if (!cs_node_is(node, activations) || node->fusion.add >= 0 || node->fusion.activation)
+    float low, high;
+    if (!cs_node_is(node, activations) || node->fusion.add >= 0 || node->fusion.activation ||
+        !makes_floats(graph, node))
         return false;
+    if (strcmp(node->op, "Clip") == 0 && cs_node_clip(graph, node, &low, &high, NULL) < 0)
+        return false; // limits that are computed
     const struct cs_node *host = cs_pass_sole_producer(graph, node, 0);
     return host && cs_node_is(host, activation_hosts) && !host->fusion.activation;
 }

@@ -10,7 +10,8 @@ static bool covers_plane(const struct cs_graph *graph, const struct cs_node *nod
 {
     struct cs_window w;
     const struct cs_value *in = cs_node_input(graph, node, 0);
-    if (!in || cs_shape_elements(&in->shape) < 0 || cs_node_window(graph, node, &w, NULL) < 0)
+    if (!in || in->shape.rank != 4 || cs_shape_elements(&in->shape) < 0 || node->output_count > 1 ||
+        cs_node_window(graph, node, &w, NULL) < 0)
         return false;
     for (int i = 0; i < 2; i++)
         if (w.out[i] != 1 || w.kernel[i] != in->shape.dim[2 + i] || w.pad_begin[i] ||

@@ -3,21 +3,43 @@
 // input, and, once shapes are known, reshaping and repeating to the shape that is there already.
 #include <string.h>
 
+#include "graph/params.h"
 #include "graph/passes.h"
+
+static bool trains(const struct cs_graph *graph, const struct cs_node *node)
+{
+    const struct cs_value *training = cs_node_input(graph, node, 2);
+    return training && (!training->data || training->type != CS_TYPE_BOOL ||
+                        *(const unsigned char *)training->data != 0);
+}
+
+static bool pads_nothing(const struct cs_graph *graph, const struct cs_node *node)
+{
+    struct cs_pads pads;
+    if (cs_node_pads(graph, node, &pads, NULL) < 0)
+        return false;
+    for (int d = 0; d < cs_node_input(graph, node, 0)->shape.rank; d++)
+        if (pads.begin[d] || pads.end[d])
+            return false;
+    return true;
+}
 
 static bool does_nothing(const struct cs_graph *graph, const struct cs_node *node)
 {
-    static const char *const always[] = {"Identity", "Dropout", NULL};
     static const char *const if_same_shape[] = {"Reshape", "Flatten", "Squeeze", "Unsqueeze",
-                                                "Expand",  "Tile",    "Pad",     NULL};
+                                                "Expand",  "Tile",    NULL};
     const struct cs_value *in = cs_node_input(graph, node, 0);
     const struct cs_value *out = cs_node_output(graph, node, 0);
-    if (cs_node_is(node, always))
+    if (strcmp(node->op, "Identity") == 0)
         return true;
+    if (strcmp(node->op, "Dropout") == 0)
+        return !trains(graph, node);
     if (strcmp(node->op, "Concat") == 0)
         return node->input_count == 1;
     if (strcmp(node->op, "Cast") == 0)
         return in->type == CS_TYPE_F32 && cs_node_int(node, "to", 0) == 1;
+    if (strcmp(node->op, "Pad") == 0)
+        return cs_shape_elements(&in->shape) >= 0 && pads_nothing(graph, node);
     return cs_node_is(node, if_same_shape) && cs_shape_elements(&out->shape) >= 0 &&
            cs_shape_equal(&in->shape, &out->shape);
 }

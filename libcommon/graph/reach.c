@@ -158,8 +158,14 @@ static void walk_resize(struct walk *w, struct track *t)
             continue;
         if (r.coord == CS_COORD_ALIGN_CORNERS)
             unsafe(w);
-        // Two taps around the source coordinate, which lies within a pixel of its place.
-        double margin = (r.mode == CS_RESIZE_LINEAR ? 2 : 1) * scale_of(t, a);
+        bool whole = r.length[a] == (double)r.out[a];
+        if (r.coord == CS_COORD_CROP || (r.coord == CS_COORD_HALF_PIXEL_SYMMETRIC && !whole))
+            unsafe(w); // positions are counted from the plane's end too
+        // Taps around the source coordinate, which lies within a pixel of its place.
+        double radius = r.mode == CS_RESIZE_CUBIC ? 2 : r.mode == CS_RESIZE_LINEAR ? 1 : 0;
+        if (r.antialias && r.scale[a] < 1)
+            radius = ceil(radius / r.scale[a]);
+        double margin = (radius + 1) * scale_of(t, a);
         t->axis[a].left += margin;
         t->axis[a].right += margin;
         rescale(t, a, r.in[a], r.out[a]);
@@ -258,6 +264,17 @@ static void walk_repeat(struct walk *w, struct track *t)
         unsafe(w);
 }
 
+// The position of the greatest channel.
+static void walk_arg(struct walk *w, struct track *t)
+{
+    int axis = 0;
+    if (cs_node_axis(w->node, 0, 4, &axis, NULL) < 0 || axis >= 2 ||
+        cs_node_int(w->node, "keepdims", 1) == 0) {
+        unsafe(w);
+        t->spatial = false;
+    }
+}
+
 static void walk_norm(struct walk *w, struct track *t)
 {
     (void)t;
@@ -289,11 +306,14 @@ static const struct {
     {{"Softmax", NULL}, walk_softmax},
     {{"ReduceMean", "ReduceMax", "ReduceMin", "ReduceSum", "ReduceProd", "ReduceL2", NULL},
      walk_reduce},
+    {{"ArgMax", "ArgMin", NULL}, walk_arg},
     {{"Expand", "Tile", NULL}, walk_repeat},
     {{"InstanceNormalization", "GroupNormalization", NULL}, walk_norm},
     {{"Relu", "LeakyRelu", "Elu",   "Sigmoid", "HardSigmoid", "HardSwish", "Softplus",
       "Tanh", "Erf",       "Gelu",  "Mish",    "Exp",         "Log",       "Sqrt",
       "Abs",  "Neg",       "Floor", "Ceil",    "Clip",        NULL},
+     walk_pointwise},
+    {{"Equal", "Greater", "Less", "GreaterOrEqual", "LessOrEqual", "And", "Or", "Xor", "Not", NULL},
      walk_pointwise},
     {{"PRelu", "Add", "Sub", "Mul", "Div", "Pow", "Mod", "Max", "Min", "Sum", "Mean", "Where",
       "Identity", "Dropout", "Cast", NULL},
@@ -313,12 +333,19 @@ static void walk_node(struct walk *w)
         if (cs_node_is(w->node, walks[i].ops))
             visit = walks[i].walk;
     bool batch_norm = strcmp(w->node->op, "BatchNormalization") == 0;
+    bool joins = visit == walk_pointwise || visit == walk_concat;
     t = *input_track(w, 0);
-    if (t.spatial || visit == walk_pointwise || visit == walk_concat) {
-        if (!batch_norm)
-            visit(w, &t);
-    } else {
-        unsafe(w); // pixels as weights or parameters
+    for (int i = 1; !joins && i < w->node->input_count; i++)
+        if (input_track(w, i) && input_track(w, i)->spatial)
+            unsafe(w); // pixels as weights, indices or parameters
+    if (!t.spatial && !joins)
+        unsafe(w);
+    else if (!batch_norm)
+        visit(w, &t);
+    const struct cs_value *out = cs_node_output(w->graph, w->node, 0);
+    if (t.spatial && out && out->shape.rank != 4) {
+        unsafe(w);
+        t.spatial = false;
     }
     if (w->node->fusion.add >= 0)
         join(w, &t, w->node->fusion.add);

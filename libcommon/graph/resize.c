@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT
-// Resize and Upsample: sizes or scales, coordinate conventions, and what changed between opsets
-// (9: Upsample; 10: Resize with floor and asymmetric coordinates; 11: conventions named; 13: sizes
-// without roi; 18: axes, antialias, aspect ratio).
+// Resize and Upsample: sizes or scales, coordinate conventions, filters, and what changed between
+// opsets (9: Upsample; 10: Resize with floor and asymmetric coordinates; 11: conventions named; 13:
+// sizes without roi; 18: axes, antialias, aspect ratio; 19: symmetric half pixels).
+//
+// The cubic filter is that of Keys (1981); antialiasing widens a filter by the factor of shrinking.
 #include <math.h>
 #include <string.h>
 
@@ -24,77 +26,168 @@ static int choose(const struct cs_node *node, const char *attr, const char *fall
     return cs_node_fail(node, err, "%s \"%.40s\" is not supported", attr, given);
 }
 
+static const struct choice modes[] = {{"nearest", CS_RESIZE_NEAREST},
+                                      {"linear", CS_RESIZE_LINEAR},
+                                      {"bilinear", CS_RESIZE_LINEAR},
+                                      {"cubic", CS_RESIZE_CUBIC},
+                                      {NULL, 0}};
+static const struct choice coords[] = {{"half_pixel", CS_COORD_HALF_PIXEL},
+                                       {"half_pixel_symmetric", CS_COORD_HALF_PIXEL_SYMMETRIC},
+                                       {"pytorch_half_pixel", CS_COORD_PYTORCH_HALF_PIXEL},
+                                       {"align_corners", CS_COORD_ALIGN_CORNERS},
+                                       {"asymmetric", CS_COORD_ASYMMETRIC},
+                                       {"tf_crop_and_resize", CS_COORD_CROP},
+                                       {NULL, 0}};
+static const struct choice roundings[] = {{"round_prefer_floor", CS_ROUND_PREFER_FLOOR},
+                                          {"round_prefer_ceil", CS_ROUND_PREFER_CEIL},
+                                          {"floor", CS_ROUND_FLOOR},
+                                          {"ceil", CS_ROUND_CEIL},
+                                          {NULL, 0}};
+enum policy { STRETCH, NOT_LARGER, NOT_SMALLER };
+static const struct choice policies[] = {
+    {"stretch", STRETCH}, {"not_larger", NOT_LARGER}, {"not_smaller", NOT_SMALLER}, {NULL, 0}};
+
+static bool is_old(const struct cs_graph *graph, const struct cs_node *node)
+{
+    return graph->opset < 11 || strcmp(node->op, "Upsample") == 0;
+}
+
 static int resize_modes(const struct cs_graph *graph, const struct cs_node *node,
                         struct cs_resize *resize, struct cs_err *err)
 {
-    static const struct choice modes[] = {{"nearest", CS_RESIZE_NEAREST},
-                                          {"linear", CS_RESIZE_LINEAR},
-                                          {"bilinear", CS_RESIZE_LINEAR},
-                                          {NULL, 0}};
-    static const struct choice coords[] = {{"half_pixel", CS_COORD_HALF_PIXEL},
-                                           {"pytorch_half_pixel", CS_COORD_PYTORCH_HALF_PIXEL},
-                                           {"align_corners", CS_COORD_ALIGN_CORNERS},
-                                           {"asymmetric", CS_COORD_ASYMMETRIC},
-                                           {NULL, 0}};
-    static const struct choice nearest[] = {{"round_prefer_floor", CS_ROUND_PREFER_FLOOR},
-                                            {"round_prefer_ceil", CS_ROUND_PREFER_CEIL},
-                                            {"floor", CS_ROUND_FLOOR},
-                                            {"ceil", CS_ROUND_CEIL},
-                                            {NULL, 0}};
     int mode, coord = CS_COORD_ASYMMETRIC, round = CS_ROUND_FLOOR;
     if (choose(node, "mode", "nearest", modes, &mode, err) < 0)
         return -1;
-    bool old = graph->opset < 11 || strcmp(node->op, "Upsample") == 0;
-    if (!old &&
+    if (!is_old(graph, node) &&
         (choose(node, "coordinate_transformation_mode", "half_pixel", coords, &coord, err) < 0 ||
-         choose(node, "nearest_mode", "round_prefer_floor", nearest, &round, err) < 0))
+         choose(node, "nearest_mode", "round_prefer_floor", roundings, &round, err) < 0))
         return -1;
-    if (cs_node_int(node, "antialias", 0) != 0)
-        return cs_node_fail(node, err, "antialias is not supported");
-    if (strcmp(cs_node_string(node, "keep_aspect_ratio_policy", "stretch"), "stretch") != 0)
-        return cs_node_fail(node, err, "keep_aspect_ratio_policy is not supported");
     resize->mode = (enum cs_resize_mode)mode;
     resize->coord = (enum cs_resize_coord)coord;
     resize->nearest = (enum cs_resize_nearest)round;
+    resize->antialias = cs_node_int(node, "antialias", 0) != 0;
+    resize->exclude_outside = cs_node_int(node, "exclude_outside", 0) != 0;
+    resize->cubic = (double)cs_node_float(node, "cubic_coeff_a", -0.75f);
+    resize->extrapolation = (double)cs_node_float(node, "extrapolation_value", 0);
     return 0;
 }
 
-// Scales of all axes, 1 where the model does not speak of one. *count -1: no scales.
-static int resize_scales(const struct cs_graph *graph, const struct cs_node *node, int input,
-                         double scale[CS_MAX_RANK], int *count, struct cs_err *err)
+// ---- Sizes ---------------------------------------------------------------------------------
+
+// What the inputs say: one entry an axis of the input, or (opset 18) of attribute "axes".
+struct request {
+    int count, map[CS_MAX_RANK]; // entries, and the axis of each
+    bool sized;                  // sizes; else scales
+    int64_t size[CS_MAX_RANK];
+    double scale[CS_MAX_RANK];
+    float region[2 * CS_MAX_RANK]; // firsts, then lasts
+};
+
+// A constant list of float32; *count -1: omitted or empty.
+static int float_list(const struct cs_graph *graph, const struct cs_node *node, int i, int max,
+                      float *out, int *count, struct cs_err *err)
 {
-    const struct cs_value *value = cs_node_input(graph, node, input);
+    const struct cs_value *value = cs_node_input(graph, node, i);
     *count = -1;
     if (!value || cs_shape_elements(&value->shape) == 0)
         return 0;
     int64_t elements = cs_shape_elements(&value->shape);
-    if (value->type != CS_TYPE_F32 || !value->data || elements > CS_MAX_RANK)
-        return cs_node_fail(node, err, "scales must be a short constant list of float32");
+    if (value->type != CS_TYPE_F32 || !value->data || elements > max)
+        return cs_node_fail(node, err, "input %d must be a short constant list of float32", i);
     *count = (int)elements;
-    for (int i = 0; i < *count; i++) {
-        scale[i] = (double)((const float *)value->data)[i];
-        if (!(scale[i] > 0 && scale[i] <= 4096))
-            return cs_node_fail(node, err, "scale %g is out of range", scale[i]);
-    }
+    memcpy(out, value->data, (size_t)elements * sizeof *out);
     return 0;
 }
 
-// Lists name all axes, or (opset 18) those of attribute "axes": map[k] is the axis of entry k.
-static int resize_axes(const struct cs_node *node, int rank, int count, int map[CS_MAX_RANK],
-                       struct cs_err *err)
+static int request_axes(const struct cs_node *node, int rank, struct request *request,
+                        struct cs_err *err)
 {
     const struct cs_attr *attr = cs_node_attr(node, "axes");
     if (attr && attr->kind != CS_ATTR_INTS)
         return cs_node_fail(node, err, "attribute axes must be a list of integers");
-    if (count != (attr ? attr->count : rank))
-        return cs_node_fail(node, err, "%d sizes or scales for a rank of %d", count, rank);
-    for (int k = 0; k < count; k++) {
+    if (request->count != (attr ? attr->count : rank))
+        return cs_node_fail(node, err, "%d sizes or scales for a rank of %d", request->count, rank);
+    for (int k = 0; k < request->count; k++) {
         int64_t axis = attr ? attr->ints[k] : k;
         axis = axis < 0 ? axis + rank : axis;
         if (axis < 0 || axis >= rank)
             return cs_node_fail(node, err, "an axis is outside the rank");
-        map[k] = (int)axis;
+        request->map[k] = (int)axis;
     }
+    return 0;
+}
+
+static int request_read(const struct cs_graph *graph, const struct cs_node *node, int rank,
+                        bool cropped, struct request *request, struct cs_err *err)
+{
+    bool old = is_old(graph, node);
+    float scales[CS_MAX_RANK];
+    int scale_count, size_count = -1, region_count = -1;
+    if (float_list(graph, node, old ? 1 : 2, CS_MAX_RANK, scales, &scale_count, err) < 0 ||
+        (!old && cs_node_const_ints(graph, node, 3, CS_MAX_RANK, request->size, &size_count, err)))
+        return -1;
+    request->sized = size_count > 0;
+    if (request->sized == (scale_count > 0))
+        return cs_node_fail(node, err, "needs either scales or sizes");
+    request->count = request->sized ? size_count : scale_count;
+    for (int i = 0; i < scale_count; i++) {
+        request->scale[i] = (double)scales[i];
+        if (!(scales[i] > 0 && scales[i] <= 4096))
+            return cs_node_fail(node, err, "scale %g is out of range", request->scale[i]);
+    }
+    if (request_axes(node, rank, request, err) < 0)
+        return -1;
+    if (cropped &&
+        (float_list(graph, node, 1, 2 * CS_MAX_RANK, request->region, &region_count, err) < 0 ||
+         region_count != 2 * request->count))
+        return cs_node_fail(node, err, "roi must be a constant list of two float32 an axis");
+    return 0;
+}
+
+// One scale for all axes, so that no size is larger, or none smaller, than wanted.
+static int keep_aspect(const struct cs_node *node, const struct cs_shape *in,
+                       struct request *request, struct cs_err *err)
+{
+    int policy;
+    double scale = 0;
+    if (choose(node, "keep_aspect_ratio_policy", "stretch", policies, &policy, err) < 0)
+        return -1;
+    if (policy == STRETCH || !request->sized)
+        return 0;
+    for (int k = 0; k < request->count; k++) {
+        double one = (double)request->size[k] / (double)in->dim[request->map[k]];
+        bool better = policy == NOT_LARGER ? one < scale : one > scale;
+        scale = k == 0 || better ? one : scale;
+    }
+    for (int k = 0; k < request->count; k++) {
+        request->scale[k] = scale;
+        request->size[k] = (int64_t)floor(scale * (double)in->dim[request->map[k]] + 0.5);
+    }
+    return 1;
+}
+
+static int resize_axis(const struct cs_node *node, const struct cs_shape *in,
+                       const struct request *request, int k, bool scaled, struct cs_resize *resize,
+                       struct cs_err *err)
+{
+    int a = request->map[k] - 2;
+    int64_t before = in->dim[request->map[k]];
+    double first = (double)request->region[k];
+    double last = (double)request->region[request->count + k];
+    double part = resize->coord == CS_COORD_CROP ? last - first : 1;
+    double length = scaled ? (double)before * request->scale[k] : (double)request->size[k];
+    double after = request->sized ? (double)request->size[k] : floor(length * part);
+    if (!(after >= 1 && after <= INT32_MAX))
+        return cs_node_fail(node, err, "size %g is out of range", after);
+    if (a < 0 && after != (double)before)
+        return cs_node_fail(node, err, "resizes other axes than those of space");
+    if (a < 0)
+        return 0;
+    resize->out[a] = (int64_t)after;
+    resize->length[a] = resize->coord == CS_COORD_CROP ? after : length;
+    resize->scale[a] = scaled ? request->scale[k] : length / (double)before;
+    resize->region[a][0] = first;
+    resize->region[a][1] = last;
     return 0;
 }
 
@@ -102,57 +195,63 @@ int cs_node_resize(const struct cs_graph *graph, const struct cs_node *node,
                    struct cs_resize *resize, struct cs_err *err)
 {
     const struct cs_value *in = cs_node_input(graph, node, 0);
-    bool old = graph->opset < 11 || strcmp(node->op, "Upsample") == 0;
-    double scales[CS_MAX_RANK];
-    int64_t sizes[CS_MAX_RANK];
-    int scale_count, size_count = -1, map[CS_MAX_RANK];
+    struct request request = {0};
     *resize = (struct cs_resize){0};
-    if (!in || in->shape.rank != 4)
-        return cs_node_fail(node, err, "input must have 4 dimensions (N,C,H,W)");
-    if (resize_modes(graph, node, resize, err) < 0 ||
-        resize_scales(graph, node, old ? 1 : 2, scales, &scale_count, err) < 0 ||
-        (!old && cs_node_const_ints(graph, node, 3, CS_MAX_RANK, sizes, &size_count, err) < 0))
-        return -1;
-    bool sized = size_count > 0;
-    if (sized == (scale_count > 0))
-        return cs_node_fail(node, err, "needs either scales or sizes");
-    if (resize_axes(node, 4, sized ? size_count : scale_count, map, err) < 0)
-        return -1;
-    for (int i = 0; i < 2; i++) {
+    if (!in || in->shape.rank < 3 || in->shape.rank > 2 + CS_MAX_SPACE)
+        return cs_node_fail(node, err, "input must have 3 to %d dimensions (N,C,...)",
+                            2 + CS_MAX_SPACE);
+    resize->space = in->shape.rank - 2;
+    for (int i = 0; i < resize->space; i++) {
         resize->in[i] = resize->out[i] = in->shape.dim[2 + i];
-        resize->scale[i] = 1;
+        resize->length[i] = (double)resize->in[i];
+        resize->scale[i] = resize->region[i][1] = 1;
+        if (resize->in[i] < 1)
+            return cs_node_fail(node, err, "the input is empty");
     }
-    for (int k = 0; k < (sized ? size_count : scale_count); k++) {
-        int64_t before = in->shape.dim[map[k]];
-        int64_t after = sized ? sizes[k] : (int64_t)floor((double)before * scales[k]);
-        if (after < 1 || after > INT32_MAX)
-            return cs_node_fail(node, err, "size %lld is out of range", (long long)after);
-        if (map[k] < 2 && after != before)
-            return cs_node_fail(node, err, "resizes other axes than height and width");
-        if (map[k] < 2)
-            continue;
-        resize->out[map[k] - 2] = after;
-        resize->scale[map[k] - 2] = sized ? (double)after / (double)before : scales[k];
-    }
+    if (resize_modes(graph, node, resize, err) < 0 ||
+        request_read(graph, node, in->shape.rank, resize->coord == CS_COORD_CROP, &request, err) <
+            0)
+        return -1;
+    int kept = keep_aspect(node, &in->shape, &request, err);
+    if (kept < 0)
+        return -1;
+    for (int k = 0; k < request.count; k++)
+        if (resize_axis(node, &in->shape, &request, k, kept || !request.sized, resize, err) < 0)
+            return -1;
     return 0;
+}
+
+// ---- Samples -------------------------------------------------------------------------------
+
+bool cs_resize_is_special(const struct cs_resize *resize)
+{
+    return resize->mode == CS_RESIZE_CUBIC || resize->antialias || resize->coord == CS_COORD_CROP ||
+           resize->space != 2;
 }
 
 double cs_resize_source(const struct cs_resize *resize, int axis, int64_t at)
 {
-    double x = (double)at, in = (double)resize->in[axis], out = (double)resize->out[axis];
+    double x = (double)at, in = (double)resize->in[axis], length = resize->length[axis];
+    double first = resize->region[axis][0], last = resize->region[axis][1], offset = 0;
     switch (resize->coord) {
     case CS_COORD_PYTORCH_HALF_PIXEL:
-        if (resize->out[axis] == 1)
+        if (length <= 1)
             return 0;
         break;
     case CS_COORD_ALIGN_CORNERS:
-        return resize->out[axis] == 1 ? 0 : x * (in - 1) / (out - 1);
+        return length == 1 ? 0 : x * (in - 1) / (length - 1);
     case CS_COORD_ASYMMETRIC:
         return x / resize->scale[axis];
+    case CS_COORD_CROP:
+        return length <= 1 ? (first + last) / 2 * (in - 1)
+                           : (first + x / (length - 1) * (last - first)) * (in - 1);
+    case CS_COORD_HALF_PIXEL_SYMMETRIC: // the middle stays in the middle where sizes were cut
+        offset = in / 2 * (1 - (double)resize->out[axis] / length);
+        break;
     case CS_COORD_HALF_PIXEL:
         break;
     }
-    return (x + 0.5) / resize->scale[axis] - 0.5;
+    return offset + (x + 0.5) / resize->scale[axis] - 0.5;
 }
 
 int64_t cs_resize_pick(const struct cs_resize *resize, int axis, int64_t at)
@@ -173,4 +272,50 @@ int64_t cs_resize_pick(const struct cs_resize *resize, int axis, int64_t at)
     }
     double last = (double)(resize->in[axis] - 1);
     return (int64_t)(picked < 0 ? 0 : picked > last ? last : picked);
+}
+
+static double widening(const struct cs_resize *resize, int axis)
+{
+    return resize->antialias && resize->scale[axis] < 1 ? 1 / resize->scale[axis] : 1;
+}
+
+static double filter(const struct cs_resize *resize, double x)
+{
+    double a = resize->cubic;
+    x = fabs(x);
+    if (resize->mode != CS_RESIZE_CUBIC)
+        return x < 1 ? 1 - x : 0;
+    if (x <= 1)
+        return ((a + 2) * x - (a + 3)) * x * x + 1;
+    return x < 2 ? ((a * x - 5 * a) * x + 8 * a) * x - 4 * a : 0;
+}
+
+double cs_resize_weight(const struct cs_resize *resize, const struct cs_resize_taps *taps, int axis,
+                        int64_t sample)
+{
+    if (resize->mode == CS_RESIZE_NEAREST)
+        return 1;
+    if (resize->exclude_outside && (sample < 0 || sample >= resize->in[axis]))
+        return 0;
+    return taps->share * filter(resize, ((double)sample - taps->source) / widening(resize, axis));
+}
+
+struct cs_resize_taps cs_resize_taps(const struct cs_resize *resize, int axis, int64_t at)
+{
+    struct cs_resize_taps taps = {.source = cs_resize_source(resize, axis, at), .share = 1};
+    double radius = (resize->mode == CS_RESIZE_CUBIC ? 2 : 1) * widening(resize, axis), sum = 0;
+    taps.outside = resize->coord == CS_COORD_CROP &&
+                   (taps.source < 0 || taps.source > (double)(resize->in[axis] - 1));
+    if (resize->mode == CS_RESIZE_NEAREST) {
+        taps.first = cs_resize_pick(resize, axis, at);
+        taps.count = 1;
+        return taps;
+    }
+    taps.first = (int64_t)ceil(taps.source - radius);
+    taps.count = (int64_t)floor(taps.source + radius) - taps.first + 1;
+    for (int64_t i = taps.first; i < taps.first + taps.count; i++)
+        sum += cs_resize_weight(resize, &taps, axis, i);
+    if (resize->antialias || resize->exclude_outside)
+        taps.share = 1 / sum;
+    return taps;
 }

@@ -1,17 +1,13 @@
 // SPDX-License-Identifier: MIT
-// Shapes of operators over N,C,H,W planes: convolutions, pools, resizing, normalisation.
+// Shapes of operators over N, C and axes of space: convolutions, pools, resizing, normalisation.
 #include "graph/infer.h"
 
-static struct cs_shape plane_shape(int64_t n, int64_t c, int64_t h, int64_t w)
+static struct cs_shape space_shape(int64_t n, int64_t c, int space, const int64_t *sizes)
 {
-    return (struct cs_shape){4, {n, c, h, w}};
-}
-
-static int needs_planes(struct cs_infer *at)
-{
-    if (cs_infer_input(at, 0)->shape.rank != 4)
-        return cs_node_fail(at->node, at->err, "input must have 4 dimensions (N,C,H,W)");
-    return 0;
+    struct cs_shape shape = {2 + space, {n, c}};
+    for (int i = 0; i < space; i++)
+        shape.dim[2 + i] = sizes[i];
+    return shape;
 }
 
 static int weights_are_float(struct cs_infer *at)
@@ -37,7 +33,7 @@ int cs_infer_conv(struct cs_infer *at)
                             (long long)weight->dim[1], (long long)group);
     if (cs_infer_vector(at, 2, weight->dim[0], "the bias") < 0)
         return -1;
-    struct cs_shape out = plane_shape(in->dim[0], weight->dim[0], window.out[0], window.out[1]);
+    struct cs_shape out = space_shape(in->dim[0], weight->dim[0], window.space, window.out);
     cs_infer_set(at, 0, CS_TYPE_F32, &out);
     return 0;
 }
@@ -58,7 +54,7 @@ int cs_infer_conv_transpose(struct cs_infer *at)
         return cs_node_fail(at->node, at->err, "too many channels");
     if (cs_infer_vector(at, 2, channels, "the bias") < 0)
         return -1;
-    struct cs_shape out = plane_shape(in->dim[0], channels, window.out[0], window.out[1]);
+    struct cs_shape out = space_shape(in->dim[0], channels, window.space, window.out);
     cs_infer_set(at, 0, CS_TYPE_F32, &out);
     return 0;
 }
@@ -69,20 +65,22 @@ int cs_infer_pool(struct cs_infer *at)
     if (cs_node_window(at->graph, at->node, &window, at->err) < 0)
         return -1;
     const struct cs_shape *in = &cs_infer_input(at, 0)->shape;
-    for (int i = 0; i < 2; i++)
+    for (int i = 0; i < window.space; i++)
         if (window.pad_begin[i] >= window.kernel[i] || window.pad_end[i] >= window.kernel[i])
             return cs_node_fail(at->node, at->err, "pads are as large as the kernel");
-    struct cs_shape out = plane_shape(in->dim[0], in->dim[1], window.out[0], window.out[1]);
+    struct cs_shape out = space_shape(in->dim[0], in->dim[1], window.space, window.out);
     cs_infer_set(at, 0, CS_TYPE_F32, &out);
+    cs_infer_set(at, 1, CS_TYPE_I64, &out); // indices of MaxPool
     return 0;
 }
 
 int cs_infer_global_pool(struct cs_infer *at)
 {
-    if (needs_planes(at) < 0)
-        return -1;
-    const struct cs_shape *in = &cs_infer_input(at, 0)->shape;
-    struct cs_shape out = plane_shape(in->dim[0], in->dim[1], 1, 1);
+    struct cs_shape out = cs_infer_input(at, 0)->shape;
+    if (out.rank < 3)
+        return cs_node_fail(at->node, at->err, "input must have 3 dimensions or more (N,C,...)");
+    for (int d = 2; d < out.rank; d++)
+        out.dim[d] = 1;
     cs_infer_set(at, 0, CS_TYPE_F32, &out);
     return 0;
 }
@@ -93,7 +91,7 @@ int cs_infer_resize(struct cs_infer *at)
     if (cs_node_resize(at->graph, at->node, &resize, at->err) < 0)
         return -1;
     const struct cs_shape *in = &cs_infer_input(at, 0)->shape;
-    struct cs_shape out = plane_shape(in->dim[0], in->dim[1], resize.out[0], resize.out[1]);
+    struct cs_shape out = space_shape(in->dim[0], in->dim[1], resize.space, resize.out);
     cs_infer_set(at, 0, CS_TYPE_F32, &out);
     return 0;
 }
@@ -154,5 +152,10 @@ int cs_infer_layer_norm(struct cs_infer *at)
         if (!fits)
             return cs_node_fail(at->node, at->err, "scale or shift has another shape");
     }
+    struct cs_shape statistics = *in; // mean and reciprocal deviation, on request
+    for (int d = axis; d < in->rank; d++)
+        statistics.dim[d] = 1;
+    cs_infer_set(at, 1, CS_TYPE_F32, &statistics);
+    cs_infer_set(at, 2, CS_TYPE_F32, &statistics);
     return cs_infer_same(at);
 }

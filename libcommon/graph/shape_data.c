@@ -3,6 +3,8 @@
 #include <math.h>
 #include <string.h>
 
+#include "graph/element.h"
+#include "graph/eval.h"
 #include "graph/infer.h"
 
 static int set_typed(struct cs_infer *at, const struct cs_shape *shape)
@@ -212,22 +214,25 @@ int cs_infer_slice(struct cs_infer *at)
     return set_typed(at, &out);
 }
 
-// Indices must be constant: their range is checked here, once.
+// Indices that are known are checked at once, others when the node runs.
+static int check_indices(struct cs_infer *at)
+{
+    const struct cs_value *indices = cs_infer_input(at, 1);
+    if (indices->type != CS_TYPE_I64 && indices->type != CS_TYPE_I32)
+        return cs_node_fail(at->node, at->err, "indices are %s", cs_type_name(indices->type));
+    if (!indices->data)
+        return 0;
+    const struct cs_eval call = {at->graph, at->node, (const void *[]){NULL, indices->data}, NULL};
+    return cs_evaluator_find(at->node->op)->check(&call, at->err);
+}
+
 int cs_infer_gather(struct cs_infer *at)
 {
     const struct cs_shape *in = &cs_infer_input(at, 0)->shape;
     const struct cs_value *indices = cs_infer_input(at, 1);
     int axis;
-    if (cs_node_axis(at->node, 0, in->rank, &axis, at->err) < 0)
+    if (cs_node_axis(at->node, 0, in->rank, &axis, at->err) < 0 || check_indices(at) < 0)
         return -1;
-    if (indices->type != CS_TYPE_I64 || !indices->data)
-        return cs_node_fail(at->node, at->err, "indices must be constant int64");
-    for (int64_t k = 0; k < cs_shape_elements(&indices->shape); k++) {
-        int64_t index = ((const int64_t *)indices->data)[k];
-        if (index < -in->dim[axis] || index >= in->dim[axis])
-            return cs_node_fail(at->node, at->err, "index %lld is outside 0..%lld",
-                                (long long)index, (long long)in->dim[axis] - 1);
-    }
     struct cs_shape out = {in->rank - 1 + indices->shape.rank, {0}};
     if (out.rank > CS_MAX_RANK)
         return cs_node_fail(at->node, at->err, "the result has more than %d axes", CS_MAX_RANK);
@@ -238,6 +243,29 @@ int cs_infer_gather(struct cs_infer *at)
         out.dim[d++] = indices->shape.dim[i];
     for (int i = axis + 1; i < in->rank; i++)
         out.dim[d++] = in->dim[i];
+    return set_typed(at, &out);
+}
+
+int cs_infer_gather_nd(struct cs_infer *at)
+{
+    const struct cs_shape *in = &cs_infer_input(at, 0)->shape;
+    const struct cs_shape *indices = &cs_infer_input(at, 1)->shape;
+    int64_t batch = cs_node_int(at->node, "batch_dims", 0);
+    bool fits = batch >= 0 && batch < indices->rank && batch < in->rank;
+    int64_t depth = fits ? indices->dim[indices->rank - 1] : 0;
+    fits = fits && depth >= 1 && depth <= in->rank - batch &&
+           in->rank - depth - batch + indices->rank - 1 <= CS_MAX_RANK;
+    for (int64_t d = 0; fits && d < batch; d++)
+        fits = in->dim[d] == indices->dim[d];
+    if (!fits)
+        return cs_node_fail(at->node, at->err, "the indices' shape does not fit the input");
+    if (check_indices(at) < 0)
+        return -1;
+    struct cs_shape out = {0, {0}};
+    for (int d = 0; d < indices->rank - 1; d++)
+        out.dim[out.rank++] = indices->dim[d];
+    for (int64_t d = batch + depth; d < in->rank; d++)
+        out.dim[out.rank++] = in->dim[d];
     return set_typed(at, &out);
 }
 
@@ -284,8 +312,9 @@ int cs_infer_tile(struct cs_infer *at)
 int cs_infer_cast(struct cs_infer *at)
 {
     const struct cs_value *in = cs_infer_input(at, 0);
+    int64_t to = cs_node_int(at->node, "to", 0);
     enum cs_type type = CS_TYPE_NONE;
-    switch (cs_node_int(at->node, "to", 0)) { // numbers of ONNX's TensorProto.DataType
+    switch (to) { // numbers of ONNX's TensorProto.DataType
     case 1:
         type = CS_TYPE_F32;
         break;
@@ -299,19 +328,24 @@ int cs_infer_cast(struct cs_infer *at)
         type = CS_TYPE_BOOL;
         break;
     default:
-        return cs_node_fail(at->node, at->err, "to type %lld is not supported",
-                            (long long)cs_node_int(at->node, "to", 0));
+        return cs_node_fail(at->node, at->err, "to type %lld is not supported", (long long)to);
     }
     cs_infer_set(at, 0, type, &in->shape);
     return 0;
 }
 
+// Training is possible only where it drops nothing.
 int cs_infer_dropout(struct cs_infer *at)
 {
     const struct cs_value *training = cs_infer_input(at, 2);
-    if (training && (training->type != CS_TYPE_BOOL || !training->data ||
-                     *(const unsigned char *)training->data != 0))
+    float ratio = 1;
+    if (training &&
+        (training->type != CS_TYPE_BOOL || !training->data ||
+         *(const unsigned char *)training->data != 0) &&
+        (cs_node_const_float(at->graph, at->node, 1, 0.5f, &ratio, NULL) < 0 || ratio != 0))
         return cs_node_fail(at->node, at->err, "was exported in training mode");
+    if (at->graph->opset >= 10)
+        cs_infer_set(at, 1, CS_TYPE_BOOL, &cs_infer_input(at, 0)->shape);
     return cs_infer_same(at);
 }
 
@@ -324,27 +358,38 @@ int cs_infer_constant_of_shape(struct cs_infer *at)
         return cs_node_fail(at->node, at->err, "bad shape");
     const struct cs_attr *value = cs_node_attr(at->node, "value");
     bool integer = value && value->kind == CS_ATTR_INT;
-    cs_infer_set(at, 0, integer ? CS_TYPE_I64 : CS_TYPE_F32, &out);
+    int64_t type = cs_node_int(at->node, "value_type", integer ? CS_TYPE_I64 : CS_TYPE_F32);
+    if (type != CS_TYPE_F32 && (!integer || type < CS_TYPE_I64 || type > CS_TYPE_BOOL))
+        return cs_node_fail(at->node, at->err, "value_type %lld", (long long)type);
+    cs_infer_set(at, 0, (enum cs_type)type, &out);
     return 0;
 }
 
 int cs_infer_range(struct cs_infer *at)
 {
-    int64_t limits[3]; // start, limit, delta
+    double limits[3]; // start, limit, delta
+    enum cs_type type = cs_infer_input(at, 0)->type;
     for (int i = 0; i < 3; i++) {
         const struct cs_value *value = cs_infer_input(at, i);
-        if (value->type != CS_TYPE_I64 || !value->data || cs_shape_elements(&value->shape) != 1)
-            return cs_node_fail(at->node, at->err, "inputs must be constant int64 scalars");
-        limits[i] = *(const int64_t *)value->data;
-        if (limits[i] < -INT32_MAX || limits[i] > INT32_MAX)
+        if (value->type != type || !value->data || cs_shape_elements(&value->shape) != 1)
+            return cs_node_fail(at->node, at->err, "inputs must be constant scalars of one type");
+        cs_load_reals(type, value->data, 0, 0, 1, &limits[i]);
+        if (!(fabs(limits[i]) <= INT32_MAX))
             return cs_node_fail(at->node, at->err, "inputs are out of range");
     }
-    if (limits[2] == 0)
-        return cs_node_fail(at->node, at->err, "the step is 0");
-    int64_t way = limits[2] > 0 ? limits[1] - limits[0] : limits[0] - limits[1];
-    int64_t step = limits[2] > 0 ? limits[2] : -limits[2];
-    struct cs_shape out = {1, {way > 0 ? (way + step - 1) / step : 0}};
-    cs_infer_set(at, 0, CS_TYPE_I64, &out);
+    double count = ceil((limits[1] - limits[0]) / limits[2]);
+    if (!(fabs(count) <= INT32_MAX)) // also where the step is 0
+        return cs_node_fail(at->node, at->err, "the step is 0 or too small");
+    struct cs_shape out = {1, {count > 0 ? (int64_t)count : 0}};
+    cs_infer_set(at, 0, type, &out);
+    return 0;
+}
+
+static int check_block_mode(struct cs_infer *at)
+{
+    const char *mode = cs_node_string(at->node, "mode", "DCR");
+    if (strcmp(mode, "DCR") != 0 && strcmp(mode, "CRD") != 0)
+        return cs_node_fail(at->node, at->err, "mode \"%.40s\" is not supported", mode);
     return 0;
 }
 
@@ -352,11 +397,10 @@ int cs_infer_depth_to_space(struct cs_infer *at)
 {
     struct cs_shape out = cs_infer_input(at, 0)->shape;
     int64_t block = cs_node_int(at->node, "blocksize", 0);
-    const char *mode = cs_node_string(at->node, "mode", "DCR");
     if (out.rank != 4 || block < 1 || block > 1024 || out.dim[1] % (block * block) != 0)
         return cs_node_fail(at->node, at->err, "blocks of %lld do not fit", (long long)block);
-    if (strcmp(mode, "DCR") != 0 && strcmp(mode, "CRD") != 0)
-        return cs_node_fail(at->node, at->err, "mode \"%.40s\" is not supported", mode);
+    if (check_block_mode(at) < 0)
+        return -1;
     out.dim[1] /= block * block;
     out.dim[2] *= block;
     out.dim[3] *= block;
@@ -368,8 +412,10 @@ int cs_infer_space_to_depth(struct cs_infer *at)
     struct cs_shape out = cs_infer_input(at, 0)->shape;
     int64_t block = cs_node_int(at->node, "blocksize", 0);
     if (out.rank != 4 || block < 1 || block > 1024 || out.dim[2] % block != 0 ||
-        out.dim[3] % block != 0 || strcmp(cs_node_string(at->node, "mode", "DCR"), "DCR") != 0)
+        out.dim[3] % block != 0)
         return cs_node_fail(at->node, at->err, "blocks of %lld do not fit", (long long)block);
+    if (check_block_mode(at) < 0)
+        return -1;
     out.dim[1] *= block * block;
     out.dim[2] /= block;
     out.dim[3] /= block;

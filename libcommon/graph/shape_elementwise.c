@@ -26,6 +26,17 @@ int cs_infer_broadcast(struct cs_infer *at)
     return 0;
 }
 
+// The exponent may be of another type.
+int cs_infer_pow(struct cs_infer *at)
+{
+    const struct cs_value *base = cs_infer_input(at, 0), *exponent = cs_infer_input(at, 1);
+    struct cs_shape out;
+    if (exponent->type == CS_TYPE_BOOL || !cs_shape_broadcast(&base->shape, &exponent->shape, &out))
+        return cs_node_fail(at->node, at->err, "the exponent's type or shape does not fit");
+    cs_infer_set(at, 0, base->type, &out);
+    return 0;
+}
+
 int cs_infer_variadic(struct cs_infer *at)
 {
     const struct cs_value *first = cs_infer_input(at, 0);
@@ -74,9 +85,12 @@ int cs_infer_prelu(struct cs_infer *at)
 
 int cs_infer_clip(struct cs_infer *at)
 {
-    float low, high;
-    if (cs_node_clip(at->graph, at->node, &low, &high, at->err) < 0)
-        return -1;
+    enum cs_type type = cs_infer_input(at, 0)->type;
+    for (int i = 1; i <= 2; i++) {
+        const struct cs_value *limit = cs_infer_input(at, i);
+        if (limit && (limit->type != type || cs_shape_elements(&limit->shape) != 1))
+            return cs_node_fail(at->node, at->err, "a limit is not one %s", cs_type_name(type));
+    }
     return cs_infer_same(at);
 }
 
@@ -88,12 +102,18 @@ int cs_infer_softmax(struct cs_infer *at)
     return cs_infer_same(at);
 }
 
+// A vector is a row on the left and a column on the right, and its axis goes away.
 int cs_infer_matmul(struct cs_infer *at)
 {
     const struct cs_value *first = cs_infer_input(at, 0), *second = cs_infer_input(at, 1);
     struct cs_shape a = first->shape, b = second->shape, out;
-    if (second->type != CS_TYPE_F32 || a.rank < 2 || b.rank < 2)
+    bool row = a.rank == 1, column = b.rank == 1;
+    if (second->type != CS_TYPE_F32 || a.rank < 1 || b.rank < 1)
         return cs_node_fail(at->node, at->err, "inputs must be float32 matrices");
+    if (row)
+        a = (struct cs_shape){2, {1, a.dim[0]}};
+    if (column)
+        b = (struct cs_shape){2, {b.dim[0], 1}};
     int64_t rows = a.dim[a.rank - 2], inner = a.dim[a.rank - 1];
     int64_t columns = b.dim[b.rank - 1];
     if (inner != b.dim[b.rank - 2])
@@ -102,8 +122,11 @@ int cs_infer_matmul(struct cs_infer *at)
     a.dim[a.rank - 2] = a.dim[a.rank - 1] = b.dim[b.rank - 2] = b.dim[b.rank - 1] = 1;
     if (!cs_shape_broadcast(&a, &b, &out))
         return cs_node_fail(at->node, at->err, "the batches do not fit");
-    out.dim[out.rank - 2] = rows;
-    out.dim[out.rank - 1] = columns;
+    out.rank -= 2;
+    if (!row)
+        out.dim[out.rank++] = rows;
+    if (!column)
+        out.dim[out.rank++] = columns;
     cs_infer_set(at, 0, CS_TYPE_F32, &out);
     return 0;
 }
@@ -126,19 +149,38 @@ int cs_infer_gemm(struct cs_infer *at)
     return 0;
 }
 
+static void set_reduced(struct cs_infer *at, enum cs_type type, const bool *axes, bool keep)
+{
+    const struct cs_shape *in = &cs_infer_input(at, 0)->shape;
+    struct cs_shape out = {0, {0}};
+    for (int d = 0; d < in->rank; d++) {
+        if (!axes[d])
+            out.dim[out.rank++] = in->dim[d];
+        else if (keep)
+            out.dim[out.rank++] = 1;
+    }
+    cs_infer_set(at, 0, type, &out);
+}
+
 int cs_infer_reduce(struct cs_infer *at)
 {
-    const struct cs_value *in = cs_infer_input(at, 0);
     struct cs_reduce reduce;
     if (cs_node_reduce(at->graph, at->node, &reduce, at->err) < 0)
         return -1;
-    struct cs_shape out = {0, {0}};
-    for (int d = 0; d < in->shape.rank; d++) {
-        if (!reduce.axes[d])
-            out.dim[out.rank++] = in->shape.dim[d];
-        else if (reduce.keep)
-            out.dim[out.rank++] = 1;
-    }
-    cs_infer_set(at, 0, in->type, &out);
+    set_reduced(at, cs_infer_input(at, 0)->type, reduce.axes, reduce.keep);
+    return 0;
+}
+
+int cs_infer_arg(struct cs_infer *at)
+{
+    const struct cs_shape *in = &cs_infer_input(at, 0)->shape;
+    bool axes[CS_MAX_RANK] = {false};
+    int axis;
+    if (cs_node_axis(at->node, 0, in->rank, &axis, at->err) < 0)
+        return -1;
+    if (in->dim[axis] == 0)
+        return cs_node_fail(at->node, at->err, "axis %d is empty", axis);
+    axes[axis] = true;
+    set_reduced(at, CS_TYPE_I64, axes, cs_node_int(at->node, "keepdims", 1) != 0);
     return 0;
 }

@@ -6,24 +6,31 @@
 
 enum { MAX_WINDOW = 1 << 20 }; // kernel, stride, dilation and pads: keeps all products in 64 bits
 
+// A list of one integer an axis.
+static int per_axis(const struct cs_node *node, const char *name, const struct cs_window *window,
+                    int64_t fallback, int64_t *out, struct cs_err *err)
+{
+    return cs_node_ints(node, name, window->space, fallback, out, err);
+}
+
 static int window_kernel(const struct cs_graph *graph, const struct cs_node *node,
                          struct cs_window *window, struct cs_err *err)
 {
     if (strstr(node->op, "Pool")) {
         if (!cs_node_attr(node, "kernel_shape"))
             return cs_node_fail(node, err, "has no kernel_shape");
-        return cs_node_ints(node, "kernel_shape", 2, 1, window->kernel, err);
+        return per_axis(node, "kernel_shape", window, 1, window->kernel, err);
     }
     const struct cs_value *weight = cs_node_input(graph, node, 1);
-    if (!weight || weight->shape.rank != 4)
-        return cs_node_fail(node, err, "weights must have 4 dimensions");
-    int64_t given[2];
-    window->kernel[0] = weight->shape.dim[2];
-    window->kernel[1] = weight->shape.dim[3];
-    if (cs_node_attr(node, "kernel_shape")) {
-        if (cs_node_ints(node, "kernel_shape", 2, 1, given, err) < 0)
-            return -1;
-        if (given[0] != window->kernel[0] || given[1] != window->kernel[1])
+    if (!weight || weight->shape.rank != window->space + 2)
+        return cs_node_fail(node, err, "weights must have %d dimensions", window->space + 2);
+    int64_t given[CS_MAX_SPACE];
+    bool named = cs_node_attr(node, "kernel_shape") != NULL;
+    if (per_axis(node, "kernel_shape", window, 1, given, err) < 0)
+        return -1;
+    for (int i = 0; i < window->space; i++) {
+        window->kernel[i] = weight->shape.dim[2 + i];
+        if (named && given[i] != window->kernel[i])
             return cs_node_fail(node, err, "kernel_shape differs from the weights' shape");
     }
     return 0;
@@ -32,7 +39,7 @@ static int window_kernel(const struct cs_graph *graph, const struct cs_node *nod
 static int window_check(const struct cs_node *node, const struct cs_window *window,
                         struct cs_err *err)
 {
-    for (int i = 0; i < 2; i++) {
+    for (int i = 0; i < window->space; i++) {
         if (window->kernel[i] < 1 || window->kernel[i] > MAX_WINDOW || window->stride[i] < 1 ||
             window->stride[i] > MAX_WINDOW || window->dilation[i] < 1 ||
             window->dilation[i] > MAX_WINDOW)
@@ -63,7 +70,7 @@ static int window_forward(const struct cs_graph *graph, const struct cs_node *no
     const struct cs_shape *in = &cs_node_input(graph, node, 0)->shape;
     const char *automatic = cs_node_string(node, "auto_pad", "NOTSET");
     bool ceil_mode = cs_node_int(node, "ceil_mode", 0) != 0;
-    for (int i = 0; i < 2; i++) {
+    for (int i = 0; i < window->space; i++) {
         int64_t size = in->dim[2 + i];
         if (strcmp(automatic, "SAME_UPPER") == 0 || strcmp(automatic, "SAME_LOWER") == 0)
             pad_same(window, i, size, automatic[5] == 'U');
@@ -85,20 +92,32 @@ static int window_forward(const struct cs_graph *graph, const struct cs_node *no
     return 0;
 }
 
+// Sizes of space, before which N and C may be named too.
+static int output_shape(const struct cs_node *node, const struct cs_window *window, int64_t *out,
+                        struct cs_err *err)
+{
+    const struct cs_attr *attr = cs_node_attr(node, "output_shape");
+    if (attr && attr->kind == CS_ATTR_INTS && attr->count == window->space + 2) {
+        memcpy(out, attr->ints + 2, (size_t)window->space * sizeof *out);
+        return 0;
+    }
+    return per_axis(node, "output_shape", window, 0, out, err);
+}
+
 static int window_transposed(const struct cs_graph *graph, const struct cs_node *node,
                              struct cs_window *window, struct cs_err *err)
 {
     const struct cs_shape *in = &cs_node_input(graph, node, 0)->shape;
     const char *automatic = cs_node_string(node, "auto_pad", "NOTSET");
     bool sized = cs_node_attr(node, "output_shape") != NULL;
-    int64_t extra[2], out[2];
-    if (cs_node_ints(node, "output_padding", 2, 0, extra, err) < 0 ||
-        cs_node_ints(node, "output_shape", 2, 0, out, err) < 0)
+    int64_t extra[CS_MAX_SPACE], out[CS_MAX_SPACE];
+    if (per_axis(node, "output_padding", window, 0, extra, err) < 0 ||
+        output_shape(node, window, out, err) < 0)
         return -1;
     bool same = strncmp(automatic, "SAME_", 5) == 0;
     if (!same && strcmp(automatic, "NOTSET") != 0 && strcmp(automatic, "VALID") != 0)
         return cs_node_fail(node, err, "auto_pad \"%.40s\" is not supported", automatic);
-    for (int i = 0; i < 2; i++) {
+    for (int i = 0; i < window->space; i++) {
         if (extra[i] < 0 || extra[i] >= MAX_WINDOW)
             return cs_node_fail(node, err, "output_padding out of range");
         int64_t full = (in->dim[2 + i] - 1) * window->stride[i] + extra[i] +
@@ -106,10 +125,11 @@ static int window_transposed(const struct cs_graph *graph, const struct cs_node 
         if (sized || same) {
             int64_t wanted = sized ? out[i] : in->dim[2 + i] * window->stride[i];
             int64_t cut = full - wanted;
-            if (cut < 0 || wanted < 1)
+            if (wanted < 1 || wanted - full >= MAX_WINDOW)
                 return cs_node_fail(node, err, "output_shape %lld does not fit", (long long)wanted);
             bool upper = strcmp(automatic, "SAME_UPPER") == 0;
-            window->pad_begin[i] = upper ? cut / 2 : cut - cut / 2;
+            // What no input reaches lies behind, like output_padding.
+            window->pad_begin[i] = cut < 0 ? 0 : upper ? cut / 2 : cut - cut / 2;
             window->pad_end[i] = cut - window->pad_begin[i];
         }
         window->out[i] = full - window->pad_begin[i] - window->pad_end[i];
@@ -123,18 +143,20 @@ int cs_node_window(const struct cs_graph *graph, const struct cs_node *node,
                    struct cs_window *window, struct cs_err *err)
 {
     const struct cs_value *in = cs_node_input(graph, node, 0);
-    int64_t pads[4];
+    int64_t pads[2 * CS_MAX_SPACE];
     *window = (struct cs_window){0};
-    if (!in || in->shape.rank != 4)
-        return cs_node_fail(node, err, "input must have 4 dimensions (N,C,H,W)");
+    if (!in || in->shape.rank < 3 || in->shape.rank > 2 + CS_MAX_SPACE)
+        return cs_node_fail(node, err, "input must have 3 to %d dimensions (N,C,...)",
+                            2 + CS_MAX_SPACE);
+    window->space = in->shape.rank - 2;
     if (window_kernel(graph, node, window, err) < 0 ||
-        cs_node_ints(node, "strides", 2, 1, window->stride, err) < 0 ||
-        cs_node_ints(node, "dilations", 2, 1, window->dilation, err) < 0 ||
-        cs_node_ints(node, "pads", 4, 0, pads, err) < 0)
+        per_axis(node, "strides", window, 1, window->stride, err) < 0 ||
+        per_axis(node, "dilations", window, 1, window->dilation, err) < 0 ||
+        cs_node_ints(node, "pads", 2 * window->space, 0, pads, err) < 0)
         return -1;
-    for (int i = 0; i < 2; i++) {
+    for (int i = 0; i < window->space; i++) {
         window->pad_begin[i] = pads[i];
-        window->pad_end[i] = pads[2 + i];
+        window->pad_end[i] = pads[window->space + i];
     }
     window->group = cs_node_int(node, "group", 1);
     window->count_include_pad = cs_node_int(node, "count_include_pad", 0) != 0;

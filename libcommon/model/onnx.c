@@ -121,8 +121,9 @@ static int read_input(struct reader *r, const Onnx__ValueInfoProto *info)
         return -1;
     if (*find_slot(r, info->name))
         return 0; // an initialiser that older files also list as input
-    if (cs_onnx_type(type->elem_type) != CS_TYPE_F32)
-        return cs_fail(r->err, CS_EMODEL, "input \"%.120s\" is not float32 (type %d)", info->name,
+    enum cs_type kind = cs_onnx_type(type->elem_type);
+    if (kind == CS_TYPE_NONE)
+        return cs_fail(r->err, CS_EMODEL, "input \"%.120s\": type %d is not supported", info->name,
                        type->elem_type);
     if (type->shape) {
         if (type->shape->n_dim > CS_MAX_RANK)
@@ -134,7 +135,7 @@ static int read_input(struct reader *r, const Onnx__ValueInfoProto *info)
             shape.dim[d] = dim->has_dim_value && dim->dim_value > 0 ? dim->dim_value : -1;
         }
     }
-    int value = define(r, info->name, CS_TYPE_F32, &shape, NULL);
+    int value = define(r, info->name, kind, &shape, NULL);
     if (value < 0)
         return -1;
     cs_graph_add_input(r->graph, value);
@@ -168,7 +169,7 @@ static int attr_type(const Onnx__AttributeProto *attr)
                             : 0;
 }
 
-// ConstantOfShape's value: one element becomes a plain number.
+// ConstantOfShape's value: one element becomes a plain number, beside its type.
 static int add_tensor_attr(struct reader *r, struct cs_node *node, const Onnx__AttributeProto *attr)
 {
     struct cs_onnx_tensor tensor;
@@ -176,13 +177,25 @@ static int add_tensor_attr(struct reader *r, struct cs_node *node, const Onnx__A
         return bad_node(r, "attribute %s is not supported", attr->name);
     if (cs_onnx_tensor_read(&r->file->store, attr->t, NULL, &tensor, r->err) < 0)
         return -1;
-    if (cs_shape_elements(&tensor.shape) != 1 ||
-        (tensor.type != CS_TYPE_F32 && tensor.type != CS_TYPE_I64))
-        return bad_node(r, "attribute %s must be one float32 or int64", attr->name);
-    if (tensor.type == CS_TYPE_F32)
+    if (cs_shape_elements(&tensor.shape) != 1)
+        return bad_node(r, "attribute %s must be one number", attr->name);
+    switch (tensor.type) {
+    case CS_TYPE_F32:
         cs_node_add_float(r->graph, node, attr->name, *(const float *)tensor.data);
-    else
+        return 0;
+    case CS_TYPE_I64:
         cs_node_add_int(r->graph, node, attr->name, *(const int64_t *)tensor.data);
+        return 0;
+    case CS_TYPE_I32:
+        cs_node_add_int(r->graph, node, attr->name, *(const int32_t *)tensor.data);
+        break;
+    case CS_TYPE_BOOL:
+        cs_node_add_int(r->graph, node, attr->name, *(const unsigned char *)tensor.data != 0);
+        break;
+    case CS_TYPE_NONE:
+        break;
+    }
+    cs_node_add_int(r->graph, node, "value_type", (int64_t)tensor.type);
     return 0;
 }
 
@@ -325,7 +338,7 @@ static int read_graph(struct reader *r, const Onnx__GraphProto *proto)
     for (size_t i = 0; i < proto->n_input; i++)
         if (read_input(r, proto->input[i]) < 0)
             return -1;
-    if (r->graph->input_count == 0 || r->graph->input_count > MAX_PORTS)
+    if (r->graph->input_count > MAX_PORTS)
         return cs_fail(r->err, CS_EMODEL, "%d inputs", r->graph->input_count);
     for (size_t i = 0; i < proto->n_node; i++)
         if (read_node(r, proto->node[i]) < 0)

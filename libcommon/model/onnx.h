@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Reading ONNX files: opsets 9 to 21 of the standard operators, weights inside or in files beside
+// Reading ONNX files: opsets 9 to 28 of the standard operators, weights inside or in files beside
 // the model. Bytes are not trusted: every count, size, type and path is checked.
 #ifndef CS_MODEL_ONNX_H
 #define CS_MODEL_ONNX_H
@@ -9,7 +9,7 @@
 #include "base/err.h"
 #include "graph/graph.h"
 
-enum { CS_ONNX_MIN_OPSET = 9, CS_ONNX_MAX_OPSET = 21 };
+enum { CS_ONNX_MIN_OPSET = 9, CS_ONNX_MAX_OPSET = 28 };
 
 // Keeps the constants that the graph borrows: must outlive it and every graph made from it.
 struct cs_onnx;

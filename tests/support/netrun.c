@@ -1,25 +1,35 @@
 // SPDX-License-Identifier: MIT
 #include "netrun.h"
 
+int netrun_start(struct netrun *run, const char *backend, const struct cs_shape *inputs,
+                 int threads, bool direct, struct cs_err *err)
+{
+    struct cs_device_options options = {.threads = threads};
+    run->backend = cs_backend_find(backend);
+    if (!run->backend)
+        return cs_fail(err, CS_EUSAGE, "no backend %s", backend);
+    return cs_graph_run_passes(&run->graph, CS_PASSES_ALGEBRA, err) < 0 ||
+                   cs_graph_infer(&run->graph, inputs, &run->concrete, err) < 0 ||
+                   cs_graph_run_passes(&run->concrete, run->backend->passes, err) < 0 ||
+                   run->backend->device_open(&options, &run->device, err) < 0 ||
+                   run->backend->network_open(run->device, &run->network, err) < 0 ||
+                   run->backend->plan_open(run->network, &run->concrete, CS_FP32, direct,
+                                           &run->plan, err) < 0 ||
+                   run->backend->slot_open(run->network, &run->plan, 1, &run->slot, err) < 0
+               ? -1
+               : 0;
+}
+
 static int open_as(struct netrun *run, const char *path, const char *backend,
                    const struct cs_shape *inputs, int input_count, int threads, bool direct,
                    struct cs_err *err)
 {
-    struct cs_device_options options = {.threads = threads};
-    *run = (struct netrun){.backend = cs_backend_find(backend)};
-    if (!run->backend)
-        return cs_fail(err, CS_EUSAGE, "no backend %s", backend);
-    if (cs_onnx_read(path, &run->graph, &run->file, err) < 0 ||
-        (run->graph.input_count != input_count &&
+    *run = (struct netrun){.backend = NULL};
+    if (cs_onnx_read(path, &run->graph, &run->file, err) < 0)
+        return -1;
+    if ((run->graph.input_count != input_count &&
          cs_fail(err, CS_EMODEL, "%d inputs", run->graph.input_count)) ||
-        cs_graph_run_passes(&run->graph, CS_PASSES_ALGEBRA, err) < 0 ||
-        cs_graph_infer(&run->graph, inputs, &run->concrete, err) < 0 ||
-        cs_graph_run_passes(&run->concrete, run->backend->passes, err) < 0 ||
-        run->backend->device_open(&options, &run->device, err) < 0 ||
-        run->backend->network_open(run->device, &run->network, err) < 0 ||
-        run->backend->plan_open(run->network, &run->concrete, CS_FP32, direct, &run->plan, err) <
-            0 ||
-        run->backend->slot_open(run->network, &run->plan, 1, &run->slot, err) < 0) {
+        netrun_start(run, backend, inputs, threads, direct, err) < 0) {
         netrun_close(run);
         return -1;
     }

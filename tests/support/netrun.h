@@ -22,6 +22,10 @@ int netrun_open(struct netrun *run, const char *path, const char *backend,
 int netrun_open_direct(struct netrun *run, const char *path, const char *backend,
                        const struct cs_shape *inputs, int input_count, int threads,
                        struct cs_err *err);
+// The second half of netrun_open: from a graph and file that are in place, all else zero. The
+// caller closes, also on failure.
+int netrun_start(struct netrun *run, const char *backend, const struct cs_shape *inputs,
+                 int threads, bool direct, struct cs_err *err);
 const struct cs_shape *netrun_output_shape(const struct netrun *run, int output);
 // As run_tensors of a backend: one dense tensor an input and output.
 int netrun_run(struct netrun *run, const float *const *inputs, float *const *outputs,

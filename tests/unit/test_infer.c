@@ -283,14 +283,15 @@ START_TEST(limits_refused)
     ck_assert_str_eq(shape_after(&c, 0),
                      "node Conv (Conv): the kernel covers 5 samples, the input has 4");
     begin(&c, 17, SHAPE(1, 3, 4), SHAPE(8, 3, 3, 3), "Conv");
+    ck_assert_str_eq(shape_after(&c, 0), "node Conv (Conv): weights must have 3 dimensions");
+    begin(&c, 17, SHAPE(3, 4), SHAPE(8, 3), "Conv");
     ck_assert_str_eq(shape_after(&c, 0),
-                     "node Conv (Conv): input must have 4 dimensions (N,C,H,W)");
+                     "node Conv (Conv): input must have 3 to 5 dimensions (N,C,...)");
     begin(&c, 17, SHAPE(1, 3, 4, 4), SHAPE(2), "Add");
     ck_assert_str_eq(shape_after(&c, 0), "node Add (Add): shapes 1x3x4x4 and 2 do not fit");
     struct cs_node *node = begin(&c, 17, SHAPE(1, 3, 4, 4), NULL, "Cast");
-    cs_node_add_int(&c.graph, node, "to", 7);
-    ck_assert_str_eq(shape_after(&c, 0),
-                     "node Cast (Cast): int64 that depends on pixels is not supported");
+    cs_node_add_int(&c.graph, node, "to", 10);
+    ck_assert_str_eq(shape_after(&c, 0), "node Cast (Cast): to type 10 is not supported");
     node = begin(&c, 17, SHAPE(1, 3, 4, 4), NULL, "MaxPool");
     cs_node_add_ints(&c.graph, node, "kernel_shape", (int64_t[]){2, 2}, 2);
     cs_node_add_ints(&c.graph, node, "strides", (int64_t[]){0, 1}, 2);
@@ -315,12 +316,12 @@ START_TEST(limits_large)
     opcase_ints(&c, (int64_t[]){1 << 20, 1 << 20}, 2);
     opcase_node(&c, "ConstantOfShape", 1);
     ck_assert_str_eq(shape_after(&c, 0),
-                     "node ConstantOfShape (ConstantOfShape): a constant result is too large");
+                     "node ConstantOfShape (ConstantOfShape): output 0 is too large");
     opcase_init(&c, 17, 1);
     opcase_input(&c, SHAPE(1, 1, 2, 2));
     opcase_ints(&c, (int64_t[]){1, 1, INT64_MAX / 2, 2}, 4);
     opcase_node(&c, "Tile", 1);
-    ck_assert_str_eq(shape_after(&c, 0), "node Tile (Tile): output 0 is empty or too large");
+    ck_assert_str_eq(shape_after(&c, 0), "node Tile (Tile): output 0 is too large");
     opcase_init(&c, 17, 1);
     opcase_input(&c, SHAPE(1, 1, 2, 2));
     opcase_ints(&c, (int64_t[]){1, 1, INT64_MAX, 2}, 4);

@@ -110,12 +110,14 @@ const struct cs_cpu_op *cs_cpu_op_of(const struct cs_graph *graph, const struct 
     const struct cs_cpu_op *op = op_find(node->op);
     for (int i = 0; i < node->output_count; i++) {
         const struct cs_value *value = cs_node_output(graph, node, i);
-        if (value && value->uses > 0 && value->type != CS_TYPE_F32)
+        if (value && value->uses > 0 &&
+            (value->type != CS_TYPE_F32 || cs_shape_elements(&value->shape) == 0))
             return NULL;
     }
     for (int i = 0; i < node->input_count; i++) {
         const struct cs_value *value = cs_node_input(graph, node, i);
-        if (value && !value->data && value->type != CS_TYPE_F32)
+        if (value && !value->data &&
+            (value->type != CS_TYPE_F32 || cs_shape_elements(&value->shape) == 0))
             return NULL;
     }
     return op && (!op->supports || op->supports(graph, node, why, sizeof why)) ? op : NULL;
@@ -423,6 +425,8 @@ static void copy_tensor(const struct cs_slot *slot, const struct cs_plan *plan, 
 {
     const struct cs_value *v = &plan->graph->values[value];
     void *place = place_of(slot, plan, value);
+    if (cs_shape_elements(&v->shape) == 0)
+        return;
     if (!plan->channels_last[value]) {
         memcpy(in ? place : out, in ? in : place,
                (size_t)cs_shape_elements(&v->shape) * cs_type_bytes(v->type));

@@ -156,10 +156,14 @@ static bool supports(const struct cs_graph *graph, const struct cs_node *node, c
     const struct cs_value *in = cs_node_input(graph, node, 0);
     const struct cs_value *weights = cs_node_input(graph, node, 1);
     const struct cs_value *bias = cs_node_input(graph, node, 2);
+    struct cs_window window;
     if (!in || in->shape.rank != 4 || in->data)
         snprintf(why, why_size, "input is not an N, C, H, W activation");
     else if (!weights || !weights->data || (bias && !bias->data))
         snprintf(why, why_size, "weights and bias must be constants");
+    else if (cs_node_window(graph, node, &window, NULL) != 0 || window.pad_end[0] < 0 ||
+             window.pad_end[1] < 0)
+        snprintf(why, why_size, "pads are negative");
     else
         return true;
     return false;

@@ -220,10 +220,25 @@ int cs_cpu_build_fusion(struct cs_plan *plan, const struct cs_node *node, bool w
 static bool unary_supports(const struct cs_graph *graph, const struct cs_node *node, char *why,
                            size_t why_size)
 {
-    if (!cs_node_input(graph, node, 0)->data)
+    float low, high;
+    if (cs_node_input(graph, node, 0)->data)
+        snprintf(why, why_size, "input is a constant");
+    else if (strcmp(node->op, "Clip") == 0 && cs_node_clip(graph, node, &low, &high, NULL) != 0)
+        snprintf(why, why_size, "limits are computed");
+    else
         return true;
-    snprintf(why, why_size, "input is a constant");
     return false;
+}
+
+static bool binary_supports(const struct cs_graph *graph, const struct cs_node *node, char *why,
+                            size_t why_size)
+{
+    for (int i = 0; i < node->input_count; i++)
+        if (cs_node_input(graph, node, i)->type != CS_TYPE_F32) {
+            snprintf(why, why_size, "input %d is not float32", i);
+            return false;
+        }
+    return true;
 }
 
 #define UNARY(name)                                                                                \
@@ -232,7 +247,7 @@ static bool unary_supports(const struct cs_graph *graph, const struct cs_node *n
     }
 #define BINARY(name)                                                                               \
     {                                                                                              \
-        name, build_binary, NULL, true, CS_CPU_OVERWRITES_EITHER                                   \
+        name, build_binary, binary_supports, true, CS_CPU_OVERWRITES_EITHER                        \
     }
 
 const struct cs_cpu_op cs_cpu_element_ops[] = {

@@ -272,7 +272,7 @@ static int build_depth_space(struct cs_plan *plan, const struct cs_node *node, s
     const struct cs_shape box = {6, {shape->dim[0], channels, shape->dim[2], b, shape->dim[3], b}};
     const int64_t wide_stride[] = {w[0], w[1], w[2] * b, w[2], w[3] * b, w[3]};
     int64_t deep_stride[] = {d[0], d[1], d[2], d[1] * b * channels, d[3], d[1] * channels};
-    if (to_space && crd) {
+    if (crd) {
         deep_stride[1] = d[1] * b * b;
         deep_stride[3] = d[1] * b;
         deep_stride[5] = d[1];
@@ -351,6 +351,16 @@ static int build_pad(struct cs_plan *plan, const struct cs_node *node, struct cs
     return 0;
 }
 
+static bool pad_supports(const struct cs_graph *graph, const struct cs_node *node, char *why,
+                         size_t why_size)
+{
+    struct cs_pads pads;
+    if (cs_node_pads(graph, node, &pads, NULL) == 0 && pads.value_input < 0)
+        return true;
+    snprintf(why, why_size, "the value is computed");
+    return false;
+}
+
 const struct cs_cpu_op cs_cpu_move_ops[] = {
     {"Concat", build_concat, NULL, false, CS_CPU_OVERWRITES_NOTHING},
     {"Split", build_split, NULL, false, CS_CPU_OVERWRITES_NOTHING},
@@ -363,6 +373,6 @@ const struct cs_cpu_op cs_cpu_move_ops[] = {
     {"Unsqueeze", build_reshape, NULL, false, CS_CPU_VIEWS},
     {"DepthToSpace", build_depth_space, NULL, false, CS_CPU_OVERWRITES_NOTHING},
     {"SpaceToDepth", build_depth_space, NULL, false, CS_CPU_OVERWRITES_NOTHING},
-    {"Pad", build_pad, NULL, false, CS_CPU_OVERWRITES_NOTHING},
+    {"Pad", build_pad, pad_supports, false, CS_CPU_OVERWRITES_NOTHING},
     {0},
 };

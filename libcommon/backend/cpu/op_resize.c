@@ -149,9 +149,13 @@ static bool supports(const struct cs_graph *graph, const struct cs_node *node, c
                      size_t why_size)
 {
     const struct cs_value *in = cs_node_input(graph, node, 0);
-    if (in && in->shape.rank == 4 && !in->data)
+    struct cs_resize params;
+    if (!in || in->shape.rank != 4 || in->data)
+        snprintf(why, why_size, "input is not an N, C, H, W activation");
+    else if (cs_node_resize(graph, node, &params, NULL) != 0 || cs_resize_is_special(&params))
+        snprintf(why, why_size, "only nearest and linear resizing of whole planes are supported");
+    else
         return true;
-    snprintf(why, why_size, "input is not an N, C, H, W activation");
     return false;
 }
 

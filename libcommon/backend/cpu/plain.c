@@ -59,7 +59,9 @@ static int run_plain(const struct cs_cpu_step *step, const struct cs_cpu_run *ru
 static void describe(struct cs_plan *plan, int value, bool input, struct operand *operand,
                      size_t *scratch)
 {
-    operand->omitted = value < 0 || (!input && plan->memory.offset[value] == SIZE_MAX);
+    // Without memory: empty, or read by nobody.
+    operand->omitted =
+        value < 0 || (!plan->graph->values[value].data && plan->memory.offset[value] == SIZE_MAX);
     if (operand->omitted)
         return;
     operand->place = cs_cpu_place_of(plan, value);

@@ -139,9 +139,11 @@ static void ref_slot_close(struct cs_slot *slot)
 
 // ---- Run -----------------------------------------------------------------------------------
 
+// NULL for values without memory: empty ones, and those that nobody reads.
 static void *place_of(const struct cs_slot *slot, const struct cs_plan *plan, int value)
 {
-    return slot->arena + plan->memory.offset[value];
+    size_t offset = plan->memory.offset[value];
+    return offset == SIZE_MAX ? NULL : slot->arena + offset;
 }
 
 static const void *tensor_of(const struct cs_slot *slot, const struct cs_plan *plan, int value)
@@ -181,9 +183,7 @@ static int run_node(const struct cs_slot *slot, const struct cs_plan *plan,
     for (int i = 0; i < node->input_count; i++)
         call.in[i] = node->inputs[i] < 0 ? NULL : tensor_of(slot, plan, node->inputs[i]);
     for (int i = 0; i < node->output_count; i++)
-        call.out[i] = node->outputs[i] < 0 || plan->memory.offset[node->outputs[i]] == SIZE_MAX
-                          ? NULL
-                          : place_of(slot, plan, node->outputs[i]);
+        call.out[i] = node->outputs[i] < 0 ? NULL : place_of(slot, plan, node->outputs[i]);
     call.add = node->fusion.add < 0 ? NULL : tensor_of(slot, plan, node->fusion.add);
     if (cs_ref_run(&call, err) < 0)
         return -1;
@@ -215,14 +215,18 @@ static int ref_run_tensors(struct cs_slot *slot, struct cs_plan *plan, const voi
                            void *const *outputs, struct cs_err *err)
 {
     const struct cs_graph *graph = plan->graph;
-    for (int i = 0; i < graph->input_count; i++)
-        memcpy(place_of(slot, plan, graph->inputs[i]), inputs[i],
-               value_bytes(&graph->values[graph->inputs[i]]));
+    for (int i = 0; i < graph->input_count; i++) {
+        void *place = place_of(slot, plan, graph->inputs[i]);
+        if (place)
+            memcpy(place, inputs[i], value_bytes(&graph->values[graph->inputs[i]]));
+    }
     if (run_graph(slot, plan, err) < 0)
         return -1;
-    for (int i = 0; i < graph->output_count; i++)
-        memcpy(outputs[i], tensor_of(slot, plan, graph->outputs[i]),
-               value_bytes(&graph->values[graph->outputs[i]]));
+    for (int i = 0; i < graph->output_count; i++) {
+        const void *tensor = tensor_of(slot, plan, graph->outputs[i]);
+        if (tensor)
+            memcpy(outputs[i], tensor, value_bytes(&graph->values[graph->outputs[i]]));
+    }
     return 0;
 }
 

@@ -5,7 +5,7 @@
 // Tensors are dense, row-major, of the types and shapes that shape inference found; rank 4
 // activations are N, C, H, W. Constants are passed like any other tensor. A call allocates nothing
 // and needs no workspace; it shares its loops out among OpenMP threads without changing a bit.
-// Outputs must not overlap inputs.
+// Outputs must not overlap inputs. Empty tensors may be NULL.
 #ifndef CS_BACKEND_REF_REF_H
 #define CS_BACKEND_REF_REF_H
 

@@ -1,125 +1,166 @@
 // SPDX-License-Identifier: MIT
 // Convolution and transposed convolution, with groups, strides, dilations and pads. A line of
-// outputs is summed in double, in the order channel, kernel row, kernel column.
+// outputs is summed in double, in the order channel, kernel plane, kernel row, kernel column.
 #include "backend/ref/ref_kernels.h"
 
-enum { LINE = 256 }; // outputs summed at a time
+enum { AXES = CS_MAX_SPACE, LINE = 256 }; // outputs summed at a time
 
 struct conv {
-    struct cs_window w;
+    struct cs_window w; // of three axes
     const float *in, *weight, *bias;
     float *out;
-    int64_t channels, height, width;             // input
-    int64_t out_channels, out_height, out_width; // output
+    int64_t channels, out_channels;
+    int64_t size[AXES], out_size[AXES];
 };
+
+// A line of outputs: image and channel, plane and row, and `count` columns from `begin`.
+struct line {
+    int64_t n, channel, z, y, begin, count;
+};
+
+void cs_ref_window(const struct cs_ref_call *call, struct cs_window *window)
+{
+    struct cs_window w;
+    cs_node_window(call->graph, call->node, &w, NULL);
+    int lead = AXES - w.space;
+    *window = w;
+    window->space = AXES;
+    for (int a = 0; a < AXES; a++) {
+        int from = a - lead;
+        window->kernel[a] = from < 0 ? 1 : w.kernel[from];
+        window->stride[a] = from < 0 ? 1 : w.stride[from];
+        window->dilation[a] = from < 0 ? 1 : w.dilation[from];
+        window->pad_begin[a] = from < 0 ? 0 : w.pad_begin[from];
+        window->pad_end[a] = from < 0 ? 0 : w.pad_end[from];
+        window->out[a] = from < 0 ? 1 : w.out[from];
+    }
+}
+
+void cs_ref_space(const struct cs_shape *shape, int64_t sizes[CS_MAX_SPACE])
+{
+    int lead = AXES - (shape->rank - 2);
+    for (int a = 0; a < AXES; a++)
+        sizes[a] = a < lead ? 1 : shape->dim[2 + a - lead];
+}
 
 static void conv_setup(const struct cs_ref_call *call, struct conv *c)
 {
-    const struct cs_shape *in = cs_ref_in_shape(call, 0), *out = cs_ref_out_shape(call, 0);
-    cs_node_window(call->graph, call->node, &c->w, NULL);
+    cs_ref_window(call, &c->w);
     c->in = call->in[0];
     c->weight = call->in[1];
     c->bias = call->node->input_count > 2 ? call->in[2] : NULL;
     c->out = call->out[0];
-    c->channels = in->dim[1];
-    c->height = in->dim[2];
-    c->width = in->dim[3];
-    c->out_channels = out->dim[1];
-    c->out_height = out->dim[2];
-    c->out_width = out->dim[3];
+    c->channels = cs_ref_in_shape(call, 0)->dim[1];
+    c->out_channels = cs_ref_out_shape(call, 0)->dim[1];
+    cs_ref_space(cs_ref_in_shape(call, 0), c->size);
+    cs_ref_space(cs_ref_out_shape(call, 0), c->out_size);
 }
 
-// Outputs x of a line from `begin`, of `count`, whose tap lies inside 0..width-1:
-// tap(x) = x * stride + shift.
-static void tap_range(int64_t shift, int64_t stride, int64_t width, int64_t begin, int64_t count,
+// Outputs x of a line whose tap lies inside 0..width-1: tap(x) = x * stride + shift.
+static void tap_range(int64_t shift, int64_t stride, int64_t width, const struct line *line,
                       int64_t *first, int64_t *last)
 {
     int64_t low = shift >= 0 ? 0 : (-shift + stride - 1) / stride;
     int64_t high = width - 1 - shift >= 0 ? (width - 1 - shift) / stride : -1;
-    *first = low > begin ? low : begin;
-    *last = high < begin + count - 1 ? high : begin + count - 1;
+    int64_t end = line->begin + line->count - 1;
+    *first = low > line->begin ? low : line->begin;
+    *last = high < end ? high : end;
 }
 
-static void conv_line(const struct conv *c, int64_t n, int64_t oc, int64_t oy, int64_t begin,
-                      int64_t count)
+// Adds one row of a kernel over one row of the input to the sums.
+static void conv_row(const struct conv *c, const struct line *line, const float *row,
+                     const float *taps, double *sum)
+{
+    int64_t stride = c->w.stride[2], first, last;
+    for (int64_t k = 0; k < c->w.kernel[2]; k++) {
+        int64_t shift = k * c->w.dilation[2] - c->w.pad_begin[2];
+        double weight = (double)taps[k];
+        tap_range(shift, stride, c->size[2], line, &first, &last);
+        for (int64_t x = first; x <= last; x++)
+            sum[x - line->begin] += weight * (double)row[x * stride + shift];
+    }
+}
+
+static void transposed_row(const struct conv *c, const struct line *line, const float *row,
+                           const float *taps, double *sum)
+{
+    int64_t stride = c->w.stride[2];
+    for (int64_t k = 0; k < c->w.kernel[2]; k++)
+        for (int64_t i = 0; i < line->count; i++) {
+            int64_t at = line->begin + i + c->w.pad_begin[2] - k * c->w.dilation[2];
+            if (at >= 0 && at % stride == 0 && at / stride < c->size[2])
+                sum[i] += (double)taps[k] * (double)row[at / stride];
+        }
+}
+
+// The input index on an axis that output `at` reads through tap k; -1: none.
+static int64_t source_of(const struct conv *c, bool transposed, int axis, int64_t at, int64_t k)
+{
+    int64_t stride = c->w.stride[axis], reach = k * c->w.dilation[axis];
+    int64_t from =
+        transposed ? at + c->w.pad_begin[axis] - reach : at * stride - c->w.pad_begin[axis] + reach;
+    if (transposed && from % stride != 0)
+        return -1;
+    from = transposed ? from / stride : from;
+    return from >= 0 && from < c->size[axis] ? from : -1;
+}
+
+static void line_run(const struct conv *c, const struct line *line, bool transposed)
 {
     double sum[LINE];
     int64_t per_in = c->channels / c->w.group, per_out = c->out_channels / c->w.group;
-    int64_t base = oc / per_out * per_in;
-    for (int64_t i = 0; i < count; i++)
-        sum[i] = c->bias ? (double)c->bias[oc] : 0;
-    for (int64_t ic = 0; ic < per_in; ic++)
-        for (int64_t ky = 0; ky < c->w.kernel[0]; ky++) {
-            int64_t iy = oy * c->w.stride[0] - c->w.pad_begin[0] + ky * c->w.dilation[0];
-            if (iy < 0 || iy >= c->height)
-                continue;
-            const float *line = c->in + ((n * c->channels + base + ic) * c->height + iy) * c->width;
-            const float *taps =
-                c->weight + ((oc * per_in + ic) * c->w.kernel[0] + ky) * c->w.kernel[1];
-            for (int64_t kx = 0; kx < c->w.kernel[1]; kx++) {
-                int64_t shift = kx * c->w.dilation[1] - c->w.pad_begin[1], first, last;
-                int64_t stride = c->w.stride[1];
-                double weight = (double)taps[kx];
-                tap_range(shift, stride, c->width, begin, count, &first, &last);
-                for (int64_t x = first; x <= last; x++)
-                    sum[x - begin] += weight * (double)line[x * stride + shift];
+    int64_t base = line->channel / per_out * per_in;
+    const int64_t *kernel = c->w.kernel, *size = c->size;
+    for (int64_t i = 0; i < line->count; i++)
+        sum[i] = c->bias ? (double)c->bias[line->channel] : 0;
+    for (int64_t k = 0; k < per_in; k++) {
+        // Weights are (out, in / group, ...), of a transposed convolution (in, out / group, ...).
+        int64_t filter = transposed ? (base + k) * per_out + line->channel % per_out
+                                    : line->channel * per_in + k;
+        for (int64_t kz = 0; kz < kernel[0]; kz++)
+            for (int64_t ky = 0; ky < kernel[1]; ky++) {
+                int64_t z = source_of(c, transposed, 0, line->z, kz);
+                int64_t y = source_of(c, transposed, 1, line->y, ky);
+                if (z < 0 || y < 0)
+                    continue;
+                const float *row =
+                    c->in +
+                    (((line->n * c->channels + base + k) * size[0] + z) * size[1] + y) * size[2];
+                const float *taps =
+                    c->weight + ((filter * kernel[0] + kz) * kernel[1] + ky) * kernel[2];
+                (transposed ? transposed_row : conv_row)(c, line, row, taps, sum);
             }
-        }
-    float *target = c->out + ((n * c->out_channels + oc) * c->out_height + oy) * c->out_width;
-    for (int64_t i = 0; i < count; i++)
-        target[begin + i] = (float)sum[i];
+    }
+    const int64_t *out = c->out_size;
+    int64_t plane = line->n * c->out_channels + line->channel;
+    float *target = c->out + ((plane * out[0] + line->z) * out[1] + line->y) * out[2] + line->begin;
+    for (int64_t i = 0; i < line->count; i++)
+        target[i] = (float)sum[i];
 }
 
-static void transpose_line(const struct conv *c, int64_t n, int64_t oc, int64_t oy, int64_t begin,
-                           int64_t count)
-{
-    double sum[LINE];
-    int64_t per_in = c->channels / c->w.group, per_out = c->out_channels / c->w.group;
-    int64_t base = oc / per_out * per_in;
-    for (int64_t i = 0; i < count; i++)
-        sum[i] = c->bias ? (double)c->bias[oc] : 0;
-    for (int64_t ic = base; ic < base + per_in; ic++)
-        for (int64_t ky = 0; ky < c->w.kernel[0]; ky++) {
-            int64_t up = oy + c->w.pad_begin[0] - ky * c->w.dilation[0];
-            if (up < 0 || up % c->w.stride[0] != 0 || up / c->w.stride[0] >= c->height)
-                continue;
-            const float *line =
-                c->in + ((n * c->channels + ic) * c->height + up / c->w.stride[0]) * c->width;
-            const float *taps =
-                c->weight + ((ic * per_out + oc % per_out) * c->w.kernel[0] + ky) * c->w.kernel[1];
-            for (int64_t kx = 0; kx < c->w.kernel[1]; kx++)
-                for (int64_t i = 0; i < count; i++) {
-                    int64_t left = begin + i + c->w.pad_begin[1] - kx * c->w.dilation[1];
-                    if (left >= 0 && left % c->w.stride[1] == 0 && left / c->w.stride[1] < c->width)
-                        sum[i] += (double)taps[kx] * (double)line[left / c->w.stride[1]];
-                }
-        }
-    float *target = c->out + ((n * c->out_channels + oc) * c->out_height + oy) * c->out_width;
-    for (int64_t i = 0; i < count; i++)
-        target[begin + i] = (float)sum[i];
-}
-
-static void all_lines(const struct cs_ref_call *call,
-                      void (*line)(const struct conv *, int64_t, int64_t, int64_t, int64_t,
-                                   int64_t))
+static void all_lines(const struct cs_ref_call *call, bool transposed)
 {
     struct conv c;
     conv_setup(call, &c);
     int64_t planes = cs_ref_out_shape(call, 0)->dim[0] * c.out_channels;
-#pragma omp parallel for collapse(2)
+#pragma omp parallel for collapse(3)
     for (int64_t plane = 0; plane < planes; plane++)
-        for (int64_t y = 0; y < c.out_height; y++)
-            for (int64_t x = 0; x < c.out_width; x += LINE)
-                line(&c, plane / c.out_channels, plane % c.out_channels, y, x,
-                     c.out_width - x < LINE ? c.out_width - x : LINE);
+        for (int64_t z = 0; z < c.out_size[0]; z++)
+            for (int64_t y = 0; y < c.out_size[1]; y++)
+                for (int64_t x = 0; x < c.out_size[2]; x += LINE) {
+                    int64_t left = c.out_size[2] - x;
+                    struct line line = {plane / c.out_channels,   plane % c.out_channels, z, y, x,
+                                        left < LINE ? left : LINE};
+                    line_run(&c, &line, transposed);
+                }
 }
 
 void cs_ref_conv(const struct cs_ref_call *call)
 {
-    all_lines(call, conv_line);
+    all_lines(call, false);
 }
 
 void cs_ref_conv_transpose(const struct cs_ref_call *call)
 {
-    all_lines(call, transpose_line);
+    all_lines(call, true);
 }

@@ -20,32 +20,20 @@ static inline const struct cs_shape *cs_ref_out_shape(const struct cs_ref_call *
 // Kernels by family. They allocate nothing.
 void cs_ref_conv(const struct cs_ref_call *call);
 void cs_ref_conv_transpose(const struct cs_ref_call *call);
-void cs_ref_max_pool(const struct cs_ref_call *call);
-void cs_ref_average_pool(const struct cs_ref_call *call);
+void cs_ref_pool(const struct cs_ref_call *call);
 void cs_ref_global_pool(const struct cs_ref_call *call);
 void cs_ref_batch_norm(const struct cs_ref_call *call);
 void cs_ref_group_norm(const struct cs_ref_call *call); // also InstanceNormalization
 void cs_ref_layer_norm(const struct cs_ref_call *call);
 void cs_ref_resize(const struct cs_ref_call *call);
-void cs_ref_activation(const struct cs_ref_call *call);
-void cs_ref_clip(const struct cs_ref_call *call);
-void cs_ref_prelu(const struct cs_ref_call *call);
-void cs_ref_binary(const struct cs_ref_call *call);
-void cs_ref_variadic(const struct cs_ref_call *call);
 void cs_ref_softmax(const struct cs_ref_call *call);
 void cs_ref_matmul(const struct cs_ref_call *call);
 void cs_ref_gemm(const struct cs_ref_call *call);
-void cs_ref_reduce(const struct cs_ref_call *call);
-void cs_ref_move(const struct cs_ref_call *call);
-
-// Activations by name, as nodes and as fusions: f(x, alpha, beta).
-struct cs_ref_activation {
-    const char *name;
-    double (*run)(double x, double alpha, double beta);
-    float alpha, beta; // defaults of ONNX
-};
-const struct cs_ref_activation *cs_ref_find_activation(const char *name); // NULL: unknown
 // The fusion of the node, on its finished output 0.
 void cs_ref_fusion(const struct cs_ref_call *call);
+
+// Lines and planes as volumes of depth and height 1: the node's window and a tensor's sizes.
+void cs_ref_window(const struct cs_ref_call *call, struct cs_window *window);
+void cs_ref_space(const struct cs_shape *shape, int64_t sizes[CS_MAX_SPACE]);
 
 #endif

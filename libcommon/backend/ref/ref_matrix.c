@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Matrix products, softmax and reductions.
+// Matrix products and softmax.
 #include <math.h>
-#include <string.h>
 
 #include "backend/ref/ref_kernels.h"
 
@@ -21,17 +20,39 @@ static int64_t batch_offset(const struct cs_shape *out, const struct cs_shape *i
     return index;
 }
 
+// Shapes with vectors as rows (left) and columns (right).
+static void as_matrices(const struct cs_ref_call *call, struct cs_shape *a, struct cs_shape *b,
+                        struct cs_shape *out)
+{
+    *a = *cs_ref_in_shape(call, 0);
+    *b = *cs_ref_in_shape(call, 1);
+    *out = *cs_ref_out_shape(call, 0);
+    bool row = a->rank == 1, column = b->rank == 1;
+    if (row)
+        *a = (struct cs_shape){2, {1, a->dim[0]}};
+    if (column)
+        *b = (struct cs_shape){2, {b->dim[0], 1}};
+    if (row && !column) // the row goes before the columns
+        out->dim[out->rank] = out->dim[out->rank - 1];
+    if (row)
+        out->dim[out->rank++ - !column] = 1;
+    if (column)
+        out->dim[out->rank++] = 1;
+}
+
 void cs_ref_matmul(const struct cs_ref_call *call)
 {
-    const struct cs_shape *a = cs_ref_in_shape(call, 0), *b = cs_ref_in_shape(call, 1);
-    const struct cs_shape *out = cs_ref_out_shape(call, 0);
-    int64_t rows = out->dim[out->rank - 2], columns = out->dim[out->rank - 1];
-    int64_t inner = a->dim[a->rank - 1], batches = cs_shape_elements(out) / (rows * columns);
+    struct cs_shape a, b, out;
+    as_matrices(call, &a, &b, &out);
+    int64_t rows = out.dim[out.rank - 2], columns = out.dim[out.rank - 1], batches = 1;
+    int64_t inner = a.dim[a.rank - 1];
+    for (int d = 0; d < out.rank - 2; d++)
+        batches *= out.dim[d];
 #pragma omp parallel for collapse(2)
     for (int64_t n = 0; n < batches; n++)
         for (int64_t r = 0; r < rows; r++) {
-            const float *left = (const float *)call->in[0] + batch_offset(out, a, n) + r * inner;
-            const float *right = (const float *)call->in[1] + batch_offset(out, b, n);
+            const float *left = (const float *)call->in[0] + batch_offset(&out, &a, n) + r * inner;
+            const float *right = (const float *)call->in[1] + batch_offset(&out, &b, n);
             float *target = (float *)call->out[0] + (n * rows + r) * columns;
             for (int64_t c = 0; c < columns; c++) {
                 double sum = 0;
@@ -93,79 +114,4 @@ void cs_ref_softmax(const struct cs_ref_call *call)
             for (int64_t i = 0; i < count; i++)
                 target[i * step] = (float)(exp((double)source[i * step] - most) / sum);
         }
-}
-
-// ---- Reductions ----------------------------------------------------------------------------
-
-enum reduction { MEAN, MOST, LEAST, SUM, PRODUCT, LENGTH };
-
-static enum reduction reduction_of(const char *op)
-{
-    static const char *const names[] = {"ReduceMean", "ReduceMax",  "ReduceMin",
-                                        "ReduceSum",  "ReduceProd", "ReduceL2"};
-    int kind = 0;
-    while (strcmp(names[kind], op) != 0)
-        kind++;
-    return (enum reduction)kind;
-}
-
-static double reduce_step(enum reduction kind, double sum, double x)
-{
-    switch (kind) {
-    case MOST:
-        return x > sum || isnan(x) ? x : sum;
-    case LEAST:
-        return x < sum || isnan(x) ? x : sum;
-    case PRODUCT:
-        return sum * x;
-    case LENGTH:
-        return sum + x * x;
-    case MEAN:
-    case SUM:
-        break;
-    }
-    return sum + x;
-}
-
-// The axes of the input, reduced ones apart from kept ones, with their strides.
-struct axes {
-    int rank;
-    int64_t size[CS_MAX_RANK], stride[CS_MAX_RANK], total;
-};
-
-static int64_t offset_of(const struct axes *axes, int64_t flat)
-{
-    int64_t offset = 0;
-    for (int d = axes->rank - 1; d >= 0; d--) {
-        offset += flat % axes->size[d] * axes->stride[d];
-        flat /= axes->size[d];
-    }
-    return offset;
-}
-
-void cs_ref_reduce(const struct cs_ref_call *call)
-{
-    const struct cs_shape *in = cs_ref_in_shape(call, 0);
-    struct axes sets[2] = {{.total = 1}, {.total = 1}}, *kept = &sets[0], *gone = &sets[1];
-    struct cs_reduce reduce;
-    cs_node_reduce(call->graph, call->node, &reduce, NULL);
-    int64_t stride = cs_shape_elements(in);
-    for (int d = 0; d < in->rank; d++) {
-        struct axes *set = reduce.axes[d] ? gone : kept;
-        stride /= in->dim[d];
-        set->size[set->rank] = in->dim[d];
-        set->stride[set->rank++] = stride;
-        set->total *= in->dim[d];
-    }
-    enum reduction kind = reduction_of(call->node->op);
-    double start = kind == MOST ? -INFINITY : kind == LEAST ? INFINITY : kind == PRODUCT ? 1 : 0;
-#pragma omp parallel for
-    for (int64_t k = 0; k < kept->total; k++) {
-        const float *source = (const float *)call->in[0] + offset_of(kept, k);
-        double sum = start;
-        for (int64_t i = 0; i < gone->total; i++)
-            sum = reduce_step(kind, sum, (double)source[offset_of(gone, i)]);
-        sum = kind == MEAN ? sum / (double)gone->total : kind == LENGTH ? sqrt(sum) : sum;
-        ((float *)call->out[0])[k] = (float)sum;
-    }
 }

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: MIT
-// The table of operators in plain loops, and one node's run.
+// The table of operators that are float32 alone, and one node's run: the others are the evaluators
+// of graph/eval.h.
 #include <stdio.h>
 #include <string.h>
 
 #include "backend/ref/ref_kernels.h"
-#include "graph/move.h"
+#include "graph/eval.h"
 
 static const struct {
     const char *op;
@@ -12,8 +13,8 @@ static const struct {
 } kernels[] = {
     {"Conv", cs_ref_conv},
     {"ConvTranspose", cs_ref_conv_transpose},
-    {"MaxPool", cs_ref_max_pool},
-    {"AveragePool", cs_ref_average_pool},
+    {"MaxPool", cs_ref_pool},
+    {"AveragePool", cs_ref_pool},
     {"GlobalMaxPool", cs_ref_global_pool},
     {"GlobalAveragePool", cs_ref_global_pool},
     {"BatchNormalization", cs_ref_batch_norm},
@@ -22,27 +23,9 @@ static const struct {
     {"LayerNormalization", cs_ref_layer_norm},
     {"Resize", cs_ref_resize},
     {"Upsample", cs_ref_resize},
-    {"Clip", cs_ref_clip},
-    {"PRelu", cs_ref_prelu},
-    {"Add", cs_ref_binary},
-    {"Sub", cs_ref_binary},
-    {"Mul", cs_ref_binary},
-    {"Div", cs_ref_binary},
-    {"Pow", cs_ref_binary},
-    {"Max", cs_ref_variadic},
-    {"Min", cs_ref_variadic},
-    {"Sum", cs_ref_variadic},
-    {"Mean", cs_ref_variadic},
-    {"Mod", cs_ref_binary},
     {"Softmax", cs_ref_softmax},
     {"MatMul", cs_ref_matmul},
     {"Gemm", cs_ref_gemm},
-    {"ReduceMean", cs_ref_reduce},
-    {"ReduceMax", cs_ref_reduce},
-    {"ReduceMin", cs_ref_reduce},
-    {"ReduceSum", cs_ref_reduce},
-    {"ReduceProd", cs_ref_reduce},
-    {"ReduceL2", cs_ref_reduce},
 };
 
 static void (*find_kernel(const char *op))(const struct cs_ref_call *)
@@ -50,31 +33,47 @@ static void (*find_kernel(const char *op))(const struct cs_ref_call *)
     for (size_t i = 0; i < sizeof kernels / sizeof *kernels; i++)
         if (strcmp(kernels[i].op, op) == 0)
             return kernels[i].run;
-    if (cs_move_knows(op))
-        return cs_ref_move;
-    return cs_ref_find_activation(op) ? cs_ref_activation : NULL;
+    return NULL;
 }
 
 bool cs_ref_supports(const struct cs_graph *graph, const struct cs_node *node, char *why,
                      size_t why_size)
 {
-    (void)graph;
-    if (!find_kernel(node->op)) {
-        snprintf(why, why_size, "the operator has no kernel");
-        return false;
-    }
+    const struct cs_value *out = cs_node_output(graph, node, 0);
     const char *activation = node->fusion.activation;
-    if (activation && !cs_ref_find_activation(activation)) {
+    if (!find_kernel(node->op) && !cs_evaluator_find(node->op))
+        snprintf(why, why_size, "the operator has no kernel");
+    else if (activation && !cs_function_find(activation))
         snprintf(why, why_size, "fused activation %s is unknown", activation);
-        return false;
-    }
-    return true;
+    else if ((activation || node->fusion.add >= 0) && (!out || out->type != CS_TYPE_F32))
+        snprintf(why, why_size, "fused nodes must make float32");
+    else
+        return true;
+    return false;
+}
+
+// Whether anything is to be made: empty tensors have no memory.
+static bool makes_something(const struct cs_ref_call *call)
+{
+    for (int i = 0; i < call->node->output_count; i++)
+        if (call->out[i])
+            return true;
+    return false;
 }
 
 int cs_ref_run(const struct cs_ref_call *call, struct cs_err *err)
 {
-    (void)err;
-    find_kernel(call->node->op)(call);
+    void (*kernel)(const struct cs_ref_call *) = find_kernel(call->node->op);
+    const struct cs_evaluator *evaluator = cs_evaluator_find(call->node->op);
+    const struct cs_eval at = {call->graph, call->node, call->in, call->out};
+    if (!makes_something(call))
+        return 0;
+    if (!kernel && evaluator->check && evaluator->check(&at, err) < 0)
+        return -1;
+    if (kernel)
+        kernel(call);
+    else
+        evaluator->run(&at);
     if (call->node->fusion.add >= 0 || call->node->fusion.activation)
         cs_ref_fusion(call);
     return 0;

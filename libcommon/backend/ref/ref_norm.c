@@ -73,8 +73,10 @@ void cs_ref_layer_norm(const struct cs_ref_call *call)
     const struct cs_shape *in = cs_ref_in_shape(call, 0);
     int axis;
     cs_node_axis(call->node, -1, in->rank, &axis, NULL);
-    int64_t size = elements_from(in, axis), lines = cs_shape_elements(in) / size;
+    int64_t size = elements_from(in, axis), lines = size ? cs_shape_elements(in) / size : 0;
     const float *scale = call->in[1], *shift = call->node->input_count > 2 ? call->in[2] : NULL;
+    float *means = call->node->output_count > 1 ? call->out[1] : NULL;
+    float *factors = call->node->output_count > 2 ? call->out[2] : NULL;
     double epsilon = (double)cs_node_float(call->node, "epsilon", 1e-5f);
 #pragma omp parallel for
     for (int64_t p = 0; p < lines; p++) {
@@ -85,5 +87,9 @@ void cs_ref_layer_norm(const struct cs_ref_call *call)
         for (int64_t i = 0; i < size; i++)
             target[i] = (float)(((double)source[i] - mean) * factor * (double)scale[i] +
                                 (shift ? (double)shift[i] : 0));
+        if (means)
+            means[p] = (float)mean;
+        if (factors)
+            factors[p] = (float)factor;
     }
 }

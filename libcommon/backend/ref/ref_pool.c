@@ -1,104 +1,114 @@
 // SPDX-License-Identifier: MIT
-// Pools over windows and over whole planes.
+// Pools over windows and over all of space. Lines and planes are volumes of depth or height 1.
 #include <math.h>
 #include <string.h>
 
 #include "backend/ref/ref_kernels.h"
 
-struct range {
-    int64_t first, last; // rows or columns of the input, inside it
+enum { AXES = CS_MAX_SPACE };
+
+struct pool {
+    struct cs_window w; // of three axes
+    int64_t in[AXES], out[AXES];
+    bool mean, by_columns; // MaxPool's storage_order
+    const float *source;
+    float *target;
+    int64_t *indices; // NULL: not wanted
 };
 
-// Taps of output `at` on one axis are first, first + dilation, ... up to last.
-static struct range taps(const struct cs_window *w, int axis, int64_t at, int64_t size)
+// Taps of an output on one axis: first, first + dilation, ... up to last, inside the input.
+struct range {
+    int64_t first, last;
+    int64_t counted; // by a mean: with count_include_pad also those on pads, but none that only
+                     // ceil_mode reaches
+};
+
+static struct range taps(const struct pool *p, int axis, int64_t at)
 {
-    int64_t first = at * w->stride[axis] - w->pad_begin[axis];
-    int64_t last = first + (w->kernel[axis] - 1) * w->dilation[axis];
-    while (first < 0)
-        first += w->dilation[axis];
-    while (last >= size)
-        last -= w->dilation[axis];
-    return (struct range){first, last};
+    int64_t dilation = p->w.dilation[axis], size = p->in[axis];
+    int64_t start = at * p->w.stride[axis] - p->w.pad_begin[axis];
+    struct range r = {start, start + (p->w.kernel[axis] - 1) * dilation, 0};
+    for (int64_t k = 0; k < p->w.kernel[axis]; k++) {
+        int64_t tap = start + k * dilation;
+        bool inside = tap >= 0 && tap < size;
+        r.counted += p->w.count_include_pad ? tap < size + p->w.pad_end[axis] : inside;
+    }
+    while (r.first < 0)
+        r.first += dilation;
+    while (r.last >= size)
+        r.last -= dilation;
+    return r;
 }
 
-static float window_max(const struct cs_window *w, const float *plane, int64_t width,
-                        struct range y, struct range x)
+static void window_run(const struct pool *p, int64_t plane, const struct range r[AXES], int64_t to)
 {
-    float most = -INFINITY;
-    for (int64_t r = y.first; r <= y.last; r += w->dilation[0])
-        for (int64_t c = x.first; c <= x.last; c += w->dilation[1])
-            most = plane[r * width + c] > most || isnan(plane[r * width + c]) ? plane[r * width + c]
-                                                                              : most;
-    return most;
-}
-
-// Samples that one axis of a window counts: with count_include_pad those of the padded plane,
-// but none that only ceil_mode reaches.
-static int64_t counted(const struct cs_window *w, int axis, int64_t at, int64_t size,
-                       struct range inside)
-{
-    if (!w->count_include_pad)
-        return (inside.last - inside.first) / w->dilation[axis] + 1;
-    int64_t count = 0, start = at * w->stride[axis] - w->pad_begin[axis];
-    for (int64_t k = 0; k < w->kernel[axis]; k++)
-        count += start + k * w->dilation[axis] < size + w->pad_end[axis];
-    return count;
-}
-
-static float window_mean(const struct cs_window *w, const float *plane, int64_t width,
-                         struct range y, struct range x, int64_t count)
-{
+    const float *in = p->source + plane * p->in[0] * p->in[1] * p->in[2];
     double sum = 0;
-    for (int64_t r = y.first; r <= y.last; r += w->dilation[0])
-        for (int64_t c = x.first; c <= x.last; c += w->dilation[1])
-            sum += (double)plane[r * width + c];
-    return (float)(sum / (double)count);
+    float most = -INFINITY;
+    int64_t where = -1;
+    for (int64_t z = r[0].first; z <= r[0].last; z += p->w.dilation[0])
+        for (int64_t y = r[1].first; y <= r[1].last; y += p->w.dilation[1])
+            for (int64_t x = r[2].first; x <= r[2].last; x += p->w.dilation[2]) {
+                float sample = in[(z * p->in[1] + y) * p->in[2] + x];
+                sum += (double)sample;
+                if (where >= 0 && !(sample > most) && !isnan(sample))
+                    continue;
+                most = sample;
+                where = p->by_columns ? (x * p->in[1] + y) * p->in[0] + z
+                                      : (z * p->in[1] + y) * p->in[2] + x;
+            }
+    double counted = (double)(r[0].counted * r[1].counted * r[2].counted);
+    p->target[to] = p->mean ? (float)(sum / counted) : most;
+    if (p->indices)
+        p->indices[to] = plane * p->in[0] * p->in[1] * p->in[2] + (where < 0 ? 0 : where);
 }
 
-static void pool(const struct cs_ref_call *call, bool mean)
+static void pool_run(const struct pool *p, int64_t planes)
 {
-    const struct cs_shape *in = cs_ref_in_shape(call, 0), *out = cs_ref_out_shape(call, 0);
-    struct cs_window w;
-    cs_node_window(call->graph, call->node, &w, NULL);
-#pragma omp parallel for
-    for (int64_t p = 0; p < in->dim[0] * in->dim[1]; p++) {
-        const float *plane = (const float *)call->in[0] + p * in->dim[2] * in->dim[3];
-        float *target = (float *)call->out[0] + p * out->dim[2] * out->dim[3];
-        for (int64_t oy = 0; oy < out->dim[2]; oy++) {
-            struct range y = taps(&w, 0, oy, in->dim[2]);
-            int64_t rows = counted(&w, 0, oy, in->dim[2], y);
-            for (int64_t ox = 0; ox < out->dim[3]; ox++) {
-                struct range x = taps(&w, 1, ox, in->dim[3]);
-                int64_t columns = counted(&w, 1, ox, in->dim[3], x);
-                target[oy * out->dim[3] + ox] =
-                    mean ? window_mean(&w, plane, in->dim[3], y, x, rows * columns)
-                         : window_max(&w, plane, in->dim[3], y, x);
+#pragma omp parallel for collapse(2)
+    for (int64_t plane = 0; plane < planes; plane++)
+        for (int64_t z = 0; z < p->out[0]; z++) {
+            struct range r[AXES] = {taps(p, 0, z)};
+            for (int64_t y = 0; y < p->out[1]; y++) {
+                r[1] = taps(p, 1, y);
+                for (int64_t x = 0; x < p->out[2]; x++) {
+                    r[2] = taps(p, 2, x);
+                    window_run(p, plane, r,
+                               ((plane * p->out[0] + z) * p->out[1] + y) * p->out[2] + x);
+                }
             }
         }
-    }
 }
 
-void cs_ref_max_pool(const struct cs_ref_call *call)
+static struct pool pool_of(const struct cs_ref_call *call)
 {
-    pool(call, false);
+    struct pool p = {.mean = strstr(call->node->op, "Average") != NULL,
+                     .by_columns = cs_node_int(call->node, "storage_order", 0) != 0,
+                     .source = call->in[0],
+                     .target = call->out[0],
+                     .indices = call->node->output_count > 1 ? call->out[1] : NULL};
+    cs_ref_space(cs_ref_in_shape(call, 0), p.in);
+    cs_ref_space(cs_ref_out_shape(call, 0), p.out);
+    return p;
 }
 
-void cs_ref_average_pool(const struct cs_ref_call *call)
+void cs_ref_pool(const struct cs_ref_call *call)
 {
-    pool(call, true);
+    const struct cs_shape *in = cs_ref_in_shape(call, 0);
+    struct pool p = pool_of(call);
+    cs_ref_window(call, &p.w);
+    pool_run(&p, in->dim[0] * in->dim[1]);
 }
 
+// One window that is all of space, as a line.
 void cs_ref_global_pool(const struct cs_ref_call *call)
 {
     const struct cs_shape *in = cs_ref_in_shape(call, 0);
-    bool mean = strcmp(call->node->op, "GlobalAveragePool") == 0;
-    int64_t size = in->dim[2] * in->dim[3];
-    const struct cs_window whole = {.dilation = {1, 1}};
-    struct range y = {0, in->dim[2] - 1}, x = {0, in->dim[3] - 1};
-#pragma omp parallel for
-    for (int64_t p = 0; p < in->dim[0] * in->dim[1]; p++) {
-        const float *plane = (const float *)call->in[0] + p * size;
-        ((float *)call->out[0])[p] = mean ? window_mean(&whole, plane, in->dim[3], y, x, size)
-                                          : window_max(&whole, plane, in->dim[3], y, x);
-    }
+    struct pool p = pool_of(call);
+    int64_t planes = in->dim[0] * in->dim[1];
+    p.in[0] = p.in[1] = p.out[0] = p.out[1] = p.out[2] = 1;
+    p.in[2] = planes ? cs_shape_elements(in) / planes : 0;
+    p.w = (struct cs_window){
+        .space = AXES, .kernel = {1, 1, p.in[2]}, .stride = {1, 1, 1}, .dilation = {1, 1, 1}};
+    pool_run(&p, planes);
 }

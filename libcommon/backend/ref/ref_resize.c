@@ -1,71 +1,72 @@
 // SPDX-License-Identifier: MIT
-// Resize and Upsample: nearest and bilinear, and the operators that only move elements.
-#include <math.h>
-
+// Resize and Upsample. Every output is the sum over a box of samples, each weighted by the product
+// of the axes' filters; the edge is repeated outside.
 #include "backend/ref/ref_kernels.h"
-#include "graph/move.h"
 
-struct taps {
-    int64_t low, high; // the two neighbours, clamped to the plane
-    double part;       // of the upper one
-};
+enum { AXES = CS_MAX_SPACE };
 
-static struct taps linear_taps(const struct cs_resize *resize, int axis, int64_t at)
+// The filter of an output index on the last AXES axes of which the first may be missing.
+static struct cs_resize_taps taps_at(const struct cs_resize *r, int axis, int64_t at)
 {
-    double x = cs_resize_source(resize, axis, at), floor_x = floor(x);
-    int64_t last = resize->in[axis] - 1, low = (int64_t)floor_x, high = low + 1;
-    return (struct taps){
-        low < 0      ? 0
-        : low > last ? last
-                     : low,
-        high < 0      ? 0
-        : high > last ? last
-                      : high,
-        x - floor_x,
-    };
+    int a = axis - (AXES - r->space);
+    return a < 0 ? (struct cs_resize_taps){.count = 1, .share = 1} : cs_resize_taps(r, a, at);
 }
 
-static void resize_linear(const struct cs_resize *r, const float *plane, float *out)
+static double weight_of(const struct cs_resize *r, const struct cs_resize_taps *taps, int axis,
+                        int64_t i)
 {
-    int64_t width = r->in[1];
-    for (int64_t oy = 0; oy < r->out[0]; oy++) {
-        struct taps y = linear_taps(r, 0, oy);
-        for (int64_t ox = 0; ox < r->out[1]; ox++) {
-            struct taps x = linear_taps(r, 1, ox);
-            const float *low = plane + y.low * width, *high = plane + y.high * width;
-            double above = (double)low[x.low] * (1 - x.part) + (double)low[x.high] * x.part;
-            double below = (double)high[x.low] * (1 - x.part) + (double)high[x.high] * x.part;
-            out[oy * r->out[1] + ox] = (float)(above * (1 - y.part) + below * y.part);
+    int a = axis - (AXES - r->space);
+    return a < 0 ? 1 : cs_resize_weight(r, taps, a, taps->first + i);
+}
+
+static int64_t index_of(const struct cs_resize_taps *taps, int64_t i, int64_t size)
+{
+    int64_t at = taps->first + i;
+    return at < 0 ? 0 : at >= size ? size - 1 : at;
+}
+
+static double resize_one(const struct cs_resize *r, const int64_t *size, const float *volume,
+                         const struct cs_resize_taps *taps)
+{
+    double sum = 0;
+    for (int a = 0; a < AXES; a++)
+        if (taps[a].outside)
+            return r->extrapolation;
+    for (int64_t z = 0; z < taps[0].count; z++)
+        for (int64_t y = 0; y < taps[1].count; y++) {
+            double weight = weight_of(r, &taps[0], 0, z) * weight_of(r, &taps[1], 1, y), line = 0;
+            const float *samples = volume + (index_of(&taps[0], z, size[0]) * size[1] +
+                                             index_of(&taps[1], y, size[1])) *
+                                                size[2];
+            for (int64_t x = 0; x < taps[2].count; x++)
+                line +=
+                    weight_of(r, &taps[2], 2, x) * (double)samples[index_of(&taps[2], x, size[2])];
+            sum += weight * line;
         }
-    }
-}
-
-static void resize_nearest(const struct cs_resize *r, const float *plane, float *out)
-{
-    for (int64_t oy = 0; oy < r->out[0]; oy++) {
-        const float *line = plane + cs_resize_pick(r, 0, oy) * r->in[1];
-        for (int64_t ox = 0; ox < r->out[1]; ox++)
-            out[oy * r->out[1] + ox] = line[cs_resize_pick(r, 1, ox)];
-    }
+    return sum;
 }
 
 void cs_ref_resize(const struct cs_ref_call *call)
 {
     const struct cs_shape *in = cs_ref_in_shape(call, 0);
     struct cs_resize r;
+    int64_t size[AXES] = {1, 1, 1}, out[AXES] = {1, 1, 1};
     cs_node_resize(call->graph, call->node, &r, NULL);
-#pragma omp parallel for
-    for (int64_t p = 0; p < in->dim[0] * in->dim[1]; p++) {
-        const float *plane = (const float *)call->in[0] + p * r.in[0] * r.in[1];
-        float *out = (float *)call->out[0] + p * r.out[0] * r.out[1];
-        if (r.mode == CS_RESIZE_LINEAR)
-            resize_linear(&r, plane, out);
-        else
-            resize_nearest(&r, plane, out);
+    for (int a = 0; a < r.space; a++) {
+        size[AXES - r.space + a] = r.in[a];
+        out[AXES - r.space + a] = r.out[a];
     }
-}
-
-void cs_ref_move(const struct cs_ref_call *call)
-{
-    cs_move_run(call->graph, call->node, call->in, call->out);
+    int64_t volume = size[0] * size[1] * size[2];
+#pragma omp parallel for collapse(3)
+    for (int64_t p = 0; p < in->dim[0] * in->dim[1]; p++)
+        for (int64_t z = 0; z < out[0]; z++)
+            for (int64_t y = 0; y < out[1]; y++) {
+                float *line = (float *)call->out[0] + ((p * out[0] + z) * out[1] + y) * out[2];
+                struct cs_resize_taps taps[AXES] = {taps_at(&r, 0, z), taps_at(&r, 1, y)};
+                for (int64_t x = 0; x < out[2]; x++) {
+                    taps[2] = taps_at(&r, 2, x);
+                    line[x] =
+                        (float)resize_one(&r, size, (const float *)call->in[0] + p * volume, taps);
+                }
+            }
 }
