@@ -231,12 +231,42 @@ START_TEST(reductions)
 }
 END_TEST
 
+// Any axes of tensors of any rank.
+START_TEST(reductions_of_any_rank)
+{
+    static const char *const ops[] = {"ReduceMean", "ReduceMax", "ReduceMin",
+                                      "ReduceSum",  "ReduceL2",  "ReduceProd"};
+    isa_limit(_i);
+    for (int round = 0; round < 150; round++) {
+        struct opcase c;
+        opcase_init(&c, 17, 1400 + (uint64_t)round);
+        struct cs_shape shape = {(int)opcase_pick(&c, 1, 6), {0}};
+        int64_t axes[6], count = 0;
+        for (int d = 0; d < shape.rank; d++) {
+            shape.dim[d] = opcase_pick(&c, 1, shape.rank < 4 ? 60 : 9);
+            if (opcase_pick(&c, 0, 1))
+                axes[count++] = d;
+        }
+        const char *op = ops[round % 6];
+        image_input(&c, &shape);
+        bool listed = strcmp(op, "ReduceSum") == 0;
+        if (count && listed)
+            opcase_ints(&c, axes, (int)count);
+        struct cs_node *node = opcase_node(&c, op, 1);
+        if (count && !listed)
+            cs_node_add_ints(&c.graph, node, "axes", axes, (int)count);
+        cs_node_add_int(&c.graph, node, "keepdims", opcase_pick(&c, 0, 1));
+        check(&c, op, round, op[6] == 'M' && op[7] != 'e' ? 0 : 1e-6);
+    }
+}
+END_TEST
+
 START_TEST(softmaxes)
 {
     isa_limit(_i);
     for (int round = 0; round < 20; round++) {
         struct opcase c;
-        opcase_init(&c, 17, 500 + (uint64_t)round);
+        opcase_init(&c, round % 3 ? 17 : 11, 500 + (uint64_t)round); // 11: all axes from this one
         struct cs_shape shape = random_image(&c);
         image_input(&c, &shape);
         struct cs_node *node = opcase_node(&c, "Softmax", 1);
@@ -416,6 +446,7 @@ int main(void)
     tcase_add_loop_test(core, pools, 0, ISA_LIMITS);
     tcase_add_loop_test(core, resizes, 0, ISA_LIMITS);
     tcase_add_loop_test(core, reductions, 0, ISA_LIMITS);
+    tcase_add_loop_test(core, reductions_of_any_rank, 0, ISA_LIMITS);
     tcase_add_loop_test(core, softmaxes, 0, ISA_LIMITS);
     tcase_add_loop_test(core, functions, 0, ISA_LIMITS);
     tcase_add_loop_test(core, pairs, 0, ISA_LIMITS);

@@ -441,7 +441,7 @@ static void copy_tensor(const struct cs_slot *slot, const struct cs_plan *plan, 
     cs_nd_add(&nd, in ? outside : inside);
     cs_nd_simplify(&nd);
     float *base[] = {in ? place : out, in ? (void *)(uintptr_t)in : place};
-    cs_nd_run(&nd, base, cs_nd_copy, NULL);
+    cs_nd_copy(&nd, base);
 }
 
 static int run_tensors(struct cs_slot *slot, struct cs_plan *plan, const void *const *inputs,

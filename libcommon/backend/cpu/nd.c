@@ -164,7 +164,9 @@ void cs_nd_run(const struct cs_nd *nd, float *const *base, cs_nd_fn *fn, const v
     }
 }
 
-void cs_nd_copy(float *const *ptr, int64_t count, const int64_t *stride, const void *context)
+// ---- Copies ------------------------------------------------------------------------------
+
+static void copy_run(float *const *ptr, int64_t count, const int64_t *stride, const void *context)
 {
     (void)context;
     float *dst = ptr[0];
@@ -175,4 +177,78 @@ void cs_nd_copy(float *const *ptr, int64_t count, const int64_t *stride, const v
     }
     for (int64_t i = 0; i < count; i++)
         dst[i * stride[0]] = src[i * stride[1]];
+}
+
+// A square of a transposition: rows of dst are columns of src; four by four, so that every line is
+// read and written in pieces.
+static void turn_square(float *dst, int64_t dst_step, const float *src, int64_t src_step,
+                        int64_t rows, int64_t columns)
+{
+    int64_t r = 0;
+    for (; r + 4 <= rows; r += 4) {
+        int64_t c = 0;
+        for (; c + 4 <= columns; c += 4) {
+            float tile[4][4];
+            for (int i = 0; i < 4; i++)
+                for (int j = 0; j < 4; j++)
+                    tile[j][i] = src[(c + i) * src_step + r + j];
+            for (int j = 0; j < 4; j++)
+                memcpy(dst + (r + j) * dst_step + c, tile[j], sizeof tile[j]);
+        }
+        for (; c < columns; c++)
+            for (int j = 0; j < 4; j++)
+                dst[(r + j) * dst_step + c] = src[c * src_step + r + j];
+    }
+    for (; r < rows; r++)
+        for (int64_t c = 0; c < columns; c++)
+            dst[r * dst_step + c] = src[c * src_step + r];
+}
+
+enum { SQUARE = 32 }; // of a transposition: both sides' lines stay in the first cache
+
+// The dimension along which the source is contiguous though the destination is not; -1: none.
+static int turned_dimension(const struct cs_nd *nd)
+{
+    int inner = nd->rank - 1;
+    if (nd->stride[0][inner] != 1 || nd->stride[1][inner] <= 1)
+        return -1;
+    for (int d = 0; d < inner; d++)
+        if (nd->stride[1][d] == 1)
+            return d;
+    return -1;
+}
+
+// Squares of the two dimensions, at every place of the others.
+static void copy_turned(const struct cs_nd *nd, float *const *base, int across)
+{
+    int inner = nd->rank - 1;
+    int64_t rows = nd->dim[across], columns = nd->dim[inner], outer = 1;
+    int64_t down = (rows + SQUARE - 1) / SQUARE, right = (columns + SQUARE - 1) / SQUARE;
+    for (int d = 0; d < inner; d++)
+        outer *= d == across ? 1 : nd->dim[d];
+#pragma omp parallel for schedule(static) if (outer * rows * columns >= PARALLEL_FROM)
+    for (int64_t i = 0; i < outer * down * right; i++) {
+        int64_t x = i % right * SQUARE, y = i / right % down * SQUARE, rest = i / right / down;
+        float *dst = base[0] + y * nd->stride[0][across] + x;
+        const float *src = base[1] + y + x * nd->stride[1][inner];
+        for (int d = inner - 1; d >= 0; d--) {
+            if (d == across)
+                continue;
+            dst += rest % nd->dim[d] * nd->stride[0][d];
+            src += rest % nd->dim[d] * nd->stride[1][d];
+            rest /= nd->dim[d];
+        }
+        turn_square(dst, nd->stride[0][across], src, nd->stride[1][inner],
+                    rows - y < SQUARE ? rows - y : SQUARE,
+                    columns - x < SQUARE ? columns - x : SQUARE);
+    }
+}
+
+void cs_nd_copy(const struct cs_nd *nd, float *const *base)
+{
+    int across = turned_dimension(nd);
+    if (across >= 0)
+        copy_turned(nd, base, across);
+    else
+        cs_nd_run(nd, base, copy_run, NULL);
 }

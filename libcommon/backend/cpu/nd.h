@@ -39,7 +39,7 @@ typedef void cs_nd_fn(float *const *ptr, int64_t count, const int64_t *stride, c
 // base[0] is written, the others are only read. Calls of fn come from several threads.
 void cs_nd_run(const struct cs_nd *nd, float *const *base, cs_nd_fn *fn, const void *context);
 
-// The loop body of a copy.
-cs_nd_fn cs_nd_copy;
+// Copies base[1] to base[0].
+void cs_nd_copy(const struct cs_nd *nd, float *const *base);
 
 #endif

@@ -21,7 +21,7 @@ static int run_copy(const struct cs_cpu_step *step, const struct cs_cpu_run *run
     const struct copy *copy = step->params;
     float *base[] = {cs_cpu_at(run, copy->dst), cs_cpu_at(run, copy->src)};
     if (base[0] != base[1])
-        cs_nd_run(&copy->nd, base, cs_nd_copy, NULL);
+        cs_nd_copy(&copy->nd, base);
     return 0;
 }
 

@@ -22,7 +22,7 @@ static int run_move(const struct cs_cpu_step *step, const struct cs_cpu_run *run
     const struct move *move = step->params;
     float *base[] = {cs_cpu_at(run, move->dst) + move->dst_offset,
                      cs_cpu_at(run, move->src) + move->src_offset};
-    cs_nd_run(&move->nd, base, cs_nd_copy, NULL);
+    cs_nd_copy(&move->nd, base);
     return 0;
 }
 

@@ -2,8 +2,9 @@
 // Reductions over any set of axes, global pools and Softmax. Sums are taken in double, in chunks
 // of a fixed size that are added in order: same bits for any number of threads.
 //
-// Three shapes of work: over all pixels of an image (sums of every channel at once), over the
-// innermost dimension (one row a result), and the rest, one result after the other.
+// Three shapes of work: over dimensions that lie together in memory with kept ones inside (the
+// pixels of an image, with sums of every channel at once), over the innermost dimension (one row a
+// result), and the rest, one result after the other.
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -11,7 +12,10 @@
 #include "backend/cpu/cpu.h"
 #include "graph/params.h"
 
-enum { CHUNK_FLOATS = 16384 };
+enum {
+    CHUNK_FLOATS = 16384,
+    PARALLEL_FROM = 32768, // values from which threads are worth waking
+};
 
 enum reduction { MEAN, SUM, MAX, MIN, L2 };
 
@@ -22,7 +26,9 @@ struct reduce {
     int64_t count;   // values in one result
     // Over pixels: images x pixels x channels.
     int64_t images, pixels, channels, chunk, chunks;
-    // General: strides of the kept and the reduced dimensions of the source.
+    // General: strides of the kept and the reduced dimensions of the source. Row: what one result
+    // is made of lies together.
+    bool row;
     struct cs_shape kept, gone;
     int64_t kept_stride[CS_MAX_RANK], gone_stride[CS_MAX_RANK], dst_stride[CS_MAX_RANK];
 };
@@ -58,7 +64,7 @@ static int run_pixels(const struct cs_cpu_step *step, const struct cs_cpu_run *r
     double *sums = (double *)(void *)run->scratch;
     float *bests = (float *)(void *)run->scratch;
     bool extreme = r->kind == MAX || r->kind == MIN;
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(static) if (r->results * r->count >= PARALLEL_FROM)
     for (int64_t i = 0; i < r->images * r->chunks; i++) {
         int64_t first = i % r->chunks * r->chunk, left = r->pixels - first;
         int64_t count = left < r->chunk ? left : r->chunk;
@@ -94,6 +100,26 @@ static float reduce_one(const struct reduce *r, const float *src)
     return r->kind == MAX || r->kind == MIN ? best : finish(r, sum);
 }
 
+static float reduce_row(const struct reduce *r, const struct cs_kernels *kernels, const float *row)
+{
+    double sum, square;
+    float best;
+    switch (r->kind) {
+    case MAX:
+        return kernels->row_max(row, r->count);
+    case MIN:
+        kernels->extremes(&best, row, r->count, 1, 0);
+        return best;
+    case L2:
+        kernels->moments(row, r->count, 1, &sum, &square);
+        return finish(r, square);
+    case MEAN:
+    case SUM:
+        break;
+    }
+    return finish(r, kernels->row_sum(row, r->count));
+}
+
 static int run_general(const struct cs_cpu_step *step, const struct cs_cpu_run *run,
                        struct cs_err *err)
 {
@@ -101,29 +127,55 @@ static int run_general(const struct cs_cpu_step *step, const struct cs_cpu_run *
     const struct reduce *r = step->params;
     const float *src = cs_cpu_at(run, r->src);
     float *dst = cs_cpu_at(run, r->dst);
-    bool row = r->gone.rank == 1 && r->gone_stride[0] == 1;
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(static) if (r->results * r->count >= PARALLEL_FROM)
     for (int64_t i = 0; i < r->results; i++) {
         const float *p = src + cs_nd_place(&r->kept, r->kept_stride, i);
         float *out = dst + cs_nd_place(&r->kept, r->dst_stride, i);
-        if (row && r->kind == MAX)
-            *out = run->kernels->row_max(p, r->count);
-        else if (row && (r->kind == MEAN || r->kind == SUM))
-            *out = finish(r, run->kernels->row_sum(p, r->count));
-        else
-            *out = reduce_one(r, p);
+        *out = r->row ? reduce_row(r, run->kernels, p) : reduce_one(r, p);
     }
     return 0;
 }
 
 // ---- Building ----------------------------------------------------------------------------
 
-static void build_pixels(struct cs_plan *plan, const struct cs_node *node, struct reduce *r)
+// Whether the reduced dimensions lie together in memory with kept ones inside of them, and the
+// output's in the same order: sizes outside, of the reduced, and inside.
+static bool over_pixels(const struct cs_plan *plan, const struct cs_node *node,
+                        const bool axes[CS_MAX_RANK], struct reduce *r)
 {
     const struct cs_shape *in = &cs_node_input(plan->graph, node, 0)->shape;
-    r->images = in->dim[0];
-    r->channels = in->dim[1];
+    int64_t stride[CS_MAX_RANK], gone_step = INT64_MAX;
+    cs_cpu_strides_of(plan, node->inputs[0], stride);
+    for (int d = 0; d < in->rank; d++)
+        if (axes[d] && in->dim[d] != 1 && stride[d] < gone_step)
+            gone_step = stride[d];
+    if (gone_step == INT64_MAX || gone_step == 1 || gone_step > CHUNK_FLOATS)
+        return false; // a row, or sums that would fill the cache
+    r->channels = gone_step;
     r->pixels = r->count;
+    r->images = r->results / gone_step;
+    int64_t kept = 1; // strides that kept dimensions inside must have in the output
+    const struct cs_shape *out = &cs_node_output(plan->graph, node, 0)->shape;
+    int64_t out_stride[CS_MAX_RANK];
+    cs_cpu_strides_of(plan, node->outputs[0], out_stride);
+    for (int d = 0, at = 0; d < in->rank; d++) {
+        bool inside = stride[d] < gone_step;
+        if (axes[d] && in->dim[d] != 1 && stride[d] >= gone_step * r->pixels)
+            return false; // reduced, but outside of a kept one
+        at += axes[d] ? out->rank == in->rank : 0;
+        if (axes[d])
+            continue;
+        int64_t expected = inside ? stride[d] : stride[d] / r->pixels;
+        if (in->dim[d] != 1 && out_stride[at] != expected)
+            return false;
+        kept *= inside ? in->dim[d] : 1;
+        at++;
+    }
+    return kept == gone_step;
+}
+
+static void build_pixels(struct cs_plan *plan, const struct cs_node *node, struct reduce *r)
+{
     r->chunk = CHUNK_FLOATS / r->channels > 16 ? CHUNK_FLOATS / r->channels : 16;
     r->chunks = (r->pixels + r->chunk - 1) / r->chunk;
     cs_cpu_need_scratch(plan, (size_t)(r->images * r->chunks * 2 * r->channels) * sizeof(double));
@@ -139,9 +191,11 @@ static void build_general(struct cs_plan *plan, const struct cs_node *node, stru
     int64_t src[CS_MAX_RANK], dst[CS_MAX_RANK];
     cs_cpu_strides_of(plan, node->inputs[0], src);
     cs_cpu_strides_of(plan, node->outputs[0], dst);
-    int at = 0; // dimension of the output
+    int at = 0;        // dimension of the output
+    int64_t reach = 1; // from the first value of a result to the last
     for (int d = 0; d < in->rank; d++) {
         if (axes[d]) {
+            reach += (in->dim[d] - 1) * src[d];
             r->gone.dim[r->gone.rank] = in->dim[d];
             r->gone_stride[r->gone.rank] = src[d];
             r->gone.rank += in->dim[d] != 1;
@@ -152,15 +206,8 @@ static void build_general(struct cs_plan *plan, const struct cs_node *node, stru
         r->kept_stride[r->kept.rank] = src[d];
         r->dst_stride[r->kept.rank++] = dst[at++];
     }
+    r->row = reach == r->count;
     cs_cpu_add_step(plan, node, run_general, r);
-}
-
-static bool over_pixels(const struct cs_shape *shape, const bool axes[CS_MAX_RANK])
-{
-    bool yes = !axes[0] && !axes[1];
-    for (int d = 2; d < shape->rank; d++)
-        yes = yes && axes[d];
-    return yes;
 }
 
 static int build(struct cs_plan *plan, const struct cs_node *node, enum reduction kind,
@@ -174,7 +221,7 @@ static int build(struct cs_plan *plan, const struct cs_node *node, enum reductio
     r->count = r->results = 1;
     for (int d = 0; d < in->shape.rank; d++)
         *(axes[d] ? &r->count : &r->results) *= in->shape.dim[d];
-    if (plan->channels_last[node->inputs[0]] && over_pixels(&in->shape, axes))
+    if (over_pixels(plan, node, axes, r))
         build_pixels(plan, node, r);
     else
         build_general(plan, node, r, axes);
@@ -223,7 +270,7 @@ static int run_softmax(const struct cs_cpu_step *step, const struct cs_cpu_run *
     const struct softmax *s = step->params;
     const float *src = cs_cpu_at(run, s->src);
     float *dst = cs_cpu_at(run, s->dst);
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(static) if (s->rows * s->count >= PARALLEL_FROM)
     for (int64_t i = 0; i < s->rows; i++) {
         int64_t at = cs_nd_place(&s->kept, s->kept_stride, i);
         run->kernels->softmax(dst + at, src + at, s->count, s->step);
@@ -239,6 +286,10 @@ static int build_softmax(struct cs_plan *plan, const struct cs_node *node, struc
     int64_t stride[CS_MAX_RANK];
     if (cs_node_softmax(plan->graph, node, &first, &last, err) != 0)
         return -1;
+    if (first != last && plan->channels_last[node->inputs[0]]) {
+        cs_cpu_build_plain(plan, node); // what is summed lies in pieces
+        return 0;
+    }
     cs_cpu_strides_of(plan, node->inputs[0], stride);
     s->src = cs_cpu_place_of(plan, node->inputs[0]);
     s->dst = cs_cpu_place_of(plan, node->outputs[0]);
@@ -255,20 +306,6 @@ static int build_softmax(struct cs_plan *plan, const struct cs_node *node, struc
     }
     cs_cpu_add_step(plan, node, run_softmax, s);
     return 0;
-}
-
-static bool softmax_supports(const struct cs_graph *graph, const struct cs_node *node, char *why,
-                             size_t why_size)
-{
-    const struct cs_value *in = cs_node_input(graph, node, 0);
-    int first, last;
-    if (in->data || cs_node_softmax(graph, node, &first, &last, NULL) != 0)
-        snprintf(why, why_size, "input is a constant or the axis is wrong");
-    else if (first != last && in->shape.rank == 4)
-        snprintf(why, why_size, "softmax over several axes of N, C, H, W is not supported");
-    else
-        return true;
-    return false;
 }
 
 static bool global_supports(const struct cs_graph *graph, const struct cs_node *node, char *why,
@@ -289,6 +326,6 @@ const struct cs_cpu_op cs_cpu_reduce_ops[] = {
     {"ReduceL2", build_reduce, NULL, false, CS_CPU_OVERWRITES_NOTHING},
     {"GlobalAveragePool", build_global, global_supports, false, CS_CPU_OVERWRITES_NOTHING},
     {"GlobalMaxPool", build_global, global_supports, false, CS_CPU_OVERWRITES_NOTHING},
-    {"Softmax", build_softmax, softmax_supports, false, CS_CPU_OVERWRITES_INPUT},
+    {"Softmax", build_softmax, NULL, false, CS_CPU_OVERWRITES_INPUT},
     {0},
 };

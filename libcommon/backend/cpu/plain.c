@@ -23,7 +23,7 @@ static void *turn(const struct operand *operand, const struct cs_cpu_run *run, b
     float *place = cs_cpu_at(run, operand->place);
     float *scratch = (float *)(void *)(run->scratch + operand->scratch);
     float *const base[] = {input ? scratch : place, input ? place : scratch};
-    cs_nd_run(&operand->nd, base, cs_nd_copy, NULL);
+    cs_nd_copy(&operand->nd, base);
     return scratch;
 }
 
