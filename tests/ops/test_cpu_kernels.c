@@ -154,6 +154,10 @@ START_TEST(pools)
                 p[i] = opcase_pick(&c, 0, k[i] - 1);
                 p[2 + i] = opcase_pick(&c, 0, k[i] - 1);
             }
+            if (round >= 54) { // more taps than the kernels take at once
+                k[i] = opcase_pick(&c, 15, 25);
+                p[i] = opcase_pick(&c, 0, 14);
+            }
             if (shape.dim[2 + i] < (k[i] - 1) * d[i] + 1)
                 shape.dim[2 + i] = (k[i] - 1) * d[i] + 1;
             if (d[i] > 1) // every window then reaches the image
@@ -388,16 +392,31 @@ static void move_slice(struct opcase *c, struct cs_shape shape)
 static void move_pad(struct opcase *c, struct cs_shape shape)
 {
     static const char *const modes[] = {"constant", "reflect", "edge"};
-    for (int d = 2; d < 4; d++)
+    int first = (int)opcase_pick(c, 0, 2);
+    for (int d = first; d < 4; d++)
         shape.dim[d] += 4;
     int64_t pads[8] = {0};
-    for (int d = 2; d < 4; d++) {
+    for (int d = first; d < 4; d++) {
         pads[d] = opcase_pick(c, 0, 3);
         pads[4 + d] = opcase_pick(c, 0, 3);
     }
     image_input(c, &shape);
     opcase_ints(c, pads, 8);
     cs_node_add_string(&c->graph, opcase_node(c, "Pad", 1), "mode", modes[opcase_pick(c, 0, 2)]);
+}
+
+static void move_gather(struct opcase *c, struct cs_shape shape)
+{
+    int axis = (int)opcase_pick(c, 0, 3), count = (int)opcase_pick(c, 1, 5);
+    int64_t indices[5];
+    for (int i = 0; i < count; i++)
+        indices[i] = opcase_pick(c, -shape.dim[axis], shape.dim[axis] - 1);
+    image_input(c, &shape);
+    if (opcase_pick(c, 0, 1))
+        opcase_ints(c, indices, count);
+    else
+        opcase_scalar(c, indices[0]);
+    cs_node_add_int(&c->graph, opcase_node(c, "Gather", 1), "axis", axis);
 }
 
 static void move_depth(struct opcase *c, struct cs_shape shape)
@@ -426,12 +445,13 @@ static void move_split(struct opcase *c, struct cs_shape shape)
 START_TEST(moves)
 {
     static void (*const makers[])(struct opcase *, struct cs_shape) = {
-        move_concat, move_transpose, move_reshape, move_slice, move_pad, move_depth, move_split};
-    for (int round = 0; round < 140; round++) {
+        move_concat, move_transpose, move_reshape, move_slice,
+        move_pad,    move_depth,     move_split,   move_gather};
+    for (int round = 0; round < 240; round++) {
         struct opcase c;
         opcase_init(&c, 17, 900 + (uint64_t)round);
         struct cs_shape shape = random_image(&c);
-        makers[round % 7](&c, shape);
+        makers[round % 8](&c, shape);
         check(&c, c.graph.nodes[c.graph.node_count - 1].op, round, 0);
     }
 }

@@ -99,6 +99,12 @@ int opcase_ints(struct opcase *c, const int64_t *values, int count)
                  cs_arena_copy(&c->graph.arena, values, (size_t)count * sizeof *values));
 }
 
+int opcase_scalar(struct opcase *c, int64_t value)
+{
+    const struct cs_shape none = {0, {0}};
+    return fresh(c, &none, CS_TYPE_I64, cs_arena_copy(&c->graph.arena, &value, sizeof value));
+}
+
 void opcase_value(struct opcase *c, int value)
 {
     c->pending[c->pending_count++] = value;

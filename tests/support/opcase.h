@@ -43,6 +43,7 @@ int opcase_weight(struct opcase *c, const struct cs_shape *shape);
 int opcase_weight_range(struct opcase *c, const struct cs_shape *shape, double low, double high);
 int opcase_weight_data(struct opcase *c, const struct cs_shape *shape, const float *data);
 int opcase_ints(struct opcase *c, const int64_t *values, int count);
+int opcase_scalar(struct opcase *c, int64_t value); // int64 of rank 0
 void opcase_value(struct opcase *c, int value); // an earlier value; -1: omitted
 // A node that reads what is pending; its last output is the graph's output so far.
 struct cs_node *opcase_node(struct opcase *c, const char *op, int outputs);

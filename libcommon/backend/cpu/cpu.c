@@ -20,7 +20,7 @@ enum { ALIGNMENT = 64 };
 
 static const struct cs_cpu_op *const tables[] = {
     cs_cpu_conv_ops,   cs_cpu_norm_ops,   cs_cpu_pool_ops,   cs_cpu_element_ops,    cs_cpu_move_ops,
-    cs_cpu_reduce_ops, cs_cpu_resize_ops, cs_cpu_matmul_ops, cs_cpu_layer_norm_ops,
+    cs_cpu_reduce_ops, cs_cpu_resize_ops, cs_cpu_matmul_ops, cs_cpu_layer_norm_ops, cs_cpu_pad_ops,
 };
 
 // ---- Device ------------------------------------------------------------------------------

@@ -135,6 +135,42 @@ static int build_expand(struct cs_plan *plan, const struct cs_node *node, struct
     return 0;
 }
 
+// One index, or few: a copy each.
+static bool gather_supports(const struct cs_graph *graph, const struct cs_node *node, char *why,
+                            size_t why_size)
+{
+    const struct cs_value *indices = cs_node_input(graph, node, 1);
+    if (indices->type == CS_TYPE_I64 && indices->data && cs_shape_elements(&indices->shape) <= 64)
+        return true;
+    snprintf(why, why_size, "indices are many or computed");
+    return false;
+}
+
+static int build_gather(struct cs_plan *plan, const struct cs_node *node, struct cs_err *err)
+{
+    int in = node->inputs[0], out = node->outputs[0], axis;
+    const struct cs_value *indices = cs_node_input(plan->graph, node, 1);
+    const int64_t *index = indices->data;
+    int64_t dst[CS_MAX_RANK], src[CS_MAX_RANK], place[CS_MAX_RANK];
+    struct cs_shape slab = *shape_of(plan, in);
+    if (cs_node_axis(node, 0, slab.rank, &axis, err) != 0)
+        return -1;
+    int64_t size = slab.dim[axis];
+    cs_cpu_strides_of(plan, in, src);
+    cs_cpu_strides_of(plan, out, dst);
+    slab.dim[axis] = 1;
+    // The output's axes are the input's before the axis, those of the indices, and the input's
+    // rest.
+    for (int d = 0; d < slab.rank; d++)
+        place[d] = d == axis ? 0 : dst[d < axis ? d : d - 1 + indices->shape.rank];
+    for (int64_t i = 0; i < cs_shape_elements(&indices->shape); i++) {
+        int64_t from = index[i] < 0 ? index[i] + size : index[i];
+        int64_t to = cs_nd_place(&indices->shape, dst + axis, i);
+        add_move(plan, node, in, out, &slab, place, to, src, from * src[axis]);
+    }
+    return 0;
+}
+
 // ---- Reshape -----------------------------------------------------------------------------
 
 // The common factors of both shapes with each side's strides; false when there are none.
@@ -282,85 +318,6 @@ static int build_depth_space(struct cs_plan *plan, const struct cs_node *node, s
     return 0;
 }
 
-// ---- Pad ---------------------------------------------------------------------------------
-
-struct pad {
-    struct cs_cpu_place src, dst;
-    struct cs_shape in, out;
-    struct cs_pads pads;
-    int64_t src_stride[CS_MAX_RANK], dst_stride[CS_MAX_RANK], count;
-};
-
-// Index of the input for index i of one axis of the output; -1: the pad value.
-static int64_t pad_source(const struct pad *pad, int axis, int64_t i)
-{
-    int64_t size = pad->in.dim[axis], at = i - pad->pads.begin[axis];
-    if (at >= 0 && at < size)
-        return at;
-    switch (pad->pads.mode) {
-    case CS_PAD_EDGE:
-        return at < 0 ? 0 : size - 1;
-    case CS_PAD_WRAP:
-        return ((at % size) + size) % size;
-    case CS_PAD_REFLECT:
-        if (size == 1)
-            return 0;
-        at = ((at % (2 * size - 2)) + 2 * size - 2) % (2 * size - 2);
-        return at < size ? at : 2 * size - 2 - at;
-    case CS_PAD_CONSTANT:
-        break;
-    }
-    return -1;
-}
-
-static int run_pad(const struct cs_cpu_step *step, const struct cs_cpu_run *run, struct cs_err *err)
-{
-    (void)err;
-    const struct pad *pad = step->params;
-    const float *src = cs_cpu_at(run, pad->src);
-    float *dst = cs_cpu_at(run, pad->dst);
-#pragma omp parallel for schedule(static)
-    for (int64_t i = 0; i < pad->count; i++) {
-        int64_t rest = i, from = 0, to = 0;
-        bool inside = true;
-        for (int d = pad->out.rank - 1; d >= 0; d--) {
-            int64_t index = rest % pad->out.dim[d], source = pad_source(pad, d, index);
-            rest /= pad->out.dim[d];
-            to += index * pad->dst_stride[d];
-            inside = inside && source >= 0;
-            from += source * pad->src_stride[d];
-        }
-        dst[to] = inside ? src[from] : pad->pads.value;
-    }
-    return 0;
-}
-
-static int build_pad(struct cs_plan *plan, const struct cs_node *node, struct cs_err *err)
-{
-    struct pad *pad = cs_cpu_params(plan, sizeof *pad);
-    if (cs_node_pads(plan->graph, node, &pad->pads, err) != 0)
-        return -1;
-    pad->src = cs_cpu_place_of(plan, node->inputs[0]);
-    pad->dst = cs_cpu_place_of(plan, node->outputs[0]);
-    pad->in = *shape_of(plan, node->inputs[0]);
-    pad->out = *shape_of(plan, node->outputs[0]);
-    pad->count = cs_shape_elements(&pad->out);
-    cs_cpu_strides_of(plan, node->inputs[0], pad->src_stride);
-    cs_cpu_strides_of(plan, node->outputs[0], pad->dst_stride);
-    cs_cpu_add_step(plan, node, run_pad, pad);
-    return 0;
-}
-
-static bool pad_supports(const struct cs_graph *graph, const struct cs_node *node, char *why,
-                         size_t why_size)
-{
-    struct cs_pads pads;
-    if (cs_node_pads(graph, node, &pads, NULL) == 0 && pads.value_input < 0)
-        return true;
-    snprintf(why, why_size, "the value is computed");
-    return false;
-}
-
 const struct cs_cpu_op cs_cpu_move_ops[] = {
     {"Concat", build_concat, NULL, false, CS_CPU_OVERWRITES_NOTHING},
     {"Split", build_split, NULL, false, CS_CPU_OVERWRITES_NOTHING},
@@ -373,6 +330,6 @@ const struct cs_cpu_op cs_cpu_move_ops[] = {
     {"Unsqueeze", build_reshape, NULL, false, CS_CPU_VIEWS},
     {"DepthToSpace", build_depth_space, NULL, false, CS_CPU_OVERWRITES_NOTHING},
     {"SpaceToDepth", build_depth_space, NULL, false, CS_CPU_OVERWRITES_NOTHING},
-    {"Pad", build_pad, pad_supports, false, CS_CPU_OVERWRITES_NOTHING},
+    {"Gather", build_gather, gather_supports, false, CS_CPU_OVERWRITES_NOTHING},
     {0},
 };

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // MaxPool and AveragePool: each output pixel is a maximum or weighted sum over the pixels of its
 // window that lie in the image, all channels at once.
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -35,27 +36,44 @@ static struct range range_at(const struct pool *pool, int axis, int64_t at)
     return range;
 }
 
+// Windows of more taps than the kernels take go in parts: what is there counts as a tap.
+static int merge(const struct pool *pool, const struct cs_kernels *kernels, float *dst,
+                 const float **taps, int count, float weight)
+{
+    float weights[CS_KERNEL_MAX_TAPS];
+    if (pool->max) {
+        kernels->max_of(dst, taps, count, pool->channels);
+    } else {
+        for (int i = 0; i < count; i++)
+            weights[i] = taps[i] == dst ? 1 : weight;
+        kernels->sum_of(dst, taps, weights, count, pool->channels);
+    }
+    taps[0] = dst;
+    return 1;
+}
+
 static void pool_pixel(const struct pool *pool, const struct cs_kernels *kernels, float *dst,
                        const float *image, const struct range *y, const struct range *x)
 {
     const float *taps[CS_KERNEL_MAX_TAPS];
-    float weights[CS_KERNEL_MAX_TAPS];
     int64_t row_step = pool->window.dilation[0] * pool->in[1] * pool->channels;
     int64_t step = pool->window.dilation[1] * pool->channels;
     const float *row = image + (y->first * pool->in[1] + x->first) * pool->channels;
+    bool padded = pool->window.count_include_pad;
+    float divisor =
+        padded ? (float)y->covered * (float)x->covered : (float)y->count * (float)x->count;
     int n = 0;
     for (int32_t i = 0; i < y->count; i++, row += row_step)
-        for (int32_t j = 0; j < x->count; j++)
+        for (int32_t j = 0; j < x->count; j++) {
+            if (n == CS_KERNEL_MAX_TAPS)
+                n = merge(pool, kernels, dst, taps, n, 1 / divisor);
             taps[n++] = row + j * step;
+        }
     if (n == 0) { // a window in the padding alone
-        memset(dst, 0, (size_t)pool->channels * sizeof *dst);
-    } else if (pool->max) {
-        kernels->max_of(dst, taps, n, pool->channels);
+        for (int64_t c = 0; c < pool->channels; c++)
+            dst[c] = pool->max ? -INFINITY : 0;
     } else {
-        int divisor = pool->window.count_include_pad ? y->covered * x->covered : n;
-        for (int i = 0; i < n; i++)
-            weights[i] = 1.0F / (float)divisor;
-        kernels->sum_of(dst, taps, weights, n, pool->channels);
+        merge(pool, kernels, dst, taps, n, 1 / divisor);
     }
 }
 
@@ -108,9 +126,6 @@ static bool supports(const struct cs_graph *graph, const struct cs_node *node, c
         snprintf(why, why_size, "input is not an N, C, H, W activation");
     else if (cs_node_window(graph, node, &window, NULL) != 0)
         snprintf(why, why_size, "window not supported");
-    else if (window.kernel[0] * window.kernel[1] > CS_KERNEL_MAX_TAPS)
-        snprintf(why, why_size, "windows of more than %d pixels are not supported",
-                 CS_KERNEL_MAX_TAPS);
     else
         return true;
     return false;
