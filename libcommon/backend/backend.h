@@ -32,7 +32,8 @@ struct cs_device_options {
 
 // Bytes of memory, for cs-model info, --memory and the session's budget.
 struct cs_memory_use {
-    size_t weights;   // shared by all slots
+    size_t weights;   // shared by all slots and plans
+    size_t packed;    // of these, in memory by now; the rest comes with the first slot
     size_t arena;     // activations, one slot
     size_t workspace; // libraries' scratch, one slot
     size_t buffers;   // input and output, one slot

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -54,4 +55,25 @@ int cs_num_size(const char *text, const char *what, uint64_t *bytes, struct cs_e
         return cs_fail(err, CS_EUSAGE, "%s: %s is too large", what, text);
     *bytes = (uint64_t)n << shift;
     return 0;
+}
+
+void cs_size_text(uint64_t bytes, char text[CS_SIZE_TEXT])
+{
+    static const char *const units[] = {"KiB", "MiB", "GiB", "TiB"};
+    double value = (double)bytes / 1024;
+    size_t unit = 0;
+    while (value >= 1000 && unit + 1 < sizeof units / sizeof *units) {
+        value /= 1024;
+        unit++;
+    }
+    snprintf(text, CS_SIZE_TEXT, "%.*f %s", value < 10, value, units[unit]);
+}
+
+void cs_size_option(uint64_t bytes, char text[CS_SIZE_TEXT])
+{
+    uint64_t mib = (bytes >> 20) + 1;
+    if (mib > 2048)
+        snprintf(text, CS_SIZE_TEXT, "%lluG", (unsigned long long)(mib + 1023) / 1024);
+    else
+        snprintf(text, CS_SIZE_TEXT, "%lluM", (unsigned long long)(mib + 15) / 16 * 16);
 }

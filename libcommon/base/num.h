@@ -16,5 +16,9 @@ int cs_num_real(const char *text, double min, double max, const char *what, doub
                 struct cs_err *err);
 // Bytes: a whole number with an optional K, M, G or T (powers of 1024).
 int cs_num_size(const char *text, const char *what, uint64_t *bytes, struct cs_err *err);
+enum { CS_SIZE_TEXT = 32 };
+void cs_size_text(uint64_t bytes, char text[CS_SIZE_TEXT]); // for people: "1.9 GiB"
+// At least as much, in few digits, as cs_num_size reads it: "2G".
+void cs_size_option(uint64_t bytes, char text[CS_SIZE_TEXT]);
 
 #endif

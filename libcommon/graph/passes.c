@@ -5,7 +5,8 @@
 #include <string.h>
 
 const struct cs_pass cs_passes[] = {
-    // Before everything that looks for neighbours, and before folding would copy the weights that lie
+    // Before everything that looks for neighbours, and before folding would copy the weights that
+    // lie
     // behind an Identity or a Cast to the type they have.
     {"remove_identity", CS_PASSES_ALGEBRA, cs_remove_identity_match, cs_remove_identity_apply},
     {"fold_constants", CS_PASSES_ALGEBRA, cs_fold_constants_match, cs_fold_constants_apply},

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/mem.h"
+#include "infer/budget.h"
 #include "infer/hub.h"
 #include "infer/normalise.h"
 
@@ -109,64 +110,32 @@ int cs_recipe_init(struct cs_recipe *r, const struct cs_package *package,
         .map = o->map,
         .hub = o->hub,
         .keep = o->keep,
-        .image_bytes = memory / 4,
-        .run_bytes = memory - memory / 4,
         .page_bytes = (size_t)sysconf(_SC_PAGESIZE),
     };
     if (r->batch > info->max_batch)
         r->batch = info->max_batch;
+    cs_budget_init(r, memory);
     if (check_package(r, err) != 0)
         return cs_err_context(err, "%s", package->path);
-    return init_fit(r, o, err);
-}
-
-// ---- Memory ------------------------------------------------------------------------------
-
-// Activations in proportion to the probe, in double: estimates, never sizes of blocks.
-static double run_bytes(const struct cs_recipe *r, double pixels)
-{
-    double probe = (double)r->info.probe_height * r->info.probe_width;
-    return (double)r->info.weights_bytes +
-           (double)r->slots * (double)r->info.probe_bytes * pixels / probe;
-}
-
-static bool planes_fit(const struct cs_recipe *r, int count, uint32_t width, uint32_t height)
-{
-    // Plans do not grow quite in proportion; the session holds them to the limit itself.
-    return run_bytes(r, (double)count * width * height) <= 0.85 * (double)r->run_bytes;
-}
-
-// Images of this plane in one batch.
-static int batch_of(const struct cs_recipe *r, uint32_t width, uint32_t height)
-{
-    int n = r->batch;
-    while (n > 1 && !planes_fit(r, n, width, height))
-        n--;
-    return n;
+    return init_fit(r, o, err) != 0 || cs_budget_check(r, err) != 0 ? -1 : 0;
 }
 
 // ---- Drafts ------------------------------------------------------------------------------
 
-// Sides of the tiles; false when the plane is to be run whole.
-static int choose_tiles(const struct cs_recipe *r, uint32_t width, uint32_t height,
-                        uint32_t *tile_width, uint32_t *tile_height, uint32_t *halo,
-                        struct cs_err *err)
+// Images of this plane in one batch; the most that all slots can have.
+static int batch_of(const struct cs_recipe *r, uint64_t budget, uint32_t width, uint32_t height)
+{
+    int n = r->batch;
+    while (n > 1 && cs_budget_slots(r, budget, n, width, height) < r->slots)
+        n--;
+    return n;
+}
+
+// The largest tiles that all slots can run, or else as many slots as can run the smallest.
+static int choose_tiles(const struct cs_recipe *r, struct cs_draft *d, uint32_t width,
+                        uint32_t height, uint32_t *halo, struct cs_err *err)
 {
     uint32_t stride = r->fit.stride;
-    bool fits = planes_fit(r, 1, width, height);
-    *tile_width = width;
-    *tile_height = height;
-    if (r->fit.kind == CS_FIT_KIND_RESIZE || (fits && !r->tile))
-        return fits ? 0
-                    : cs_fail(err, CS_ENOMEM,
-                              "a plane of %u x %u needs %.0f MiB: more than --memory allows", width,
-                              height, run_bytes(r, (double)width * height) / (1 << 20));
-    if (!r->info.tile_safe && !r->tile)
-        return cs_fail(
-            err, CS_ENOMEM,
-            "a plane of %u x %u needs %.0f MiB, more than --memory allows, and the network"
-            " is not safe to tile (%s): raise --memory, or --fit tile all the same",
-            width, height, run_bytes(r, (double)width * height) / (1 << 20), r->info.unsafe);
     *halo = r->info.halo;
     if (!r->info.tile_safe)
         *halo = *halo < UNSAFE_HALO_MIN   ? UNSAFE_HALO_MIN
@@ -175,15 +144,30 @@ static int choose_tiles(const struct cs_recipe *r, uint32_t width, uint32_t heig
     uint32_t wanted = r->tile_side ? r->tile_side : AUTO_TILE + 2 * *halo;
     uint32_t least = cs_tile_side(UINT32_MAX, 0, *halo, stride);
     for (;; wanted -= stride) {
-        *tile_width = cs_tile_side(width, wanted, *halo, stride);
-        *tile_height = cs_tile_side(height, wanted, *halo, stride);
-        if (planes_fit(r, 1, *tile_width, *tile_height))
+        d->plane_width = cs_tile_side(width, wanted, *halo, stride);
+        d->plane_height = cs_tile_side(height, wanted, *halo, stride);
+        d->slots = cs_budget_slots(r, d->budget, 1, d->plane_width, d->plane_height);
+        if (d->slots == r->slots || (d->slots && wanted < least + stride))
             return 0;
         if (wanted < least + stride)
-            return cs_fail(err, CS_ENOMEM, "even tiles of %u x %u need %.0f MiB: raise --memory",
-                           *tile_width, *tile_height,
-                           run_bytes(r, (double)*tile_width * *tile_height) / (1 << 20));
+            return cs_budget_refuse(r, d->budget, d->plane_width, d->plane_height, "", err);
     }
+}
+
+// The plane to run, whole or in tiles, and in how many slots.
+static int choose_plane(const struct cs_recipe *r, struct cs_draft *d, uint32_t width,
+                        uint32_t height, uint32_t *halo, struct cs_err *err)
+{
+    d->plane_width = width;
+    d->plane_height = height;
+    d->slots = cs_budget_slots(r, d->budget, 1, width, height);
+    bool resize = r->fit.kind == CS_FIT_KIND_RESIZE;
+    if (resize || (d->slots && !r->tile))
+        return d->slots ? 0 : cs_budget_refuse(r, d->budget, width, height, "", err);
+    if (r->info.tile_safe || r->tile)
+        return choose_tiles(r, d, width, height, halo, err);
+    cs_budget_refuse(r, d->budget, width, height, " or --fit tile", err);
+    return cs_err_context(err, "not safe to tile (%s)", r->info.unsafe);
 }
 
 static void describe_image(struct cs_job *job, const struct cs_image *image,
@@ -209,10 +193,11 @@ static int take_pixels(struct cs_draft *d, struct cs_job *job, const struct cs_i
                       &pixels) ||
         !cs_mul4_size(image->width, image->height, (size_t)r->info.maps, cs_dtype_bytes(r->map),
                       &maps) ||
-        pixels > r->image_bytes || maps > r->image_bytes || pixels + maps > r->image_bytes)
-        return cs_fail(err, CS_ENOMEM,
-                       "%u x %u pixels with their maps exceed %llu MiB, a quarter of --memory",
-                       image->width, image->height, (unsigned long long)(r->image_bytes >> 20));
+        pixels > SIZE_MAX / 4 || maps > SIZE_MAX / 4)
+        return cs_fail(err, CS_ENOMEM, "%u x %u pixels are beyond the address space", image->width,
+                       image->height);
+    if (cs_budget_beside(r, image->width, image->height, pixels, maps, &d->budget, err) != 0)
+        return -1;
     size_t offset = (pixels + r->page_bytes - 1) / r->page_bytes * r->page_bytes;
     d->unit.buffer = cs_buffer_acquire(pool, offset + maps, err);
     if (!d->unit.buffer)
@@ -228,16 +213,14 @@ static int take_pixels(struct cs_draft *d, struct cs_job *job, const struct cs_i
 static int make_works(struct cs_draft *d, const struct cs_job *job, const struct cs_recipe *r,
                       uint32_t width, uint32_t height, struct cs_err *err)
 {
-    uint32_t tile_width, tile_height, halo = 0;
+    uint32_t halo = 0;
     struct cs_tile *tiles = NULL;
-    if (choose_tiles(r, width, height, &tile_width, &tile_height, &halo, err) != 0)
+    if (choose_plane(r, d, width, height, &halo, err) != 0)
         return -1;
-    d->plane_width = tile_width;
-    d->plane_height = tile_height;
     d->work_count = 1;
-    if ((tile_width != width || tile_height != height) &&
-        cs_tiles_make(width, height, job->out_width, job->out_height, tile_width, tile_height, halo,
-                      r->fit.stride, &tiles, &d->work_count, err) != 0)
+    if ((d->plane_width != width || d->plane_height != height) &&
+        cs_tiles_make(width, height, job->out_width, job->out_height, d->plane_width,
+                      d->plane_height, halo, r->fit.stride, &tiles, &d->work_count, err) != 0)
         return -1;
     d->works = cs_xcalloc((size_t)d->work_count, sizeof *d->works);
     for (int i = 0; i < d->work_count; i++) {
@@ -301,6 +284,14 @@ static void take_planes(struct cs_draft *d, struct cs_item *item, const struct c
             *plane = (struct cs_image){0};
         }
     }
+}
+
+uint64_t cs_draft_bytes(const struct cs_item *item, const struct cs_recipe *r)
+{
+    const struct cs_image *image = &item->planes[CS_PLANE_IMAGE];
+    uint64_t pixel = image->channels * cs_dtype_bytes(cs_job_dtype(image->dtype)) +
+                     (uint64_t)r->info.maps * cs_dtype_bytes(r->map);
+    return image->data ? (uint64_t)image->width * image->height * pixel : 0;
 }
 
 void cs_draft_make(struct cs_draft *d, struct cs_item *item, const struct cs_recipe *r,
@@ -377,7 +368,8 @@ void cs_batch_add(struct cs_batch *batch, struct cs_draft *draft, const struct c
         batch->plane_height = draft->plane_height;
         batch->images++;
         batch->bytes += draft->bytes;
-        batch->run_limit = batch_of(r, draft->plane_width, draft->plane_height);
+        batch->run_limit = batch_of(r, draft->budget, draft->plane_width, draft->plane_height);
+        batch->slots = draft->slots;
         batch->full = draft->work_count > 1 || batch->images >= batch->run_limit;
     }
     if (batch->unit_count >= batch->images + FAILED_RIDERS)

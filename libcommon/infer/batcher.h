@@ -22,7 +22,7 @@ struct cs_recipe {
     enum cs_dtype map;
     bool hub; // --compat hub
     unsigned keep;
-    uint64_t run_bytes;   // activations of all slots
+    uint64_t run_bytes;   // of --memory: the worker process (budget.h)
     uint64_t image_bytes; // pixels and maps of all images on their way
     size_t page_bytes;
 };
@@ -66,12 +66,14 @@ struct cs_batch {
     int works_left;
     int images;
     int run_limit; // works in one run
+    int slots;     // runs at once
     size_t bytes;
     bool full;
 };
 
 // Prepare the recipe's limits and the fit rule from package, network and options. CS_EMODEL where
-// package and network contradict each other, CS_EUSAGE where an option asks the impossible.
+// package and network contradict each other, CS_EUSAGE where an option asks the impossible,
+// CS_ENOMEM where `memory` does not suffice for the smallest plane.
 int cs_recipe_init(struct cs_recipe *recipe, const struct cs_package *package,
                    const struct cs_session_info *info, const struct cs_infer_options *options,
                    int slots, uint64_t memory, struct cs_err *err);
@@ -86,8 +88,12 @@ struct cs_draft {
     struct cs_work *works;
     int work_count;
     uint32_t plane_width, plane_height;
-    size_t bytes; // of pixels and maps
+    size_t bytes;    // of pixels and maps
+    uint64_t budget; // for the worker beside it
+    int slots;       // that can run its plane at once
 };
+// Bytes of pixels and maps that the item's draft will have.
+uint64_t cs_draft_bytes(const struct cs_item *item, const struct cs_recipe *recipe);
 void cs_draft_make(struct cs_draft *draft, struct cs_item *item, const struct cs_recipe *recipe,
                    struct cs_buffers *pool);
 

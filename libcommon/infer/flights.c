@@ -390,6 +390,16 @@ static void take_off(struct cs_pipeline *p, struct cs_batch *batch, int first, i
         worker_lost(p, &why);
 }
 
+// As many runs as memory allows in flight, this batch's among them.
+static int slots_with(const struct cs_pipeline *p, const struct cs_batch *batch)
+{
+    int slots = batch->slots;
+    for (int i = 0; i < p->recipe->slots; i++)
+        if (p->flights[i].batch && p->flights[i].batch->slots < slots)
+            slots = p->flights[i].batch->slots;
+    return slots;
+}
+
 // Hand out works until every slot has a run.
 static int dispatch(struct cs_pipeline *p, struct cs_err *err)
 {
@@ -414,6 +424,8 @@ static int dispatch(struct cs_pipeline *p, struct cs_err *err)
             return 0;
         // One that flies alone waits for the others to land, and they for it.
         if (p->flying && (batch->works[first].alone || p->lonely))
+            return 0;
+        if (p->flying >= slots_with(p, batch))
             return 0;
         take_off(p, batch, first, count);
     }

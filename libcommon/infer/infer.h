@@ -52,5 +52,9 @@ int cs_infer_run(const struct cs_infer_options *options);
 
 // Memory that this process may have: the machine's, or its cgroup's if that is less.
 uint64_t cs_usable_memory(void);
+// Memory that this process has now, shared memory apart.
+uint64_t cs_resident_bytes(void);
+// For a process that runs a network: large blocks go back to the system when they are freed.
+void cs_settle_memory(void);
 
 #endif

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 // The memory that this process may have: the machine's, or the limit of any control group above
-// it (version 2 by memory.max, version 1 by memory.limit_in_bytes), whichever is least.
+// it (version 2 by memory.max, version 1 by memory.limit_in_bytes), whichever is least. And the
+// memory that it has.
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -60,4 +62,26 @@ uint64_t cs_usable_memory(void)
     }
     cs_buf_release(&text);
     return least;
+}
+
+uint64_t cs_resident_bytes(void)
+{
+    struct cs_buf text = {0};
+    struct cs_err ignored;
+    uint64_t total = 0;
+    if (cs_read_file("/proc/self/status", 1 << 16, &text, &ignored) == 0 && text.len) {
+        static const char *const parts[] = {"\nRssAnon:", "\nRssFile:"};
+        for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
+            const char *line = strstr(text.data, parts[i]);
+            total += line ? strtoull(line + strlen(parts[i]), NULL, 10) << 10 : 0;
+        }
+    }
+    cs_buf_release(&text);
+    return total;
+}
+
+void cs_settle_memory(void)
+{
+    // Otherwise the threshold grows with what was freed, and freed memory is kept.
+    mallopt(M_MMAP_THRESHOLD, 128 << 10);
 }

@@ -12,6 +12,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "infer/budget.h"
 #include "infer/flights.h"
 
 static void wake_first(struct cs_pipeline *p)
@@ -72,16 +73,30 @@ static bool add_draft(struct cs_pipeline *p, struct cs_draft *draft)
     return taken;
 }
 
+// An image that exceeds the images' share of memory is computed with no other on its way.
+static void make_way(struct cs_pipeline *p, const struct cs_item *item)
+{
+    if (cs_draft_bytes(item, p->recipe) <= p->recipe->image_bytes)
+        return;
+    pthread_mutex_lock(&p->lock);
+    close_open_batch(p);
+    while (!p->halt && p->alive > 0)
+        pthread_cond_wait(&p->changed, &p->lock);
+    pthread_mutex_unlock(&p->lock);
+}
+
 static void *reader_main(void *context)
 {
     struct cs_pipeline *p = context;
     struct cs_item item = {.number = 0};
-    struct cs_item_limits limits = {.max_bytes = p->recipe->image_bytes, .stage = p->options->tool};
+    struct cs_item_limits limits = {.max_bytes = cs_budget_item(p->recipe),
+                                    .stage = p->options->tool};
     struct cs_err err = {0};
     int result;
     bool going = true;
     while (going && (result = cs_item_read(p->reader, &item, &limits, &err)) == 1) {
         struct cs_draft draft;
+        make_way(p, &item);
         cs_draft_make(&draft, &item, p->recipe, &p->buffers);
         if (draft.work_count > 1)
             cs_log(CS_LOG_INFO, "%s: %d tiles of %u x %u", item_name(&draft.unit.item),

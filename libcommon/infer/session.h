@@ -22,7 +22,7 @@ struct cs_session_options {
     const char *scenario; // fake
     int slots;
     int threads;      // of one slot
-    uint64_t memory;  // for weights and activations of all slots; 0: no limit
+    uint64_t memory;  // limit of this process, shared memory not counted; 0: none
     bool check_files; // compare the weights with the package's sha256
     bool direct;      // convolutions by direct sums only (backend.h, plan_open)
     bool all_outputs; // compute also outputs that give no map
@@ -46,8 +46,8 @@ struct cs_session_info {
     char unsafe[128]; // operator and node that make it unsafe for tiles
     uint32_t stride, halo;
     uint64_t parameters;
-    uint64_t weights_bytes;
-    // Activations of one slot for one image of this plane; others grow in proportion.
+    uint64_t fixed_bytes; // program, libraries, weights: all but slots (struct cs_session_memory)
+    // One slot for one image of this plane; others grow in proportion.
     uint64_t probe_bytes;
     uint32_t probe_height, probe_width;
 };
@@ -61,9 +61,11 @@ int cs_session_open(struct cs_session **session, const struct cs_package *packag
                     struct cs_err *err);
 void cs_session_close(struct cs_session *session); // accepts NULL
 
-// Whether a plan for `batch` planes of this size is there.
-bool cs_session_has(const struct cs_session *session, int batch, uint32_t height, uint32_t width,
-                    enum cs_precision precision, bool direct);
+// How many slots, from the first one on, may be prepared for `batch` planes of this size while
+// others run; 0: every slot has to be idle, and only the first may be prepared. As many as the
+// memory limit allows for planes of this size.
+int cs_session_slots(const struct cs_session *session, int batch, uint32_t height, uint32_t width,
+                     enum cs_precision precision, bool direct);
 // `precision`: one that the device offers; `direct` as in the options, for this plan. CS_ENOMEM
 // when the plan does not fit the memory limit.
 int cs_session_prepare(struct cs_session *session, int slot, int batch, uint32_t height,
@@ -75,9 +77,25 @@ int cs_session_run(struct cs_session *session, int slot, struct cs_job *jobs, in
 // The network alone on dense tensors (backend.h), slot 0, after cs_session_prepare.
 int cs_session_run_tensors(struct cs_session *session, const void *const *inputs,
                            void *const *outputs, struct cs_err *err);
-// Memory of the plan that slot 0 was prepared for.
+// What this process has and needs for one plan. Exact where the backend is: what is there was
+// measured, what is to come is planned.
+struct cs_session_memory {
+    uint64_t process;   // program, libraries with what they keep for the plan, constants
+    uint64_t constants; // of `process`: those of the network that stay beside the packed ones
+    uint64_t weights;   // packed, once for all slots
+    struct cs_memory_use slot;
+};
+// `slots` of them, images apart.
+uint64_t cs_session_memory_bytes(const struct cs_session_memory *memory, int slots);
+// Build the plan for `batch` planes of this size in fp32, whatever the limit, without memory for
+// it. Every slot is closed, and gone with the next plan that is not the same. *graph: as the device
+// would run it, borrowed until then.
+int cs_session_look(struct cs_session *session, int batch, uint32_t height, uint32_t width,
+                    struct cs_session_memory *memory, const struct cs_graph **graph,
+                    struct cs_err *err);
+// Of the plan that slot 0 was prepared for: its memory, and its concrete graph as the device runs
+// it, borrowed.
 struct cs_memory_use cs_session_memory(const struct cs_session *session);
-// The concrete graph of that plan, as the device runs it. Borrowed.
 const struct cs_graph *cs_session_graph(const struct cs_session *session);
 
 // For benchmarks (backend.h): profile that plan, and what the device can do at best. false where

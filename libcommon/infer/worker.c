@@ -16,6 +16,7 @@
 #include "base/io.h"
 #include "base/mem.h"
 #include "infer/buffers.h"
+#include "infer/infer.h"
 #include "infer/wire.h"
 
 struct slot {
@@ -88,8 +89,9 @@ static void *slot_main(void *context)
     return NULL;
 }
 
-// An idle slot; with `all`, once every slot is idle. Called with the lock held.
-static struct slot *wait_for_slot(struct worker *w, bool all)
+// An idle slot of the first `usable`; 0: the first, once every slot is idle. Called with the lock
+// held.
+static struct slot *wait_for_slot(struct worker *w, int usable)
 {
     for (;;) {
         struct slot *idle = NULL;
@@ -97,10 +99,10 @@ static struct slot *wait_for_slot(struct worker *w, bool all)
         for (int i = w->slot_count - 1; i >= 0; i--) {
             if (w->slots[i].busy)
                 busy++;
-            else
+            else if (i < usable || !usable)
                 idle = &w->slots[i];
         }
-        if (idle && (!all || busy == 0))
+        if (idle && (usable || !busy))
             return idle;
         pthread_cond_wait(&w->changed, &w->lock);
     }
@@ -167,9 +169,8 @@ static int on_run(struct worker *w, const struct cs_wire_run *run, size_t bytes,
         return cs_fail(err, CS_EIO, "worker: broken message");
     pthread_mutex_lock(&w->lock);
     enum cs_precision precision = run->careful ? CS_FP32 : w->precision;
-    bool known =
-        cs_session_has(w->session, run->count, run->height, run->width, precision, run->careful);
-    struct slot *slot = wait_for_slot(w, !known);
+    struct slot *slot = wait_for_slot(w, cs_session_slots(w->session, run->count, run->height,
+                                                          run->width, precision, run->careful));
     pthread_mutex_unlock(&w->lock);
     struct cs_err why = {0};
     memcpy(&slot->run, run, bytes);
@@ -226,6 +227,7 @@ static int on_load(struct worker *w, struct cs_wire_load *m, struct cs_wire_read
 
 static void settle_process(void)
 {
+    cs_settle_memory();
     static const int ignored[] = {SIGINT, SIGTERM, SIGUSR1, SIGPIPE};
     struct cs_err err;
     // Signals are for cs-infer, which drains; this process ends with its socket.

@@ -14,19 +14,41 @@ for device in ref cpu; do
     done
 done
 
+# would: what the last refusal says that would do.
+would()
+{
+    sed -n 's/.*: --memory \([0-9]*[MG]\).* would do.*/\1/p' stderr
+}
+image-make -W 1200 -H 1000 large.tif && cs-load large.tif >large.cs || fail "image-make"
+
 # Little memory: tiles by themselves, with the same result.
-infer 0 tiles.cs -d cpu -m tiny -v --prob f32 --memory 8M
+IMAGES=large.cs infer 5 out.cs -d cpu -m tiny -T 2 --memory 10K
+says ' for one plane of 256 x 256'
+memory=$(would)
+IMAGES=large.cs infer 0 whole.cs -d cpu -m tiny -T 2
+IMAGES=large.cs infer 0 tiles.cs -d cpu -m tiny -T 2 -v --memory "$memory"
 says ' tiles of '
 same_maps whole.cs tiles.cs
+
+# An image that exceeds the images' share is computed with no other on its way; one for which there
+# can be no memory fails alone.
+image-make -W 2400 -H 2000 huge.tif && cs-load large.tif huge.tif >both.cs || fail "image-make"
+IMAGES=both.cs infer 1 out.cs -d cpu -m tiny -T 2 --memory "$memory"
+says ' with their maps need '
+[ "$(maps out.cs | cut -d' ' -f2 | tr '\n' ' ')" = "ok failed " ] || fail "another item failed"
+memory=$(would)
+IMAGES=both.cs infer 0 out.cs -d cpu -m tiny -T 2 --memory "$memory"
+IMAGES=both.cs infer 0 whole.cs -d cpu -m tiny -T 2
+same_maps whole.cs out.cs
 
 # Whole-image statistics: no tiles unless the user says so.
 cp -r "$TESTDATA/models/whole" any && chmod -R u+w any
 sed -i 's/shape: \[1, 3, 48, 64\]/shape: {min: [1, 3, 8, 8], step: [0, 0, 4, 4]}/' any/rdf.yaml
-cs-load "$TESTDATA/nuclei/histology.png" >one.cs || fail "cs-load"
-IMAGES=one.cs infer 1 out.cs -d cpu -m ./any --memory 2M
+IMAGES=large.cs infer 5 out.cs -d cpu -m ./any -T 2 --memory 10K
+memory=$(would)
+IMAGES=large.cs infer 1 out.cs -d cpu -m ./any -T 2 --memory "$memory"
 says 'InstanceNormalization'
-says '--fit tile'
+says 'or --fit tile would do'
 cs-view -i out.cs | grep -q 'error.code=OUT_OF_MEMORY' || fail "code of the failed item"
-IMAGES=one.cs infer 0 out.cs -d cpu -m ./any --memory 2M --fit tile
-IMAGES=one.cs infer 1 out.cs -d cpu -m ./any --memory 1M
+IMAGES=large.cs infer 0 out.cs -d cpu -m ./any -T 2 --memory "$memory" --fit tile
 exit 0

@@ -14,8 +14,8 @@ static struct cs_recipe recipe;
 static struct cs_buffers pool;
 static struct cs_err err;
 
-// The small test package, with a network that needs 100 bytes a pixel.
-static void setup_with(struct cs_infer_options o, uint64_t memory, bool tile_safe)
+// The small test package, with a network that needs 1 MiB and 100 bytes a pixel and slot.
+static void setup_slots(struct cs_infer_options o, int slots, uint64_t memory, bool tile_safe)
 {
     char path[512];
     snprintf(path, sizeof path, "%s/models/tiny", getenv("TESTDATA"));
@@ -30,15 +30,21 @@ static void setup_with(struct cs_infer_options o, uint64_t memory, bool tile_saf
         .unsafe = "GlobalAveragePool gap",
         .stride = 4,
         .halo = 11,
+        .fixed_bytes = 1 << 20,
         .probe_bytes = 100 * 64 * 64,
         .probe_height = 64,
         .probe_width = 64,
     };
     o.tool = "cs-infer";
     o.map = CS_U16;
-    ck_assert_msg(cs_recipe_init(&recipe, &package, &info, &o, 1, memory, &err) == 0, "%s",
+    ck_assert_msg(cs_recipe_init(&recipe, &package, &info, &o, slots, memory, &err) == 0, "%s",
                   err.text);
     cs_buffers_init(&pool);
+}
+
+static void setup_with(struct cs_infer_options o, uint64_t memory, bool tile_safe)
+{
+    setup_slots(o, 1, memory, tile_safe);
 }
 
 static void teardown(void)
@@ -136,9 +142,9 @@ END_TEST
 
 START_TEST(core_tiles_when_memory_is_short)
 {
-    // Three quarters of 4 MiB, less a reserve: 160 x 160 at 100 bytes a pixel; a quarter holds
-    // the image.
-    setup_with((struct cs_infer_options){.batch = 4}, 4 << 20, true);
+    // Three quarters of 5 MiB, less a reserve and what is fixed: 163 x 163 at 100 bytes a pixel; a
+    // quarter holds the image.
+    setup_with((struct cs_infer_options){.batch = 4}, 5 << 20, true);
     struct cs_draft draft = draft_of(400, 300, 1);
     ck_assert_int_gt(draft.work_count, 1);
     ck_assert_uint_le(draft.plane_width * draft.plane_height, 160 * 168);
@@ -162,14 +168,92 @@ START_TEST(core_tiles_when_memory_is_short)
 }
 END_TEST
 
+// Of 16 MiB 12 are the worker's, 1 is fixed, and 5 % are a margin: 10.4 MiB for slots.
+START_TEST(core_sharing)
+{
+    static const struct {
+        uint32_t side; // of planes
+        int together, slots;
+    } expected[] = {
+        {64, 6, 4},  // 4 slots x 6 planes x 0.39 MiB
+        {80, 4, 4},  // 0.61
+        {128, 1, 4}, // 1.6
+        {180, 1, 3}, // 3.1
+        {240, 1, 1}, // 5.5
+    };
+    setup_slots((struct cs_infer_options){.batch = 8}, 4, 16 << 20, false);
+    for (size_t i = 0; i < sizeof expected / sizeof *expected; i++) {
+        struct cs_draft draft = draft_of(expected[i].side, expected[i].side, 1);
+        struct cs_batch *batch = cs_batch_new();
+        ck_assert_int_eq(draft.work_count, 1);
+        cs_batch_add(batch, &draft, &recipe);
+        ck_assert_int_eq(batch->run_limit, expected[i].together);
+        ck_assert_int_eq(batch->slots, expected[i].slots);
+        cs_batch_free(batch, &pool);
+    }
+    fails_with(draft_of(340, 340, 1), "--memory 32M or --fit tile would do");
+    teardown();
+    // The largest tile that all slots can run; fewer slots where that is too small for a tile.
+    setup_slots((struct cs_infer_options){.batch = 8}, 4, 16 << 20, true);
+    struct cs_draft draft = draft_of(340, 340, 1);
+    ck_assert_int_eq(draft.slots, 4);
+    ck_assert_uint_eq(draft.plane_width, 164);
+    drop(&draft);
+    teardown();
+    setup_slots((struct cs_infer_options){.batch = 8}, 8, 2 << 20, true);
+    draft = draft_of(200, 200, 1);
+    ck_assert_uint_eq(draft.plane_width, 28); // twice the halo and the stride, rounded
+    ck_assert_int_eq(draft.slots, 5);
+    drop(&draft);
+    teardown();
+}
+END_TEST
+
+// An image that exceeds the quarter takes from the worker's share: twice its pixels, and its maps.
+START_TEST(core_large_images)
+{
+    setup_with((struct cs_infer_options){.batch = 8}, 16 << 20, true);
+    struct cs_draft draft = draft_of(900, 800, 1); // 3.4 MiB with maps
+    ck_assert_uint_eq(draft.budget, 12 << 20);
+    drop(&draft);
+    draft = draft_of(1000, 900, 1); // 4.3 MiB
+    ck_assert_uint_eq(draft.budget, (12 << 20) - 6 * 1000 * 900);
+    ck_assert_int_gt(draft.work_count, 1);
+    drop(&draft);
+    fails_with(draft_of(2000, 1000, 1), "with their maps need 11 MiB beside the network");
+    teardown();
+}
+END_TEST
+
 START_TEST(limits_memory)
 {
+    struct cs_session_info info = {
+        .channels = 1,
+        .maps = 2,
+        .max_batch = 1,
+        .same_size = true,
+        .stride = 4,
+        .fixed_bytes = 30 << 20,
+        .probe_bytes = 1 << 20,
+        .probe_height = 64,
+        .probe_width = 64,
+    };
+    struct cs_infer_options o = {.tool = "cs-infer"};
+    char path[512];
+    snprintf(path, sizeof path, "%s/models/tiny", getenv("TESTDATA"));
+    ck_assert_int_eq(cs_package_open(&package, path, &err), 0);
+    ck_assert_int_eq(cs_recipe_init(&recipe, &package, &info, &o, 1, 10 << 10, &err), -1);
+    ck_assert_int_eq(err.code, CS_ENOMEM);
+    ck_assert_str_eq(err.text, "the network needs 31 MiB for one plane of 64 x 64, there are "
+                               "7.5 KiB: --memory 48M would do");
+    ck_assert_int_eq(cs_recipe_init(&recipe, &package, &info, &o, 1, 48 << 20, &err), 0);
+    cs_package_release(&package);
+
     setup_with((struct cs_infer_options){.batch = 1}, 4 << 20, false);
-    fails_with(draft_of(400, 300, 1), "GlobalAveragePool");
-    fails_with(draft_of(1000, 800, 1), "a quarter of --memory");
+    fails_with(draft_of(400, 300, 1), "not safe to tile (GlobalAveragePool gap)");
     teardown();
-    setup_with((struct cs_infer_options){.fit = CS_INFER_FIT_TILE}, 1 << 20, false);
-    fails_with(draft_of(200, 150, 1), "even tiles of");
+    setup_with((struct cs_infer_options){.fit = CS_INFER_FIT_TILE}, 2 << 20, false);
+    fails_with(draft_of(200, 150, 1), "for one plane of 132 x 132");
     teardown();
 }
 END_TEST
@@ -238,6 +322,8 @@ int main(void)
     tcase_add_test(core, core_jobs);
     tcase_add_test(core, core_tiles_when_memory_is_short);
     tcase_add_test(core, core_buffers);
+    tcase_add_test(core, core_sharing);
+    tcase_add_test(core, core_large_images);
     tcase_add_test(limits, limits_memory);
     tcase_add_test(limits, limits_images);
     tcase_add_test(limits, limits_recipe);

@@ -117,6 +117,34 @@ START_TEST(core_size)
 }
 END_TEST
 
+START_TEST(core_size_text)
+{
+    static const struct {
+        uint64_t bytes;
+        const char *text, *option;
+    } cases[] = {
+        {0, "0.0 KiB", "16M"},
+        {7680, "7.5 KiB", "16M"},
+        {62 << 20, "62 MiB", "64M"},
+        {64 << 20, "64 MiB", "80M"},
+        {1023 << 20, "1.0 GiB", "1024M"},
+        {(uint64_t)2040 << 20, "2.0 GiB", "2048M"},
+        {(uint64_t)5 << 40, "5.0 TiB", "5121G"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char text[CS_SIZE_TEXT];
+        uint64_t back;
+        struct cs_err err = {0};
+        cs_size_text(cases[i].bytes, text);
+        ck_assert_str_eq(text, cases[i].text);
+        cs_size_option(cases[i].bytes, text);
+        ck_assert_str_eq(text, cases[i].option);
+        ck_assert_int_eq(cs_num_size(text, "--memory", &back, &err), 0);
+        ck_assert_uint_ge(back, cases[i].bytes);
+    }
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("num");
@@ -124,6 +152,7 @@ int main(void)
     tcase_add_test(core, core_int);
     tcase_add_test(core, core_real);
     tcase_add_test(core, core_size);
+    tcase_add_test(core, core_size_text);
     tcase_add_test(limits, limits_int);
     suite_add_tcase(suite, core);
     suite_add_tcase(suite, limits);

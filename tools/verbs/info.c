@@ -78,13 +78,14 @@ int model_size(const char *size, uint32_t *width, uint32_t *height, struct cs_er
 static int print_size(struct cs_session *session, uint32_t width, uint32_t height,
                       struct cs_err *err)
 {
-    if (cs_session_prepare(session, 0, 1, height, width, CS_FP32, false, err) != 0)
+    struct cs_session_memory memory;
+    const struct cs_graph *graph;
+    if (cs_session_look(session, 1, height, width, &memory, &graph, err) != 0)
         return -1;
-    struct cs_memory_use use = cs_session_memory(session);
     printf("plane\t%ux%u\nwork\t%.3f GMAC\nmemory\t%.1f MiB weights, %.1f MiB activations, "
-           "%.1f MiB workspace, %.1f MiB buffers\n",
-           width, height, (double)cs_graph_macs(cs_session_graph(session)) / 1e9, mib(use.weights),
-           mib(use.arena), mib(use.workspace), mib(use.buffers));
+           "%.1f MiB workspace\n",
+           width, height, (double)cs_graph_macs(graph) / 1e9, mib(memory.weights),
+           mib(memory.slot.arena), mib(memory.slot.workspace));
     return 0;
 }
 

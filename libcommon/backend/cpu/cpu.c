@@ -16,7 +16,7 @@
 #include "backend/ref/ref.h"
 #include "base/mem.h"
 
-enum { ALIGNMENT = 64 };
+enum { ALIGNMENT = 64, LARGE_PAGE = 2 << 20 };
 
 static const struct cs_cpu_op *const tables[] = {
     cs_cpu_conv_ops,   cs_cpu_norm_ops,   cs_cpu_pool_ops,   cs_cpu_element_ops,    cs_cpu_move_ops,
@@ -253,11 +253,19 @@ static int plan_open(struct cs_network *network, const struct cs_graph *graph,
     return 0;
 }
 
+// What slot_memory takes for `bytes`: never nothing.
+static size_t slab_bytes(size_t bytes)
+{
+    size_t alignment = bytes >= LARGE_PAGE ? LARGE_PAGE : ALIGNMENT;
+    return (bytes + alignment) / alignment * alignment;
+}
+
 static struct cs_memory_use plan_memory(const struct cs_plan *plan)
 {
     return (struct cs_memory_use){.weights = plan->network->packed_bytes,
-                                  .arena = plan->memory.arena_bytes,
-                                  .workspace = plan->scratch_bytes};
+                                  .packed = cs_cpu_filled_bytes(plan->network),
+                                  .arena = slab_bytes(plan->memory.arena_bytes),
+                                  .workspace = slab_bytes(plan->scratch_bytes)};
 }
 
 // ---- Slot --------------------------------------------------------------------------------
@@ -292,14 +300,14 @@ static void slot_close(struct cs_slot *slot)
 // Zeroed memory with large pages where the system gives them.
 static char *slot_memory(size_t bytes, const char *what, struct cs_err *err)
 {
-    size_t page = (size_t)2 << 20, alignment = bytes >= page ? page : ALIGNMENT;
-    bytes = (bytes + alignment) / alignment * alignment;
+    size_t alignment = bytes >= LARGE_PAGE ? LARGE_PAGE : ALIGNMENT;
+    bytes = slab_bytes(bytes);
     char *memory = aligned_alloc(alignment, bytes);
     if (!memory) {
         cs_fail(err, CS_ENOMEM, "%s: cannot have %zu bytes", what, bytes);
         return NULL;
     }
-    if (alignment == page)
+    if (alignment == LARGE_PAGE)
         madvise(memory, bytes, MADV_HUGEPAGE);
     memset(memory, 0, bytes);
     return memory;

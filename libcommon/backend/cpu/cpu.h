@@ -132,6 +132,7 @@ int cs_cpu_need_plain(struct cs_plan *plan, const struct cs_value *constant, str
 const void *cs_cpu_plain(const struct cs_plan *plan, const struct cs_value *constant);
 // Fill what the plans need and is not there yet.
 int cs_cpu_fill_packed(struct cs_plan *const *plans, int plan_count, struct cs_err *err);
+size_t cs_cpu_filled_bytes(const struct cs_network *network);
 // The plan uses its packed constants no more.
 void cs_cpu_drop_packed(struct cs_plan *plan);
 

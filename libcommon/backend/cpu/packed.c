@@ -176,6 +176,14 @@ int cs_cpu_fill_packed(struct cs_plan *const *plans, int plan_count, struct cs_e
     return failed ? -1 : 0;
 }
 
+size_t cs_cpu_filled_bytes(const struct cs_network *network)
+{
+    size_t total = 0;
+    for (int i = 0; i < network->packed_count; i++)
+        total += network->packed[i]->filled ? network->packed[i]->bytes : 0;
+    return total;
+}
+
 void cs_cpu_drop_packed(struct cs_plan *plan)
 {
     struct cs_network *network = plan->network;

@@ -109,6 +109,7 @@ static struct cs_memory_use ref_plan_memory(const struct cs_plan *plan)
         if (value->data && value->uses > 0)
             use.weights += (size_t)cs_shape_elements(&value->shape) * cs_type_bytes(value->type);
     }
+    use.packed = use.weights; // as they were read
     return use;
 }
 
