@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "backend/backend.h"
@@ -254,6 +255,22 @@ static int run(struct infer *in, struct cs_err *err)
     return 0;
 }
 
+static double seconds_of(const struct timeval *time)
+{
+    return (double)time->tv_sec + (double)time->tv_usec * 1e-6;
+}
+
+// After the worker's end, or its time does not count.
+static void log_processor_time(void)
+{
+    struct rusage worker, own;
+    getrusage(RUSAGE_CHILDREN, &worker);
+    getrusage(RUSAGE_SELF, &own);
+    cs_log(CS_LOG_INFO, "processor time: %.2f s in the worker, %.2f s beside it",
+           seconds_of(&worker.ru_utime) + seconds_of(&worker.ru_stime),
+           seconds_of(&own.ru_utime) + seconds_of(&own.ru_stime));
+}
+
 // What a reader that still waits may look at until the process ends; known by name here, so that a
 // leak checker does not take it for lost.
 static struct infer *volatile left_to_reader;
@@ -268,6 +285,7 @@ int cs_infer_run(const struct cs_infer_options *options)
     bool reader_left = in->pipeline.reader_left;
     if (in->supervised)
         cs_supervisor_release(&in->supervisor);
+    log_processor_time();
     cs_writer_close(in->writer);
     if (reader_left) {
         left_to_reader = in;
