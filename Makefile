@@ -117,4 +117,4 @@ install: all
 .SECONDARY:
 
 clean:
-	rm -rf build build-san build-fuzz build-clang
+	rm -rf build build-san build-fuzz build-clang build-dnn3
