@@ -7,9 +7,9 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "graph/element.h"
 
-enum { GUARD = 64 }; // floats before and behind each output
-static const float GUARD_VALUE = -12345.5f;
+enum { GUARD = 256, GUARD_BYTE = 0xa5 }; // bytes before and behind each output
 
 void opcase_init(struct opcase *c, int opset, uint64_t seed)
 {
@@ -61,15 +61,31 @@ static int fresh(struct opcase *c, const struct cs_shape *shape, enum cs_type ty
     return value;
 }
 
-int opcase_input_data(struct opcase *c, const struct cs_shape *shape, const float *data)
+// The data must live as long as the case.
+static int add_input(struct opcase *c, enum cs_type type, const struct cs_shape *shape,
+                     const void *data)
 {
-    int value = fresh(c, shape, CS_TYPE_F32, NULL);
+    int value = fresh(c, shape, type, NULL);
     c->shapes[c->graph.input_count] = *shape;
-    int64_t count = cs_shape_elements(shape) < 0 ? 0 : cs_shape_elements(shape);
-    c->data[c->graph.input_count] =
-        cs_arena_copy(&c->graph.arena, data, (size_t)count * sizeof *data);
+    c->data[c->graph.input_count] = data;
     cs_graph_add_input(&c->graph, value);
     return value;
+}
+
+int opcase_input_data(struct opcase *c, const struct cs_shape *shape, const float *data)
+{
+    int64_t count = cs_shape_elements(shape) < 0 ? 0 : cs_shape_elements(shape);
+    return add_input(c, CS_TYPE_F32, shape,
+                     cs_arena_copy(&c->graph.arena, data, (size_t)count * sizeof *data));
+}
+
+int opcase_tensor(struct opcase *c, bool constant, enum cs_type type, const struct cs_shape *shape,
+                  const double *values)
+{
+    int64_t count = cs_shape_elements(shape);
+    void *data = cs_arena_alloc(&c->graph.arena, (size_t)count + 1, cs_type_bytes(type));
+    cs_store_reals(type, data, 0, count, values);
+    return constant ? fresh(c, shape, type, data) : add_input(c, type, shape, data);
 }
 
 int opcase_input(struct opcase *c, const struct cs_shape *shape)
@@ -159,66 +175,71 @@ static void session_close(struct session *s)
     cs_graph_release(&s->concrete);
 }
 
-static int64_t output_elements(const struct session *s, int i)
+static const struct cs_value *output_of(const struct session *s, int i)
 {
-    return cs_shape_elements(&s->concrete.values[s->concrete.outputs[i]].shape);
+    return &s->concrete.values[s->concrete.outputs[i]];
+}
+
+static size_t output_bytes(const struct session *s, int i)
+{
+    size_t bytes = (size_t)cs_shape_elements(&output_of(s, i)->shape);
+    bytes *= cs_type_bytes(output_of(s, i)->type);
+    return (bytes + 7) / 8 * 8 + 2 * GUARD;
 }
 
 // The outputs without their guards, which must be intact.
-static float *collect(const struct session *s, const float *guarded, int64_t *elements,
-                      struct cs_err *err)
+static double *collect(const struct session *s, const unsigned char *guarded, int64_t *elements,
+                       struct cs_err *err)
 {
-    float *result = cs_xcalloc((size_t)*elements + 1, sizeof *result);
-    int64_t at = 0, from = 0;
+    *elements = 0;
+    for (int i = 0; i < s->concrete.output_count; i++)
+        *elements += cs_shape_elements(&output_of(s, i)->shape);
+    double *result = cs_xcalloc((size_t)*elements + 1, sizeof *result);
+    int64_t at = 0;
     for (int i = 0; i < s->concrete.output_count; i++) {
-        int64_t count = output_elements(s, i);
+        const struct cs_value *value = output_of(s, i);
+        int64_t count = cs_shape_elements(&value->shape);
+        const unsigned char *behind = guarded + GUARD + (size_t)count * cs_type_bytes(value->type);
         for (int g = 0; g < GUARD; g++)
-            if (guarded[from + g] != GUARD_VALUE ||
-                guarded[from + GUARD + count + g] != GUARD_VALUE) {
+            if (guarded[g] != GUARD_BYTE || behind[g] != GUARD_BYTE) {
                 cs_fail(err, CS_EDEVICE, "%s wrote outside output %d", s->backend->name, i);
                 free(result);
                 return NULL;
             }
-        memcpy(result + at, guarded + from + GUARD, (size_t)count * sizeof *result);
+        cs_load_reals(value->type, guarded + GUARD, 0, 1, count, result + at);
         at += count;
-        from += count + 2 * GUARD;
+        guarded += output_bytes(s, i);
     }
     return result;
 }
 
-static float *session_run(struct session *s, const struct opcase *c, int64_t *elements,
-                          struct cs_err *err)
+static double *session_run(struct session *s, const struct opcase *c, int64_t *elements,
+                           struct cs_err *err)
 {
     void *outputs[CS_MAX_NODE_IO];
-    const void *inputs[CS_MAX_NODE_IO];
-    *elements = 0;
+    size_t total = 0;
     for (int i = 0; i < s->concrete.output_count; i++)
-        *elements += output_elements(s, i);
-    int64_t total = *elements + 2 * GUARD * s->concrete.output_count;
-    float *guarded = cs_xcalloc((size_t)total, sizeof *guarded);
-    for (int64_t i = 0; i < total; i++)
-        guarded[i] = GUARD_VALUE;
-    int64_t at = 0;
+        total += output_bytes(s, i);
+    unsigned char *guarded = cs_xcalloc(total, 1), *at = guarded;
+    memset(guarded, GUARD_BYTE, total);
     for (int i = 0; i < s->concrete.output_count; i++) {
-        outputs[i] = guarded + at + GUARD;
-        at += output_elements(s, i) + 2 * GUARD;
+        outputs[i] = at + GUARD;
+        at += output_bytes(s, i);
     }
-    for (int i = 0; i < s->concrete.input_count; i++)
-        inputs[i] = c->data[i];
-    float *result = NULL;
+    double *result = NULL;
     // Twice: what the first run leaves behind must not change the second.
-    if (s->backend->run_tensors(s->slot, s->plan, inputs, outputs, err) == 0 &&
-        s->backend->run_tensors(s->slot, s->plan, inputs, outputs, err) == 0)
+    if (s->backend->run_tensors(s->slot, s->plan, c->data, outputs, err) == 0 &&
+        s->backend->run_tensors(s->slot, s->plan, c->data, outputs, err) == 0)
         result = collect(s, guarded, elements, err);
     free(guarded);
     return result;
 }
 
-float *opcase_run(const struct opcase *c, const char *backend, int64_t *elements,
-                  struct cs_err *err)
+double *opcase_values(const struct opcase *c, const char *backend, int64_t *elements,
+                      struct cs_err *err)
 {
     struct session s = {.backend = cs_backend_find(backend)};
-    float *result = NULL;
+    double *result = NULL;
     if (!s.backend) {
         cs_fail(err, CS_EUSAGE, "no backend %s", backend);
         return NULL;
@@ -226,6 +247,17 @@ float *opcase_run(const struct opcase *c, const char *backend, int64_t *elements
     if (session_open(&s, c, err) == 0)
         result = session_run(&s, c, elements, err);
     session_close(&s);
+    return result;
+}
+
+float *opcase_run(const struct opcase *c, const char *backend, int64_t *elements,
+                  struct cs_err *err)
+{
+    double *values = opcase_values(c, backend, elements, err);
+    float *result = values ? cs_xcalloc((size_t)*elements + 1, sizeof *result) : NULL;
+    for (int64_t i = 0; values && i < *elements; i++)
+        result[i] = (float)values[i];
+    free(values);
     return result;
 }
 

@@ -25,7 +25,7 @@ struct opcase {
     uint64_t random;
     int pending[CS_MAX_NODE_IO], pending_count; // inputs of the next node
     struct cs_shape shapes[CS_MAX_NODE_IO];     // of the graph's inputs
-    const float *data[CS_MAX_NODE_IO];
+    const void *data[CS_MAX_NODE_IO];
     bool fused;  // run the fusing passes of the backend first
     int threads; // of the backend; 0: two
     bool direct; // backend.h, plan_open
@@ -44,11 +44,18 @@ int opcase_weight_range(struct opcase *c, const struct cs_shape *shape, double l
 int opcase_weight_data(struct opcase *c, const struct cs_shape *shape, const float *data);
 int opcase_ints(struct opcase *c, const int64_t *values, int count);
 int opcase_scalar(struct opcase *c, int64_t value); // int64 of rank 0
+// An input or a constant of any type; samples are rounded to it.
+int opcase_tensor(struct opcase *c, bool constant, enum cs_type type, const struct cs_shape *shape,
+                  const double *values);
 void opcase_value(struct opcase *c, int value); // an earlier value; -1: omitted
 // A node that reads what is pending; its last output is the graph's output so far.
 struct cs_node *opcase_node(struct opcase *c, const char *op, int outputs);
 
-// All outputs of the last node, one behind the other. Caller frees with free(); NULL with err.
+// All outputs of the last node, one behind the other, as double whatever their type. Caller frees
+// with free(); NULL with err.
+double *opcase_values(const struct opcase *c, const char *backend, int64_t *elements,
+                      struct cs_err *err);
+// The same for outputs of float32.
 float *opcase_run(const struct opcase *c, const char *backend, int64_t *elements,
                   struct cs_err *err);
 // |a - b| / |b| over all outputs; -1 with err when either fails.

@@ -231,7 +231,7 @@ START_TEST(core_promise)
     struct cs_reach reach = reach_of(&c);
     ck_assert(reach.tile_safe);
     for (int64_t i = 0; i < 64 * 64; i++)
-        pixels[i] = c.data[0][i] + 2; // positive: the ReLU lets all through
+        pixels[i] = ((const float *)c.data[0])[i] + 2; // positive: the ReLU lets all through
     c.data[0] = pixels;
     float *before = run(&c);
     for (int64_t at = 28; at < 36; at++) {
