@@ -99,6 +99,15 @@ START_TEST(core_remove_identity)
     opcase_input(&c, SHAPE(1, 2, 4, 4));
     opcase_node(&c, "Identity", 1);
     expect(&c, "remove_identity", 0, "Identity v0:1x2x4x4 -> v1:1x2x4x4\n");
+
+    opcase_init(&c, 17, 1); // pads that shift keep the size
+    opcase_input(&c, SHAPE(1, 1, 2, 3));
+    opcase_node(&c, "Relu", 1);
+    opcase_value(&c, value(&c));
+    opcase_ints(&c, (int64_t[]){0, 0, 0, 1, 0, 0, 0, -1}, 8);
+    opcase_node(&c, "Pad", 1);
+    expect(&c, "remove_identity", 0,
+           "Relu v0:1x1x2x3 -> v1:1x1x2x3\nPad v1:1x1x2x3 v2:8:int64= -> v3:1x1x2x3\n");
 }
 END_TEST
 
@@ -159,6 +168,24 @@ START_TEST(core_global_pool)
     node = opcase_node(&c, "ReduceMax", 1);
     cs_node_add_ints(&c.graph, node, "axes", (int64_t[]){1}, 1);
     expect(&c, "global_pool", 0, "ReduceMax v0:1x2x3x3 -> v1:1x1x3x3 axes=1\n");
+
+    opcase_init(&c, 17, 8); // a volume has no planes
+    opcase_input(&c, SHAPE(1, 2, 2, 3, 4));
+    node = opcase_node(&c, "AveragePool", 1);
+    cs_node_add_ints(&c.graph, node, "kernel_shape", (int64_t[]){2, 3, 4}, 3);
+    expect(&c, "global_pool", 0, "AveragePool v0:1x2x2x3x4 -> v1:1x2x1x1x1 kernel_shape=2,3,4\n");
+
+    opcase_init(&c, 17, 9); // positions are asked for too
+    opcase_input(&c, SHAPE(1, 2, 6, 5));
+    node = opcase_node(&c, "MaxPool", 2);
+    cs_node_add_ints(&c.graph, node, "kernel_shape", (int64_t[]){6, 5}, 2);
+    struct cs_graph concrete;
+    struct cs_err err = {0};
+    ck_assert_int_eq(cs_graph_infer(&c.graph, c.shapes, &concrete, &err), 0);
+    ck_assert_int_eq(cs_graph_run_passes(&concrete, CS_PASSES_FUSION, &err), 0);
+    ck_assert_str_eq(concrete.nodes[0].op, "MaxPool");
+    cs_graph_release(&concrete);
+    opcase_release(&c);
 }
 END_TEST
 
@@ -223,6 +250,29 @@ START_TEST(core_fuse_activation)
     opcase_weight_data(&c, SHAPE(1), (float[]){0.75f});
     opcase_node(&c, "Clip", 1);
     expect(&c, "fuse_activation", 1, "Add v0:1x2x4x4 v1:1= -> v5:1x2x4x4 | Clip -0.5 0.75\n");
+
+    opcase_init(&c, 17, 13); // integers
+    opcase_tensor(&c, false, CS_TYPE_I64, SHAPE(2), (double[]){-1, 2});
+    opcase_tensor(&c, true, CS_TYPE_I64, SHAPE(1), (double[]){-3});
+    opcase_node(&c, "Add", 1);
+    relu(&c, value(&c));
+    expect(&c, "fuse_activation", 0,
+           "Add v0:2:int64 v1:1:int64= -> v2:2:int64\nRelu v2:2:int64 -> v3:2:int64\n");
+
+    opcase_init(&c, 17, 14); // limits that are computed
+    opcase_input(&c, SHAPE(4));
+    opcase_weight(&c, SHAPE(1));
+    opcase_node(&c, "Mul", 1);
+    opcase_value(&c, value(&c));
+    opcase_tensor(&c, false, CS_TYPE_F32, SHAPE(1), (double[]){0.25});
+    opcase_node(&c, "Clip", 1);
+    struct cs_graph concrete;
+    struct cs_err err = {0};
+    ck_assert_int_eq(cs_graph_infer(&c.graph, c.shapes, &concrete, &err), 0);
+    ck_assert_int_eq(cs_graph_run_passes(&concrete, CS_PASSES_FUSION, &err), 0);
+    ck_assert_int_eq(concrete.node_count, 2);
+    cs_graph_release(&concrete);
+    opcase_release(&c);
 }
 END_TEST
 

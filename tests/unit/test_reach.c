@@ -156,6 +156,84 @@ START_TEST(core_unsafe)
 }
 END_TEST
 
+static void arg_max(struct opcase *c, int64_t axis)
+{
+    opcase_value(c, value(c));
+    cs_node_add_int(&c->graph, opcase_node(c, "ArgMax", 1), "axis", axis);
+}
+
+// Operators that pick or resize by what the whole plane says, and their local kin.
+START_TEST(core_unsafe_picks)
+{
+    struct opcase c;
+    begin(&c, -1);
+    arg_max(&c, 3);
+    ck_assert_str_eq(unsafe_of(&c), "ArgMax");
+    begin(&c, -1);
+    arg_max(&c, 1);
+    ck_assert_str_eq(unsafe_of(&c), "safe");
+    begin(&c, -1);
+    resize(&c, "half_pixel_symmetric", "linear", 2);
+    ck_assert_str_eq(unsafe_of(&c), "safe");
+    begin(&c, 33); // where the plane's end shifts every sample
+    resize(&c, "half_pixel_symmetric", "linear", 0.5f);
+    ck_assert_str_eq(unsafe_of(&c), "Resize");
+    begin(&c, -1);
+    opcase_value(&c, value(&c));
+    opcase_weight_data(&c, SHAPE(8), (float[]){0, 0, 0.25f, 0.25f, 1, 1, 0.5f, 0.5f});
+    opcase_weight_data(&c, SHAPE(4), (float[]){1, 1, 2, 2});
+    cs_node_add_string(&c.graph, opcase_node(&c, "Resize", 1), "coordinate_transformation_mode",
+                       "tf_crop_and_resize");
+    ck_assert_str_eq(unsafe_of(&c), "Resize");
+    begin(&c, 16); // pixels as weights
+    opcase_weight(&c, SHAPE(1, 1, 16, 16));
+    c.pending_count = 0;
+    opcase_value(&c, value(&c));
+    opcase_value(&c, value(&c));
+    opcase_node(&c, "Conv", 1);
+    ck_assert_str_eq(unsafe_of(&c), "Conv");
+    begin(&c, 16); // pixels as indices
+    int pixels = value(&c);
+    arg_max(&c, 1);
+    opcase_value(&c, pixels);
+    opcase_value(&c, value(&c));
+    cs_node_add_int(&c.graph, opcase_node(&c, "Gather", 1), "axis", 1);
+    ck_assert_str_eq(unsafe_of(&c), "Gather");
+    begin(&c, -1); // another rank
+    opcase_value(&c, value(&c));
+    opcase_weight(&c, SHAPE(2, 1, 1, 1, 1));
+    opcase_node(&c, "Mul", 1);
+    ck_assert_str_eq(unsafe_of(&c), "Mul");
+}
+END_TEST
+
+// The pixel or its convolution, where a comparison and a class say so.
+static void choose(struct opcase *c)
+{
+    int pixels = value(c);
+    conv(c, 3, 1, 1);
+    int near = value(c);
+    conv(c, 5, 1, 1);
+    opcase_value(c, value(c));
+    opcase_weight_data(c, SHAPE(1), (float[]){0.5f});
+    opcase_node(c, "Greater", 1);
+    int above = value(c);
+    opcase_value(c, pixels);
+    opcase_value(c, near);
+    cs_node_add_int(&c->graph, opcase_node(c, "Concat", 1), "axis", 1);
+    opcase_value(c, value(c));
+    cs_node_add_int(&c->graph, opcase_node(c, "ArgMax", 1), "axis", 1);
+    opcase_value(c, value(c));
+    cs_node_add_int(&c->graph, opcase_node(c, "Cast", 1), "to", 9);
+    opcase_value(c, value(c));
+    opcase_value(c, above);
+    opcase_node(c, "And", 1);
+    opcase_value(c, value(c));
+    opcase_value(c, near);
+    opcase_value(c, pixels);
+    opcase_node(c, "Where", 1);
+}
+
 // Networks of every local operator whose output is as large as the input.
 static void build(struct opcase *c, int kind, int64_t size)
 {
@@ -199,6 +277,19 @@ static void build(struct opcase *c, int kind, int64_t size)
         cs_node_add_ints(&c->graph, opcase_node(c, "Conv", 1), "pads", (int64_t[]){1, 1, 1, 1}, 4);
         opcase_value(c, value(c));
         cs_node_add_int(&c->graph, opcase_node(c, "DepthToSpace", 1), "blocksize", 2);
+        break;
+    case 5:
+        resize(c, "half_pixel", "cubic", 0.5f);
+        conv(c, 3, 1, 1);
+        resize(c, "pytorch_half_pixel", "cubic", 2);
+        break;
+    case 6:
+        resize(c, "half_pixel", "linear", 0.25f);
+        cs_node_add_int(&c->graph, &c->graph.nodes[c->graph.node_count - 1], "antialias", 1);
+        resize(c, "half_pixel_symmetric", "cubic", 4);
+        break;
+    case 7:
+        choose(c);
         break;
     default:
         conv(c, 3, 2, 1);
@@ -262,7 +353,8 @@ int main(void)
     TCase *core = tcase_create("core");
     tcase_add_test(core, core_known);
     tcase_add_test(core, core_unsafe);
-    tcase_add_loop_test(core, core_promise, 0, 6);
+    tcase_add_test(core, core_unsafe_picks);
+    tcase_add_loop_test(core, core_promise, 0, 9);
     suite_add_tcase(suite, core);
     return suite_run(suite);
 }
