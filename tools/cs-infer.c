@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/log.h"
 #include "base/num.h"
 #include "infer/infer.h"
 #include "infer/wire.h"
@@ -96,8 +97,10 @@ int main(int argc, char **argv)
     struct cs_buf parameters = {0};
     struct cs_err err = {0};
     int first;
-    if (argc == 2 && strcmp(argv[1], "--worker") == 0)
-        return cs_worker_main(CS_WIRE_FD); // started by cs-infer itself
+    if (argc == 2 && strcmp(argv[1], "--worker") == 0) { // started by cs-infer itself
+        cs_log_init(tool.name);
+        return cs_worker_main(CS_WIRE_FD);
+    }
     int parsed = cs_opt_parse(&tool, argc, argv, &first, &err);
     if (parsed)
         return parsed > 0 ? 0 : cs_opt_die(&tool, &err);

@@ -29,7 +29,7 @@ int cs_precision_measure(struct cs_session *session, const struct cs_package *pa
                          enum cs_precision *best, struct cs_err *err);
 
 // What the user's word means here: `asked` itself, if offered; for CS_PRECISION_AUTO what the
-// cache says of this network and device, else what is measured now.
+// cache says of this network and device, else what is measured now, and fp32 where that fails.
 int cs_precision_choose(struct cs_session *session, const struct cs_package *package,
                         const struct cs_session_info *info, int asked, const char *cache,
                         enum cs_precision *chosen, struct cs_err *err);

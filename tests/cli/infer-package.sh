@@ -71,6 +71,7 @@ cp "$TESTDATA/models/tiny/test_output.npy" m/x && tail -c 16640 m/x | tr '\000' 
 sed -i 's/test_output.npy, sha256: [0-9a-f]*/test_output.npy/' m/rdf.yaml
 expect 4 cs-model check m
 says 'of the values differ'
+[ "$(grep -c '^device.*loads; test: largest difference' stdout)" = 2 ] || fail "not all devices"
 expect 5 cs-model check tiny -d cuda
 expect 2 cs-model
 expect 2 cs-model test tiny

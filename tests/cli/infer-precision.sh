@@ -48,6 +48,21 @@ grep -q '"precision":"fp16"' kept/precision-*.json || fail "the broken file stay
 infer 0 out.cs -d fake:fp16,slow@fp32 -m tiny --prob f32 --cache /dev/null/x
 says 'not kept for the next run'
 
+# check finds out and keeps the same.
+rm -r kept
+expect 0 cs-model check tiny -d fake:fp16,slow@fp32 --cache kept
+[ "$(tail -n 1 stdout)" = 'auto	fake	fp16' ] || fail "check says $(tail -n 1 stdout)"
+infer 0 out.cs -d fake:fp16,slow@fp32 -m tiny --prob f32 --cache kept -v
+same_maps half.cs out.cs
+
+# A test that cannot be run is told, and fp32 taken.
+cp -r "$TESTDATA/models/tiny" broken && chmod -R u+w broken
+: >broken/test_input.npy
+infer 0 out.cs -d fake:fp16 -m ./broken --prob f32
+says 'cs-infer: --precision auto takes fp32: '
+says broken/test_input.npy
+same_maps plain.cs out.cs
+
 # A mask that does not agree is not taken, however fast.
 cp -r "$TESTDATA/models/tiny" m && chmod -R u+w m
 sed -i 's/threshold: 0.5/threshold: 0.999999/' m/rdf.yaml

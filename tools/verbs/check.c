@@ -54,19 +54,17 @@ static int check_precision(struct cs_session *session, const struct cs_package *
                            const struct cs_session_info *about, enum cs_precision precision,
                            double tolerance, struct cs_err *err)
 {
-    const char *name = cs_precision_name(precision);
     struct cs_check_result r;
+    printf("device\t%s\t%s\tloads; ", about->device_text, cs_precision_name(precision));
     int result = cs_check_test(session, p, about, precision, 1, tolerance, &r, err);
     if (result < 0)
-        return cs_err_context(err, "%s", name);
-    if (result == 0) {
-        printf("device\t%s\t%s\tloads; the package has no test tensors\n", about->device_text,
-               name);
-        return 0;
-    }
-    printf("device\t%s\t%s\tloads; test: largest difference %.2g, relative error %.2g, mask IoU "
-           "%.6f%s\n",
-           about->device_text, name, r.largest, r.relative, r.iou,
+        printf("test: %s\n", err->text);
+    if (result == 0)
+        puts("the package has no test tensors");
+    if (result <= 0)
+        return result;
+    printf("test: largest difference %.2g, relative error %.2g, mask IoU %.6f%s\n", r.largest,
+           r.relative, r.iou,
            precision == CS_FP32            ? ""
            : r.iou >= CS_PRECISION_MIN_IOU ? "; auto may take it"
                                            : "; auto leaves it");
@@ -77,19 +75,47 @@ static int check_precision(struct cs_session *session, const struct cs_package *
     return 0;
 }
 
+// All precisions that the device offers, whatever becomes of one; the first error is the result.
+static int check_precisions(struct cs_session *session, const struct cs_package *p,
+                            const struct cs_session_info *about,
+                            const struct model_options *options, struct cs_err *err)
+{
+    enum cs_precision best;
+    int result = 0;
+    for (int i = 0; i < CS_PRECISION_COUNT; i++) {
+        struct cs_err why = {0};
+        if (!(about->precisions >> i & 1) ||
+            check_precision(session, p, about, (enum cs_precision)i, options->tolerance, &why) == 0)
+            continue;
+        if (result == 0)
+            *err = why;
+        result = -1;
+    }
+    // What cs-infer would find out for itself, found out and kept now.
+    if (result < 0 || about->precisions == 1U << CS_FP32)
+        return result;
+    if (cs_precision_measure(session, p, about, options->cache, &best, err) != 0)
+        return -1;
+    printf("auto\t%s\t%s\n", about->device_text, cs_precision_name(best));
+    return 0;
+}
+
 static int check_device(const struct cs_package *p, const char *backend, const char *scenario,
-                        double tolerance, struct cs_err *err)
+                        const struct model_options *options, struct cs_err *err)
 {
     struct cs_session *session = NULL;
     struct cs_session_info about;
-    struct cs_session_options o = {
-        .device = backend, .scenario = scenario, .slots = 1, .all_outputs = true};
-    if (cs_session_open(&session, p, &o, &about, err) != 0)
+    struct cs_session_options o = {.device = backend,
+                                   .scenario = scenario,
+                                   .slots = 1,
+                                   .check_files = true,
+                                   .all_outputs = true};
+    int result = cs_session_open(&session, p, &o, &about, err);
+    if (result != 0) {
+        printf("device\t%s\t-\tdoes not load: %s\n", backend, err->text);
         return cs_err_context(err, "%s", backend);
-    int result = 0;
-    for (int i = 0; i < CS_PRECISION_COUNT && result == 0; i++)
-        if (about.precisions >> i & 1)
-            result = check_precision(session, p, &about, (enum cs_precision)i, tolerance, err);
+    }
+    result = check_precisions(session, p, &about, options, err);
     cs_session_close(session);
     return result < 0 ? cs_err_context(err, "%s: %s", p->path, backend) : 0;
 }
@@ -97,16 +123,22 @@ static int check_device(const struct cs_package *p, const char *backend, const c
 int model_check(const struct model_options *options, const struct cs_package *p, struct cs_err *err)
 {
     struct cs_device_choice choice;
+    int result = 0;
     printf("package\t%s\t%s\n", p->path, p->name);
     if (check_files(p, err) != 0 || check_postprocess(p, err) != 0)
         return -1;
     if (options->device)
         return cs_device_choose(options->device, &choice, err) != 0
                    ? -1
-                   : check_device(p, choice.backend, choice.scenario, options->tolerance, err);
-    for (int i = 0; cs_backends[i]; i++)
-        if (strcmp(cs_backends[i]->name, "fake") != 0 &&
-            check_device(p, cs_backends[i]->name, NULL, options->tolerance, err) != 0)
-            return -1;
-    return 0;
+                   : check_device(p, choice.backend, choice.scenario, options, err);
+    for (int i = 0; cs_backends[i]; i++) {
+        struct cs_err why = {0};
+        if (strcmp(cs_backends[i]->name, "fake") == 0 ||
+            check_device(p, cs_backends[i]->name, NULL, options, &why) == 0)
+            continue;
+        if (result == 0)
+            *err = why;
+        result = -1;
+    }
+    return result;
 }
