@@ -75,9 +75,6 @@ struct cs_resize {
 };
 int cs_node_resize(const struct cs_graph *graph, const struct cs_node *node,
                    struct cs_resize *resize, struct cs_err *err);
-// Whether anything beyond nearest and linear of planes in plain coordinates is asked for: what the
-// two functions below do not tell.
-bool cs_resize_is_special(const struct cs_resize *resize);
 // Where output index `at` of an axis lies in the input, not clamped.
 double cs_resize_source(const struct cs_resize *resize, int axis, int64_t at);
 // The input index that CS_RESIZE_NEAREST takes, clamped.

@@ -8,7 +8,8 @@
 #include "graph/passes.h"
 
 static const char *const add_hosts[] = {
-    "Conv", "BatchNormalization", "InstanceNormalization", "GroupNormalization", "Resize", NULL};
+    "Conv", "BatchNormalization", "InstanceNormalization", "GroupNormalization", "Resize", "MatMul",
+    NULL};
 static const char *const activation_hosts[] = {"Conv",
                                                "ConvTranspose",
                                                "BatchNormalization",
@@ -30,6 +31,16 @@ static bool same_tensor(const struct cs_value *a, const struct cs_value *b)
            a->type == b->type;
 }
 
+// The bias of a linear layer: a number a column.
+static bool is_bias(const struct cs_node *host, const struct cs_value *mine,
+                    const struct cs_value *other)
+{
+    const struct cs_shape *shape = &mine->shape;
+    return strcmp(host->op, "MatMul") == 0 && other->data && other->type == CS_TYPE_F32 &&
+           other->shape.rank == 1 && shape->rank > 1 &&
+           other->shape.dim[0] == shape->dim[shape->rank - 1];
+}
+
 // Which input of an Add can take the other one in: it is read by the Add alone, and made after the
 // other one, since the node that makes it stays where it is. -1: none.
 static int host_input(const struct cs_graph *graph, const struct cs_node *node)
@@ -40,7 +51,7 @@ static int host_input(const struct cs_graph *graph, const struct cs_node *node)
         const struct cs_value *other = cs_node_input(graph, node, 1 - i);
         if (host && cs_node_is(host, add_hosts) && host->fusion.add < 0 &&
             !host->fusion.activation && other->producer < mine->producer &&
-            same_tensor(mine, other))
+            (same_tensor(mine, other) || is_bias(host, mine, other)))
             return i;
     }
     return -1;

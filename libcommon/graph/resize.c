@@ -223,12 +223,6 @@ int cs_node_resize(const struct cs_graph *graph, const struct cs_node *node,
 
 // ---- Samples -------------------------------------------------------------------------------
 
-bool cs_resize_is_special(const struct cs_resize *resize)
-{
-    return resize->mode == CS_RESIZE_CUBIC || resize->antialias || resize->coord == CS_COORD_CROP ||
-           resize->space != 2;
-}
-
 double cs_resize_source(const struct cs_resize *resize, int axis, int64_t at)
 {
     double x = (double)at, in = (double)resize->in[axis], length = resize->length[axis];

@@ -183,9 +183,10 @@ START_TEST(resizes)
     static const char *const modes[] = {"half_pixel", "align_corners", "asymmetric",
                                         "pytorch_half_pixel"};
     isa_limit(_i);
-    for (int round = 0; round < 60; round++) {
+    for (int round = 0; round < 120; round++) {
         struct opcase c;
-        opcase_init(&c, 17, 300 + (uint64_t)round);
+        bool cubic = round % 5 == 1;
+        opcase_init(&c, 19, 300 + (uint64_t)round);
         struct cs_shape shape = random_image(&c);
         int64_t sizes[] = {shape.dim[0], shape.dim[1], opcase_pick(&c, 1, 60),
                            opcase_pick(&c, 1, 60)};
@@ -194,7 +195,12 @@ START_TEST(resizes)
         opcase_value(&c, -1);
         opcase_ints(&c, sizes, 4);
         struct cs_node *node = opcase_node(&c, "Resize", 1);
-        cs_node_add_string(&c.graph, node, "mode", round % 3 ? "linear" : "nearest");
+        cs_node_add_string(&c.graph, node, "mode",
+                           cubic       ? "cubic"
+                           : round % 3 ? "linear"
+                                       : "nearest");
+        cs_node_add_int(&c.graph, node, "antialias", round % 7 == 2 && (cubic || round % 3));
+        cs_node_add_int(&c.graph, node, "exclude_outside", round % 11 == 6 && cubic);
         cs_node_add_string(&c.graph, node, "coordinate_transformation_mode", modes[round % 4]);
         if (round % 2) {
             opcase_value(&c, c.graph.outputs[0]);

@@ -51,7 +51,7 @@ static int build_layer_norm(struct cs_plan *plan, const struct cs_node *node, st
         *(d < axis ? &norm->rows : &norm->count) *= shape->dim[d];
     norm->epsilon = (double)cs_node_float(node, "epsilon", 1e-5F);
     cs_cpu_add_step(plan, node, run_layer_norm, norm);
-    return 0;
+    return cs_cpu_build_fusion(plan, node, true, err);
 }
 
 static bool supports(const struct cs_graph *graph, const struct cs_node *node, char *why,
@@ -68,6 +68,6 @@ static bool supports(const struct cs_graph *graph, const struct cs_node *node, c
 }
 
 const struct cs_cpu_op cs_cpu_layer_norm_ops[] = {
-    {"LayerNormalization", build_layer_norm, supports, false, CS_CPU_OVERWRITES_INPUT},
+    {"LayerNormalization", build_layer_norm, supports, true, CS_CPU_OVERWRITES_INPUT},
     {0},
 };

@@ -305,7 +305,7 @@ static int build_softmax(struct cs_plan *plan, const struct cs_node *node, struc
         s->kept_stride[s->kept.rank++] = stride[d];
     }
     cs_cpu_add_step(plan, node, run_softmax, s);
-    return 0;
+    return cs_cpu_build_fusion(plan, node, true, err);
 }
 
 static bool global_supports(const struct cs_graph *graph, const struct cs_node *node, char *why,
@@ -326,6 +326,6 @@ const struct cs_cpu_op cs_cpu_reduce_ops[] = {
     {"ReduceL2", build_reduce, NULL, false, CS_CPU_OVERWRITES_NOTHING},
     {"GlobalAveragePool", build_global, global_supports, false, CS_CPU_OVERWRITES_NOTHING},
     {"GlobalMaxPool", build_global, global_supports, false, CS_CPU_OVERWRITES_NOTHING},
-    {"Softmax", build_softmax, NULL, false, CS_CPU_OVERWRITES_INPUT},
+    {"Softmax", build_softmax, NULL, true, CS_CPU_OVERWRITES_INPUT},
     {0},
 };

@@ -1,57 +1,75 @@
 // SPDX-License-Identifier: MIT
-// Resize and Upsample of height and width. Linear: a row of the output first blends two input rows
-// into a buffer of the thread, then blends two pixels of that for each of its own. Which indices
-// and weights those are is worked out when the plan is made.
-#include <math.h>
+// Resize and Upsample of height and width: nearest, linear, cubic, antialiased or not. Filters are
+// separable: a row of the output first sums weighted rows of the input in a buffer of the thread,
+// then weighted pixels of that for each of its own. Which samples and weights those are is worked
+// out when the plan is made.
 #include <omp.h>
 #include <stdio.h>
 
 #include "backend/cpu/cpu.h"
 #include "graph/params.h"
 
-struct tap {
-    int32_t low, high;
-    float low_weight, high_weight;
+enum {
+    MAX_TAPS = CS_KERNEL_MAX_TAPS - 1, // one more is the addend
+    FEW_CHANNELS = 8,                  // below, a loop beats a call of a kernel
+};
+
+// Samples of one axis that make an output index.
+struct filter {
+    int count;
+    const int32_t *at;
+    const float *weight;
 };
 
 struct resize {
     struct cs_cpu_place src, dst, add;
-    bool linear, adding;
+    bool nearest, adding;
     int64_t batch, channels, in[2], out[2];
-    struct tap *taps[2]; // rows, columns
+    const struct filter *filters[2]; // rows, columns
     struct cs_cpu_activation activation;
 };
 
 static void blend_row(const struct resize *r, const struct cs_kernels *kernels, const float *row,
                       const float *add, float *dst)
 {
+    const float *src[CS_KERNEL_MAX_TAPS];
+    float weight[CS_KERNEL_MAX_TAPS];
     int64_t channels = r->channels;
     for (int64_t x = 0; x < r->out[1]; x++, dst += channels) {
-        const struct tap *tap = &r->taps[1][x];
-        const float *low = row + tap->low * channels, *high = row + tap->high * channels;
-        if (channels < 8) {
-            for (int64_t c = 0; c < channels; c++)
-                dst[c] = low[c] * tap->low_weight + high[c] * tap->high_weight +
-                         (add ? add[x * channels + c] : 0);
+        const struct filter *filter = &r->filters[1][x];
+        const float *addend = add ? add + x * channels : NULL;
+        int n = filter->count;
+        if (channels < FEW_CHANNELS) {
+            for (int64_t c = 0; c < channels; c++) {
+                float sum = row[filter->at[0] * channels + c] * filter->weight[0];
+                for (int t = 1; t < n; t++)
+                    sum += row[filter->at[t] * channels + c] * filter->weight[t];
+                dst[c] = addend ? sum + addend[c] : sum;
+            }
             continue;
         }
-        const float *src[] = {low, high, add ? add + x * channels : NULL};
-        const float weight[] = {tap->low_weight, tap->high_weight, 1};
-        kernels->sum_of(dst, src, weight, add ? 3 : 2, channels);
+        for (int t = 0; t < n; t++) {
+            src[t] = row + filter->at[t] * channels;
+            weight[t] = filter->weight[t];
+        }
+        src[n] = addend;
+        weight[n] = 1;
+        kernels->sum_of(dst, src, weight, addend ? n + 1 : n, channels);
     }
 }
 
-static void linear_row(const struct resize *r, const struct cs_cpu_run *run, int64_t row,
+static void filter_row(const struct resize *r, const struct cs_cpu_run *run, int64_t row,
                        const float *add, float *dst)
 {
-    const struct tap *tap = &r->taps[0][row % r->out[0]];
+    const struct filter *filter = &r->filters[0][row % r->out[0]];
     int64_t floats = r->in[1] * r->channels;
     const float *image = cs_cpu_at(run, r->src) + row / r->out[0] * r->in[0] * floats;
-    const float *rows[] = {image + tap->low * floats, image + tap->high * floats};
-    const float weight[] = {tap->low_weight, tap->high_weight};
+    const float *rows[MAX_TAPS];
     float *buffer = (float *)(void *)run->scratch + omp_get_thread_num() * floats;
-    if (tap->high_weight != 0) {
-        run->kernels->sum_of(buffer, rows, weight, 2, floats);
+    for (int t = 0; t < filter->count; t++)
+        rows[t] = image + filter->at[t] * floats;
+    if (filter->count > 1 || filter->weight[0] != 1) {
+        run->kernels->sum_of(buffer, rows, filter->weight, filter->count, floats);
         rows[0] = buffer;
     }
     blend_row(r, run->kernels, rows[0], add, dst);
@@ -60,10 +78,10 @@ static void linear_row(const struct resize *r, const struct cs_cpu_run *run, int
 static void nearest_row(const struct resize *r, const struct cs_cpu_run *run, int64_t row,
                         const float *add, float *dst)
 {
-    int64_t y = row / r->out[0] * r->in[0] + r->taps[0][row % r->out[0]].low;
+    int64_t y = row / r->out[0] * r->in[0] + r->filters[0][row % r->out[0]].at[0];
     const float *line = cs_cpu_at(run, r->src) + y * r->in[1] * r->channels;
     for (int64_t x = 0; x < r->out[1]; x++) {
-        const float *from = line + r->taps[1][x].low * r->channels;
+        const float *from = line + r->filters[1][x].at[0] * r->channels;
         for (int64_t c = 0; c < r->channels; c++)
             dst[x * r->channels + c] = from[c] + (add ? add[x * r->channels + c] : 0);
     }
@@ -79,10 +97,10 @@ static int run_resize(const struct cs_cpu_step *step, const struct cs_cpu_run *r
     for (int64_t row = 0; row < r->batch * r->out[0]; row++) {
         float *dst = cs_cpu_at(run, r->dst) + row * floats;
         const float *add = r->adding ? cs_cpu_at(run, r->add) + row * floats : NULL;
-        if (r->linear)
-            linear_row(r, run, row, add, dst);
-        else
+        if (r->nearest)
             nearest_row(r, run, row, add, dst);
+        else
+            filter_row(r, run, row, add, dst);
         if (r->activation.unary != CS_UNARY_IDENTITY)
             run->kernels->unary[r->activation.unary](dst, dst, floats, r->activation.alpha,
                                                      r->activation.beta);
@@ -90,23 +108,48 @@ static int run_resize(const struct cs_cpu_step *step, const struct cs_cpu_run *r
     return 0;
 }
 
-static struct tap *make_taps(struct cs_plan *plan, const struct cs_resize *params, int axis)
+// Samples outside are the edge's, whose weights add up.
+static int add_tap(int32_t *at, float *weight, int count, int32_t sample, double w)
 {
-    struct tap *taps = cs_cpu_params(plan, (size_t)params->out[axis] * sizeof *taps);
-    for (int64_t i = 0; i < params->out[axis]; i++) {
-        if (params->mode == CS_RESIZE_NEAREST) {
-            taps[i].low = (int32_t)cs_resize_pick(params, axis, i);
-            continue;
-        }
-        double last = (double)(params->in[axis] - 1);
-        double at = cs_resize_source(params, axis, i);
-        at = at < 0 ? 0 : at > last ? last : at;
-        taps[i].low = (int32_t)floor(at);
-        taps[i].high = taps[i].low < (int32_t)last ? taps[i].low + 1 : taps[i].low;
-        taps[i].high_weight = (float)(at - floor(at));
-        taps[i].low_weight = (float)(1 - (at - floor(at)));
+    if (w == 0)
+        return count;
+    if (count > 0 && at[count - 1] == sample) {
+        weight[count - 1] = (float)((double)weight[count - 1] + w);
+        return count;
     }
-    return taps;
+    at[count] = sample;
+    weight[count] = (float)w;
+    return count + 1;
+}
+
+static int64_t most_taps(const struct cs_resize *params, int axis)
+{
+    int64_t most = 0;
+    for (int64_t i = 0; i < params->out[axis]; i++) {
+        int64_t count = cs_resize_taps(params, axis, i).count;
+        most = count > most ? count : most;
+    }
+    return most;
+}
+
+static const struct filter *make_filters(struct cs_plan *plan, const struct cs_resize *params,
+                                         int axis)
+{
+    int64_t out = params->out[axis], last = params->in[axis] - 1, most = most_taps(params, axis);
+    struct filter *filters = cs_cpu_params(plan, (size_t)out * sizeof *filters);
+    int32_t *at = cs_cpu_params(plan, (size_t)(out * most) * sizeof *at);
+    float *weight = cs_cpu_params(plan, (size_t)(out * most) * sizeof *weight);
+    for (int64_t i = 0; i < out; i++, at += most, weight += most) {
+        struct cs_resize_taps taps = cs_resize_taps(params, axis, i);
+        int count = 0;
+        for (int64_t k = taps.first; k < taps.first + taps.count; k++) {
+            int64_t sample = k < 0 ? 0 : k > last ? last : k;
+            count = add_tap(at, weight, count, (int32_t)sample,
+                            cs_resize_weight(params, &taps, axis, k));
+        }
+        filters[i] = (struct filter){count ? count : 1, at, weight}; // none: weight 0 of sample 0
+    }
+    return filters;
 }
 
 static int build_resize(struct cs_plan *plan, const struct cs_node *node, struct cs_err *err)
@@ -119,13 +162,13 @@ static int build_resize(struct cs_plan *plan, const struct cs_node *node, struct
         return -1;
     r->src = cs_cpu_place_of(plan, node->inputs[0]);
     r->dst = cs_cpu_place_of(plan, node->outputs[0]);
-    r->linear = params.mode == CS_RESIZE_LINEAR;
+    r->nearest = params.mode == CS_RESIZE_NEAREST;
     r->batch = in->dim[0];
     r->channels = in->dim[1];
     for (int i = 0; i < 2; i++) {
         r->in[i] = params.in[i];
         r->out[i] = params.out[i];
-        r->taps[i] = make_taps(plan, &params, i);
+        r->filters[i] = make_filters(plan, &params, i);
     }
     int add = node->fusion.add;
     bool add_left = false;
@@ -152,8 +195,10 @@ static bool supports(const struct cs_graph *graph, const struct cs_node *node, c
     struct cs_resize params;
     if (!in || in->shape.rank != 4 || in->data)
         snprintf(why, why_size, "input is not an N, C, H, W activation");
-    else if (cs_node_resize(graph, node, &params, NULL) != 0 || cs_resize_is_special(&params))
-        snprintf(why, why_size, "only nearest and linear resizing of whole planes are supported");
+    else if (cs_node_resize(graph, node, &params, NULL) != 0 || params.coord == CS_COORD_CROP)
+        snprintf(why, why_size, "regions are left to the plain loops");
+    else if (most_taps(&params, 0) > MAX_TAPS || most_taps(&params, 1) > MAX_TAPS)
+        snprintf(why, why_size, "the filter is too wide");
     else
         return true;
     return false;
