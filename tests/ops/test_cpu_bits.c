@@ -146,7 +146,7 @@ START_TEST(same_bits)
             ck_assert_mem_eq(whole, other, sizeof whole);
         memset(other, 0, sizeof other);
         for (int i = 0; i < BATCH; i++)
-            run(&l, 0, c.data[0] + i * IN, other + i * OUT);
+            run(&l, 0, (const float *)c.data[0] + i * IN, other + i * OUT);
         ck_assert_mem_eq(whole, other, sizeof whole);
         unload(&l);
     }

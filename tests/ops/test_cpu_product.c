@@ -162,9 +162,9 @@ START_TEST(any_batch)
             struct opcase one = c;
             one.shapes[0] = *SHAPE(1, m, k);
             one.shapes[1] = *SHAPE(1, k, n);
-            one.data[0] = c.data[0] + i * m * k;
+            one.data[0] = (const float *)c.data[0] + i * m * k;
             if (!shared)
-                one.data[1] = c.data[1] + i * k * n;
+                one.data[1] = (const float *)c.data[1] + i * k * n;
             for (int v = 0; v < c.graph.input_count; v++)
                 c.graph.values[c.graph.inputs[v]].shape.dim[0] = -1;
             float *alone = opcase_run(&one, "cpu", &part, &err);
