@@ -70,7 +70,7 @@ START_TEST(function_accuracy)
     enum { COUNT = 200003 };
     static float x[COUNT], y[COUNT];
     isa_limit(_i);
-    const struct cs_kernels *kernels = cs_kernels_pick();
+    const struct cs_kernels *kernels = cs_kernels_pick(NULL);
     for (size_t f = 0; f < sizeof functions / sizeof *functions; f++) {
         double reach = functions[f].reach;
         for (int i = 0; i < COUNT; i++) { // even steps, and even steps of the exponent
@@ -99,7 +99,7 @@ END_TEST
 START_TEST(special_values)
 {
     isa_limit(_i);
-    const struct cs_kernels *kernels = cs_kernels_pick();
+    const struct cs_kernels *kernels = cs_kernels_pick(NULL);
     for (size_t f = 0; f < sizeof functions / sizeof *functions; f++) {
         float x[37], y[37];
         for (int i = 0; i < 37; i++)

@@ -9,6 +9,7 @@
 
 #include "base/io.h"
 #include "base/mem.h"
+#include "isa.h"
 #include "opcase.h"
 #include "suite.h"
 
@@ -242,6 +243,7 @@ END_TEST
 
 START_TEST(core_cpu)
 {
+    isa_limit(_i);
     ck_assert_int_gt(all_cases(floats, "cpu", 2e-6), 100);
     ck_assert_int_gt(all_cases(typed, "cpu", 2e-6), 100);
 }
@@ -283,7 +285,7 @@ int main(void)
     TCase *core = tcase_create("core");
     tcase_set_timeout(core, 120);
     tcase_add_test(core, core_ref);
-    tcase_add_test(core, core_cpu);
+    tcase_add_loop_test(core, core_cpu, 0, ISA_LIMITS);
     tcase_add_loop_test(core, core_fusion, 0, 7);
     suite_add_tcase(suite, core);
     return suite_run(suite);

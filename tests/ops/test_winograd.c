@@ -64,7 +64,7 @@ static void conv_release(struct conv *c)
 static const struct cs_winograd_kernels *kernels_of(int isa)
 {
     isa_limit(isa);
-    const struct cs_winograd_kernels *kernels = cs_kernels_pick()->winograd;
+    const struct cs_winograd_kernels *kernels = cs_kernels_pick(NULL)->winograd;
     return kernels && kernels->width == (isa == 0 ? 16 : 8) ? kernels : NULL;
 }
 

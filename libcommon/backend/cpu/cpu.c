@@ -47,11 +47,11 @@ static int device_open(const struct cs_device_options *options, struct cs_device
                        struct cs_err *err)
 {
     struct cs_device *made = cs_xcalloc(1, sizeof *made);
-    if (cs_dnn_open(&made->dnn, err) != 0) {
+    made->kernels = cs_kernels_pick(err);
+    if (!made->kernels || cs_dnn_open(&made->dnn, cs_isa_limit(), err) != 0) {
         free(made);
         return -1;
     }
-    made->kernels = cs_kernels_pick();
     made->caches = cs_winograd_find_caches();
     made->threads = options && options->threads > 0 ? options->threads : cs_usable_threads();
     char name[128];

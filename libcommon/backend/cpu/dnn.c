@@ -54,8 +54,21 @@ static int fail(struct cs_err *err, const char *what, dnnl_status_t status)
     return cs_fail(err, code, "oneDNN: %s: %s", what, status_text(status));
 }
 
-int cs_dnn_open(struct cs_dnn **dnn, struct cs_err *err)
+static int limit_isa(const char *isa, struct cs_err *err)
 {
+    dnnl_cpu_isa_t most = strcmp(isa, "plain") == 0  ? dnnl_cpu_isa_sse41
+                          : strcmp(isa, "avx2") == 0 ? dnnl_cpu_isa_avx2
+                                                     : dnnl_cpu_isa_all;
+    // Refused once anything has asked for it: by then it was set here, from the same variable.
+    return dnnl_set_max_cpu_isa(most) == dnnl_unimplemented
+               ? cs_fail(err, CS_EDEVICE, "oneDNN was built without limits of the instruction set")
+               : 0;
+}
+
+int cs_dnn_open(struct cs_dnn **dnn, const char *isa, struct cs_err *err)
+{
+    if (isa && limit_isa(isa, err) != 0)
+        return -1;
     dnnl_engine_t engine;
     dnnl_status_t status = dnnl_engine_create(&engine, dnnl_cpu, 0);
     if (status != dnnl_success) {

@@ -19,7 +19,9 @@ struct cs_dnn;
 struct cs_dnn_op;
 struct cs_dnn_binding;
 
-int cs_dnn_open(struct cs_dnn **dnn, struct cs_err *err);
+// isa: the most that may be used (cs_isa_limit), which stays so in this process; NULL: no limit.
+// "plain" is SSE4.1, the least there is.
+int cs_dnn_open(struct cs_dnn **dnn, const char *isa, struct cs_err *err);
 void cs_dnn_close(struct cs_dnn *dnn); // accepts NULL
 // "oneDNN 2.6.3, avx512_core". Static storage.
 const char *cs_dnn_text(void);

@@ -8,6 +8,8 @@
 
 #include <stdint.h>
 
+#include "base/err.h"
+
 struct cs_winograd_kernels;
 
 enum {
@@ -99,8 +101,11 @@ struct cs_kernels {
 
 extern const struct cs_kernels cs_kernels_plain, cs_kernels_avx2, cs_kernels_avx512;
 
-// The best for this processor; the environment variable CELLSTREAM_ISA (plain, avx2, avx512) asks
-// for less, for tests.
-const struct cs_kernels *cs_kernels_pick(void);
+// The name of the best table that may be used ("plain", "avx2", "avx512"), from the environment
+// variable CELLSTREAM_ISA; NULL where there is no limit.
+const char *cs_isa_limit(void);
+// The best for this processor within the limit. NULL and CS_EUSAGE where the limit is none of
+// these.
+const struct cs_kernels *cs_kernels_pick(struct cs_err *err);
 
 #endif
