@@ -103,7 +103,7 @@ static int64_t reduce_integer(enum reduction kind, enum cs_type type, const void
     case MEAN:
         return gone->total ? (int64_t)sum / gone->total : 0;
     case LENGTH:
-        return (int64_t)sqrt(squares);
+        return squares < 0x1p126 ? (int64_t)sqrt(squares) : INT64_MAX;
     case SUM:
         break;
     }

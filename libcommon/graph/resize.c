@@ -298,8 +298,10 @@ struct cs_resize_taps cs_resize_taps(const struct cs_resize *resize, int axis, i
 {
     struct cs_resize_taps taps = {.source = cs_resize_source(resize, axis, at), .share = 1};
     double radius = (resize->mode == CS_RESIZE_CUBIC ? 2 : 1) * widening(resize, axis), sum = 0;
-    taps.outside = resize->coord == CS_COORD_CROP &&
-                   (taps.source < 0 || taps.source > (double)(resize->in[axis] - 1));
+    double last = (double)(resize->in[axis] - 1);
+    taps.outside = resize->coord == CS_COORD_CROP && !(taps.source >= 0 && taps.source <= last);
+    if (taps.outside)
+        return taps;
     if (resize->mode == CS_RESIZE_NEAREST) {
         taps.first = cs_resize_pick(resize, axis, at);
         taps.count = 1;
@@ -307,9 +309,10 @@ struct cs_resize_taps cs_resize_taps(const struct cs_resize *resize, int axis, i
     }
     taps.first = (int64_t)ceil(taps.source - radius);
     taps.count = (int64_t)floor(taps.source + radius) - taps.first + 1;
+    if (!resize->antialias && !resize->exclude_outside)
+        return taps;
     for (int64_t i = taps.first; i < taps.first + taps.count; i++)
         sum += cs_resize_weight(resize, &taps, axis, i);
-    if (resize->antialias || resize->exclude_outside)
-        taps.share = 1 / sum;
+    taps.share = 1 / sum;
     return taps;
 }

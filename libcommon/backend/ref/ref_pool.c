@@ -16,28 +16,28 @@ struct pool {
     int64_t *indices; // NULL: not wanted
 };
 
-// Taps of an output on one axis: first, first + dilation, ... up to last, inside the input.
+// Taps of an output on one axis that lie inside the input: first, first + dilation, ... up to last.
 struct range {
     int64_t first, last;
     int64_t counted; // by a mean: with count_include_pad also those on pads, but none that only
                      // ceil_mode reaches
 };
 
+static int64_t least(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
 static struct range taps(const struct pool *p, int axis, int64_t at)
 {
-    int64_t dilation = p->w.dilation[axis], size = p->in[axis];
+    int64_t dilation = p->w.dilation[axis], size = p->in[axis], kernel = p->w.kernel[axis];
     int64_t start = at * p->w.stride[axis] - p->w.pad_begin[axis];
-    struct range r = {start, start + (p->w.kernel[axis] - 1) * dilation, 0};
-    for (int64_t k = 0; k < p->w.kernel[axis]; k++) {
-        int64_t tap = start + k * dilation;
-        bool inside = tap >= 0 && tap < size;
-        r.counted += p->w.count_include_pad ? tap < size + p->w.pad_end[axis] : inside;
-    }
-    while (r.first < 0)
-        r.first += dilation;
-    while (r.last >= size)
-        r.last -= dilation;
-    return r;
+    int64_t first = start < 0 ? (-start + dilation - 1) / dilation : 0; // taps before the input
+    int64_t behind = least(kernel, start < size ? (size - 1 - start) / dilation + 1 : 0);
+    int64_t padded = size + p->w.pad_end[axis];
+    int64_t counted = least(kernel, start < padded ? (padded - 1 - start) / dilation + 1 : 0);
+    return (struct range){start + first * dilation, start + (behind - 1) * dilation,
+                          p->w.count_include_pad ? counted : behind - first};
 }
 
 static void window_run(const struct pool *p, int64_t plane, const struct range r[AXES], int64_t to)

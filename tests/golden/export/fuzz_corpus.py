@@ -90,6 +90,42 @@ def main():
         n("Cast", ["p"], ["q"], to=1),
         n("Mul", ["x", "q"], ["y"]),
     ], {"a": np.array(0, np.int64), "b": np.array(9, np.int64), "c": np.array(2, np.int64)})
+    write(folder / "typed", [
+        n("ArgMax", ["x"], ["a"], axis=1),
+        n("Gather", ["table", "a"], ["g"], axis=0),
+        n("Cast", ["x"], ["k"], to=6),
+        n("Div", ["k", "k3"], ["d"]),
+        n("Cast", ["d"], ["m"], to=7),
+        n("GatherND", ["table", "pairs"], ["t"]),
+        n("Add", ["m", "t"], ["o"]),
+        n("Greater", ["o", "t"], ["h"]),
+        n("Not", ["h"], ["i"]),
+        n("Where", ["i", "o", "m"], ["w"]),
+        n("ReduceMax", ["w", "axes"], ["r"]),
+        n("Pad", ["r", "pads", "t"], ["p"], mode="constant"),
+        n("Clip", ["p", "", "t"], ["c"]),
+        n("Pow", ["x", "k3"], ["q"]),
+        n("Cast", ["c"], ["f"], to=1),
+        n("Min", ["f", "q"], ["y"]),
+    ], {"table": np.arange(6).reshape(3, 2), "k3": np.array([3], np.int32),
+        "pairs": np.array([1, -1]), "axes": i(-1), "pads": i(0, 0, 0, 0, 0, 0, 0, 15)}, opset=20)
+    write(folder / "volumes", [
+        n("Unsqueeze", ["x", "axes"], ["u"]),
+        n("Conv", ["u", "w"], ["c"], pads=[1, 1, 1, 1, 1, 1], dilations=[1, 2, 1]),
+        n("AveragePool", ["c"], ["p"], kernel_shape=[1, 2, 3], strides=[1, 2, 2], ceil_mode=1,
+          pads=[0, 1, 1, 0, 0, 1], count_include_pad=1),
+        n("Resize", ["p", "", "scales"], ["r"], mode="cubic", antialias=1, exclude_outside=1),
+        n("ReduceMean", ["r", "axes"], ["m"], keepdims=0),
+        n("LayerNormalization", ["m", "s"], ["l", "mean", "deviation"], axis=-1),
+        n("Sub", ["l", "mean"], ["e"]),
+        n("MaxPool", ["e"], ["q", "where"], kernel_shape=[2, 2]),
+        n("Resize", ["q", "roi", "", "sizes"], ["z"], axes=[2, 3], extrapolation_value=2.0,
+          coordinate_transformation_mode="tf_crop_and_resize", mode="linear"),
+        n("Cast", ["where"], ["v"], to=1),
+        n("ReduceL2", ["v"], ["n"]),
+        n("Mul", ["z", "n"], ["y"]),
+    ], {"axes": i(2), "w": f(2, 3, 1, 3, 2), "scales": np.array([1, 1, 1, 0.5, 1], np.float32),
+        "s": f(9), "roi": np.array([0, 0.25, 1, 1.25], np.float32), "sizes": i(3, 5)}, opset=18)
 
 
 if __name__ == "__main__":
