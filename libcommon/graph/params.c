@@ -146,6 +146,11 @@ static int64_t clamp(int64_t value, int64_t low, int64_t high)
 static void slice_axis(struct cs_slice *slice, int axis, int64_t size, int64_t start, int64_t end,
                        int64_t step)
 {
+    slice->start[axis] = 0;
+    slice->step[axis] = step;
+    slice->count[axis] = 0;
+    if (size == 0)
+        return;
     if (start < 0)
         start = start < -size ? -1 : start + size;
     if (end < 0)
@@ -160,7 +165,6 @@ static void slice_axis(struct cs_slice *slice, int axis, int64_t size, int64_t s
         slice->count[axis] = start > end ? (start - end - 1) / -step + 1 : 0;
     }
     slice->start[axis] = start;
-    slice->step[axis] = step;
 }
 
 int cs_node_slice(const struct cs_graph *graph, const struct cs_node *node, struct cs_slice *slice,
@@ -268,9 +272,11 @@ int cs_node_pads(const struct cs_graph *graph, const struct cs_node *node, struc
         if (axis < 0 || axis >= shape->rank)
             return cs_node_fail(node, err, "an axis is outside the rank");
         int64_t begin = list[k], end = list[count + k], size = shape->dim[axis];
-        int64_t most = pads->mode == CS_PAD_REFLECT ? size - 1
-                       : pads->mode == CS_PAD_WRAP  ? size
-                                                    : INT32_MAX;
+        int64_t most = pads->mode == CS_PAD_CONSTANT  ? INT32_MAX
+                       : size == 0                    ? 0
+                       : pads->mode == CS_PAD_REFLECT ? size - 1
+                       : pads->mode == CS_PAD_WRAP    ? size
+                                                      : INT32_MAX;
         int64_t least = pads->mode == CS_PAD_CONSTANT ? -size : 0;
         if (begin < least || end < least || begin > most || end > most || begin + end < -size)
             return cs_node_fail(node, err, "pads %lld and %lld do not fit %lld samples",

@@ -152,6 +152,9 @@ int cs_infer_layer_norm(struct cs_infer *at)
         if (!fits)
             return cs_node_fail(at->node, at->err, "scale or shift has another shape");
     }
+    for (int d = axis; d < in->rank; d++)
+        if (in->dim[d] == 0)
+            return cs_node_fail(at->node, at->err, "normalises nothing");
     struct cs_shape statistics = *in; // mean and reciprocal deviation, on request
     for (int d = axis; d < in->rank; d++)
         statistics.dim[d] = 1;

@@ -223,6 +223,27 @@ START_TEST(limits_types)
 }
 END_TEST
 
+// Nothing to repeat at an edge, to normalise, or to find the greatest of.
+START_TEST(limits_empty)
+{
+    struct opcase c;
+    opcase_init(&c, 17, 1);
+    opcase_tensor(&c, false, CS_TYPE_I64, SHAPE(2, 0), (const double[]){0});
+    opcase_ints(&c, (const int64_t[]){0, 1, 0, 0}, 4);
+    cs_node_add_string(&c.graph, opcase_node(&c, "Pad", 1), "mode", "edge");
+    expect_refused(&c, "ref", "pads 1 and 0 do not fit 0 samples");
+    opcase_init(&c, 17, 1);
+    opcase_tensor(&c, false, CS_TYPE_F32, SHAPE(2, 0), (const double[]){0});
+    opcase_tensor(&c, false, CS_TYPE_F32, SHAPE(0), (const double[]){0});
+    opcase_node(&c, "LayerNormalization", 3);
+    expect_refused(&c, "ref", "normalises nothing");
+    opcase_init(&c, 17, 1);
+    opcase_tensor(&c, false, CS_TYPE_F32, SHAPE(2, 0), (const double[]){0});
+    cs_node_add_int(&c.graph, opcase_node(&c, "ArgMax", 1), "axis", 1);
+    expect_refused(&c, "ref", "axis 1 is empty");
+}
+END_TEST
+
 // A large result of constants stays a node, which runs.
 START_TEST(limits_folding)
 {
@@ -256,6 +277,7 @@ int main(void)
     tcase_add_loop_test(limits, limits_gather_nd, 0, 2);
     tcase_add_loop_test(limits, limits_division, 0, 2);
     tcase_add_test(limits, limits_types);
+    tcase_add_test(limits, limits_empty);
     tcase_add_test(limits, limits_folding);
     suite_add_tcase(suite, core);
     suite_add_tcase(suite, limits);

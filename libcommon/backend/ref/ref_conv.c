@@ -18,31 +18,6 @@ struct line {
     int64_t n, channel, z, y, begin, count;
 };
 
-void cs_ref_window(const struct cs_ref_call *call, struct cs_window *window)
-{
-    struct cs_window w;
-    cs_node_window(call->graph, call->node, &w, NULL);
-    int lead = AXES - w.space;
-    *window = w;
-    window->space = AXES;
-    for (int a = 0; a < AXES; a++) {
-        int from = a - lead;
-        window->kernel[a] = from < 0 ? 1 : w.kernel[from];
-        window->stride[a] = from < 0 ? 1 : w.stride[from];
-        window->dilation[a] = from < 0 ? 1 : w.dilation[from];
-        window->pad_begin[a] = from < 0 ? 0 : w.pad_begin[from];
-        window->pad_end[a] = from < 0 ? 0 : w.pad_end[from];
-        window->out[a] = from < 0 ? 1 : w.out[from];
-    }
-}
-
-void cs_ref_space(const struct cs_shape *shape, int64_t sizes[CS_MAX_SPACE])
-{
-    int lead = AXES - (shape->rank - 2);
-    for (int a = 0; a < AXES; a++)
-        sizes[a] = a < lead ? 1 : shape->dim[2 + a - lead];
-}
-
 static void conv_setup(const struct cs_ref_call *call, struct conv *c)
 {
     cs_ref_window(call, &c->w);

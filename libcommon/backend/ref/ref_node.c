@@ -61,20 +61,32 @@ static bool makes_something(const struct cs_ref_call *call)
     return false;
 }
 
+// The call with an address for empty inputs, so that loops may count from it.
+static struct cs_ref_call with_addresses(const struct cs_ref_call *call)
+{
+    static const int64_t nothing;
+    struct cs_ref_call whole = *call;
+    for (int i = 0; i < call->node->input_count; i++)
+        if (call->node->inputs[i] >= 0 && !whole.in[i])
+            whole.in[i] = &nothing;
+    return whole;
+}
+
 int cs_ref_run(const struct cs_ref_call *call, struct cs_err *err)
 {
     void (*kernel)(const struct cs_ref_call *) = find_kernel(call->node->op);
     const struct cs_evaluator *evaluator = cs_evaluator_find(call->node->op);
-    const struct cs_eval at = {call->graph, call->node, call->in, call->out};
+    const struct cs_ref_call whole = with_addresses(call);
+    const struct cs_eval at = {call->graph, call->node, whole.in, whole.out};
     if (!makes_something(call))
         return 0;
     if (!kernel && evaluator->check && evaluator->check(&at, err) < 0)
         return -1;
     if (kernel)
-        kernel(call);
+        kernel(&whole);
     else
         evaluator->run(&at);
     if (call->node->fusion.add >= 0 || call->node->fusion.activation)
-        cs_ref_fusion(call);
+        cs_ref_fusion(&whole);
     return 0;
 }

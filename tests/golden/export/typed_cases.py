@@ -439,6 +439,12 @@ def makers():
     row = real(1, 2)
     case("Concat-empty", "Concat", [np.zeros((0, 2), F32), row], row, axis=0)
     case("Add-empty", "Add", [np.zeros((0, 2), F32), row], np.zeros((0, 2), F32))
+    case("Slice-empty", "Slice", [np.zeros((2, 0), F32), [5], [-9], [1], [-1]], np.zeros((2, 0), F32))
+    case("MatMul-empty", "MatMul", [np.zeros((2, 0), F32), np.zeros((0, 3), F32)],
+         np.zeros((2, 3), F32))
+    case("Pad-empty", "Pad", [np.zeros((2, 0), F32), [0, 1, 0, 1], np.array(2, F32)],
+         np.full((2, 2), 2, F32))
+    case("Gather-empty", "Gather", [row, np.zeros((0,), I64)], np.zeros((0, 2), F32))
     case("Relu-empty", "Relu", [np.zeros((2, 0), F32)], np.zeros((2, 0), F32))
 
 
