@@ -12,16 +12,18 @@ static struct model_options chosen = {.tolerance = 1e-3, .seconds = 2, .normalis
 
 static const struct cs_opt options[] = {
     {'d', "device", CS_OPT_STRING, &chosen.device, "DEVICE",
-     "auto, cpu or ref; check: all by default", .env = NULL},
+     "auto, cpu or ref; plan: also cuda; check: all by default", .env = NULL},
     {0, "size", CS_OPT_STRING, &chosen.size, "WxH",
-     "info, bench, tune: pixels of an image; package: the plane to resize to", .env = NULL},
-    {'s', "slots", CS_OPT_INT, &chosen.slots, "N", "bench: batches computed at once", .min = 1,
-     .max = CS_MAX_SLOTS},
-    {'b', "batch", CS_OPT_INT, &chosen.batch, "N", "bench: images in one batch", .min = 1,
+     "info, plan, bench, tune: pixels of an image; package: the plane to resize to", .env = NULL},
+    {'s', "slots", CS_OPT_INT, &chosen.slots, "N", "plan, bench: batches computed at once",
+     .min = 1, .max = CS_MAX_SLOTS},
+    {'b', "batch", CS_OPT_INT, &chosen.batch, "N", "plan, bench: images in one batch", .min = 1,
      .max = CS_MAX_BATCH},
     {'T', "threads", CS_OPT_INT, &chosen.threads, "N",
-     "bench, tune: of all slots; 0: all there are", .min = 0, .max = 1024,
+     "plan, bench, tune: of all slots; 0: all there are", .min = 0, .max = 1024,
      .env = "CELLSTREAM_THREADS"},
+    {0, "memory", CS_OPT_SIZE, &chosen.memory, "SIZE", "plan: limit to obey; 0: none",
+     .env = "CELLSTREAM_MEMORY"},
     {0, "seconds", CS_OPT_REAL, &chosen.seconds, "S", "bench, tune: length of a measurement (2)",
      .min = 0, .max = 3600, .env = NULL},
     {0, "cache", CS_OPT_STRING, &chosen.cache, "DIR",
@@ -54,16 +56,18 @@ static const struct cs_opt options[] = {
      .env = NULL},
     {.name = NULL},
 };
-static const struct cs_tool tool = {"cs-model", "info|check|bench|tune|package MODEL [OPTION]...",
+static const struct cs_tool tool = {"cs-model",
+                                    "info|check|plan|bench|tune|package MODEL [OPTION]...",
                                     "Describe, check, measure or make a model package.", options};
 
 static const struct verb {
     const char *name;
     int (*run)(const struct model_options *, const struct cs_package *, struct cs_err *);
     int (*make)(const struct model_options *, const char *onnx, struct cs_err *); // of no package
-} verbs[] = {{"info", model_info, NULL},       {"check", model_check, NULL},
-             {"bench", model_bench, NULL},     {"tune", model_tune, NULL},
-             {"package", NULL, model_package}, {NULL, NULL, NULL}};
+} verbs[] = {{"info", model_info, NULL}, {"check", model_check, NULL},
+             {"plan", model_plan, NULL}, {"bench", model_bench, NULL},
+             {"tune", model_tune, NULL}, {"package", NULL, model_package},
+             {NULL, NULL, NULL}};
 
 static const struct verb *find_verb(const char *name)
 {

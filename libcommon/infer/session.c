@@ -77,13 +77,19 @@ static int plan_init(struct cs_session *s, struct cs_session_plan *p, struct cs_
 
 // ---- Memory ------------------------------------------------------------------------------
 
+// What the first run adds: pages of libraries, stacks of threads.
+static uint64_t first_run_bytes(const struct cs_session *s)
+{
+    return (3 << 19) + ((uint64_t)s->options.threads * (uint64_t)s->options.slots << 16);
+}
+
 // What the process has, and will have once the weights of its plans are packed; no slot is open.
 static struct cs_session_memory memory_of(const struct cs_session *s,
                                           const struct cs_session_plan *p)
 {
     struct cs_memory_use use = s->backend->plan_memory(p->plan);
     return (struct cs_session_memory){
-        .process = cs_resident_bytes() - use.packed,
+        .process = cs_resident_bytes() + first_run_bytes(s) - use.packed,
         .constants = cs_arena_bytes(&s->graph.arena) + cs_onnx_bytes(s->file),
         .weights = use.weights,
         .slot = use,

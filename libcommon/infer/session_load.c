@@ -15,7 +15,7 @@
 enum {
     PROBE_SIDE = 256,
     LARGE_PROBE = 4, // sides of the second probe are so many times as long
-    FIRST_RUN = 4 << 20,
+    LARGER_PLAN = 2 << 20,
     MEMORY_STEP = 4 << 20,
 };
 
@@ -103,11 +103,11 @@ static bool takes_batches(const struct cs_session *s, uint32_t height, uint32_t 
     return keeps;
 }
 
-// What was measured here, for decisions: with room for what the first run adds (pages of libraries,
-// threads), and in steps, so that two runs do not decide differently for the sake of a page.
+// What was measured here, for decisions: with room for what a larger plan adds, and in steps, so
+// that two runs do not decide differently for the sake of a page.
 static uint64_t round_up(uint64_t bytes)
 {
-    return (bytes + FIRST_RUN + MEMORY_STEP - 1) / MEMORY_STEP * MEMORY_STEP;
+    return (bytes + LARGER_PLAN + MEMORY_STEP - 1) / MEMORY_STEP * MEMORY_STEP;
 }
 
 // Packed weights depend on the plane too. Where memory is scarce it is worth a second look.

@@ -14,6 +14,7 @@ struct model_options {
     double tolerance;
     double seconds;                // of a measurement
     int64_t slots, batch, threads; // 0: not said
+    uint64_t memory;               // plan: limit of the run; 0: none
     // package: choices of cs-model's table; NULL or 0: not said
     const char *output, *name, *describe, *license, *normalise, *maps, *activation, *post, *test;
     int input_channels, fit;
@@ -26,6 +27,7 @@ int model_size(const char *size, uint32_t *width, uint32_t *height, struct cs_er
 int model_info(const struct model_options *options, const struct cs_package *p, struct cs_err *err);
 int model_check(const struct model_options *options, const struct cs_package *p,
                 struct cs_err *err);
+int model_plan(const struct model_options *options, const struct cs_package *p, struct cs_err *err);
 int model_bench(const struct model_options *options, const struct cs_package *p,
                 struct cs_err *err);
 int model_tune(const struct model_options *options, const struct cs_package *p, struct cs_err *err);

@@ -199,6 +199,7 @@ static void plan_close(struct cs_plan *plan)
         return;
     for (int i = 0; i < plan->step_count; i++)
         cs_dnn_op_free(plan->steps[i].op);
+    cs_dnn_forget();
     free(plan->steps);
     free(plan->seconds);
     free(plan->channels_last);

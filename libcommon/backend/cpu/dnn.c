@@ -88,6 +88,15 @@ void cs_dnn_close(struct cs_dnn *dnn)
     free(dnn);
 }
 
+void cs_dnn_forget(void)
+{
+    int capacity;
+    if (dnnl_get_primitive_cache_capacity(&capacity) != dnnl_success)
+        return;
+    dnnl_set_primitive_cache_capacity(0);
+    dnnl_set_primitive_cache_capacity(capacity);
+}
+
 static const char *isa_name(dnnl_cpu_isa_t isa)
 {
     switch (isa) {

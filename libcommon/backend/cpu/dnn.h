@@ -23,6 +23,8 @@ struct cs_dnn_binding;
 // "plain" is SSE4.1, the least there is.
 int cs_dnn_open(struct cs_dnn **dnn, const char *isa, struct cs_err *err);
 void cs_dnn_close(struct cs_dnn *dnn); // accepts NULL
+// Free what oneDNN keeps of ops that are gone, in case they are made again.
+void cs_dnn_forget(void);
 // "oneDNN 2.6.3, avx512_core". Static storage.
 const char *cs_dnn_text(void);
 

@@ -130,10 +130,12 @@ const void *cs_cpu_plain(const struct cs_plan *plan, const struct cs_value *cons
 
 // ---- Filling -----------------------------------------------------------------------------
 
+// Largest samples first: the last ones, with nearly everything packed, shall need little beside it.
 static int by_size(const void *a, const void *b)
 {
     const struct cs_cpu_want *x = a, *y = b;
-    return x->packed->bytes < y->packed->bytes ? 1 : x->packed->bytes > y->packed->bytes ? -1 : 0;
+    int64_t m = cs_shape_elements(&x->constant->shape), n = cs_shape_elements(&y->constant->shape);
+    return m < n ? 1 : m > n ? -1 : 0;
 }
 
 static int fill(const struct cs_cpu_want *want, struct cs_err *err)
