@@ -108,9 +108,24 @@ static int place_all(struct life *lives, int count, size_t *arena_bytes, struct 
     return 0;
 }
 
+// What values without memory stand for lives as long as they, from the last node backwards.
+static void prolong(const struct cs_graph *graph, const int *share, struct life *lives)
+{
+    for (int n = graph->node_count - 1; share && n >= 0; n--) {
+        const struct cs_node *node = &graph->nodes[n];
+        int out = node->outputs[0];
+        if (out < 0 || share[out] != CS_MEMORY_NONE)
+            continue;
+        for (int i = 0; i < node->input_count; i++)
+            if (node->inputs[i] >= 0)
+                touch(&lives[node->inputs[i]], lives[out].last);
+        lives[out].first = -1;
+    }
+}
+
 static int root_of(const int *share, int value)
 {
-    while (share && share[value] != value)
+    while (share && share[value] != value && share[value] != CS_MEMORY_NONE)
         value = share[value];
     return value;
 }
@@ -133,6 +148,7 @@ int cs_memory_plan_make_shared(const struct cs_graph *graph,
         .offset = cs_xcalloc((size_t)graph->value_count, sizeof *plan->offset),
         .bytes = cs_xcalloc((size_t)graph->value_count, sizeof *plan->bytes),
     };
+    prolong(graph, share, lives);
     for (int v = 0; v < graph->value_count; v++) { // a shared place lives as long as all in it
         int root = root_of(share, v);
         if (root == v || lives[v].first < 0)

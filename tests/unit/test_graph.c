@@ -232,6 +232,51 @@ START_TEST(core_plan_chain)
 }
 END_TEST
 
+// x -> a -> Concat(x, a) = b -> c -> d -> Add(d, b): where b has no memory, x and a live to the
+// end.
+START_TEST(core_plan_none)
+{
+    struct opcase c;
+    struct cs_graph g;
+    struct cs_memory_plan plan;
+    struct cs_err err = {0};
+    opcase_init(&c, 17, 1);
+    int x = opcase_input(&c, SHAPE(1, 1, 16, 16));
+    opcase_node(&c, "Relu", 1);
+    int a = c.graph.outputs[0];
+    opcase_value(&c, x);
+    opcase_value(&c, a);
+    cs_node_add_int(&c.graph, opcase_node(&c, "Concat", 1), "axis", 1);
+    int b = c.graph.outputs[0], last = b;
+    for (int i = 0; i < 2; i++) {
+        opcase_value(&c, last);
+        opcase_node(&c, "Relu", 1);
+        last = c.graph.outputs[0];
+    }
+    opcase_value(&c, last);
+    opcase_value(&c, b);
+    opcase_node(&c, "Add", 1);
+    ck_assert_msg(cs_graph_infer(&c.graph, c.shapes, &g, &err) == 0, "%s", err.text);
+    int *share = calloc((size_t)g.value_count, sizeof *share);
+    for (int v = 0; v < g.value_count; v++)
+        share[v] = v == b ? CS_MEMORY_NONE : v;
+    ck_assert_int_eq(cs_memory_plan_make_shared(&g, NULL, NULL, share, &plan, &err), 0);
+    ck_assert(plan.offset[b] == SIZE_MAX && plan.bytes[b] == 0);
+    for (int v = 0; v < g.value_count; v++) {
+        if (v == b)
+            continue;
+        ck_assert(v == x || plan.offset[v] + plan.bytes[v] <= plan.offset[x] ||
+                  plan.offset[x] + plan.bytes[x] <= plan.offset[v]);
+        ck_assert(v == a || plan.offset[v] + plan.bytes[v] <= plan.offset[a] ||
+                  plan.offset[a] + plan.bytes[a] <= plan.offset[v]);
+    }
+    free(share);
+    cs_memory_plan_release(&plan);
+    cs_graph_release(&g);
+    opcase_release(&c);
+}
+END_TEST
+
 static size_t huge_size(const struct cs_graph *graph, int value, void *context)
 {
     (void)graph, (void)value, (void)context;
@@ -263,6 +308,7 @@ int main(void)
     tcase_add_test(core, core_shapes);
     tcase_add_loop_test(core, core_plan, 0, 20);
     tcase_add_test(core, core_plan_chain);
+    tcase_add_test(core, core_plan_none);
     tcase_add_test(limits, limits_order);
     tcase_add_test(limits, limits_plan);
     suite_add_tcase(suite, core);

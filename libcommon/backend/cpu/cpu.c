@@ -152,6 +152,13 @@ void *cs_cpu_params(struct cs_plan *plan, size_t bytes)
     return cs_arena_alloc(&plan->params, 1, bytes);
 }
 
+struct cs_cpu_place cs_cpu_reserve(struct cs_plan *plan, size_t bytes)
+{
+    size_t offset = (plan->memory.arena_bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+    plan->memory.arena_bytes = offset + bytes;
+    return (struct cs_cpu_place){.offset = offset};
+}
+
 void cs_cpu_need_scratch(struct cs_plan *plan, size_t bytes)
 {
     plan->scratch_bytes = bytes > plan->scratch_bytes ? bytes : plan->scratch_bytes;
@@ -203,6 +210,7 @@ static void plan_close(struct cs_plan *plan)
     free(plan->steps);
     free(plan->seconds);
     free(plan->channels_last);
+    free(plan->late);
     cs_cpu_drop_packed(plan);
     cs_memory_plan_release(&plan->memory);
     cs_arena_release(&plan->params);
@@ -241,7 +249,10 @@ static int plan_open(struct cs_network *network, const struct cs_graph *graph,
     made->direct = direct;
     made->channels_last = cs_cpu_layout(graph);
     omp_set_num_threads(network->device->threads); // oneDNN shares work out when it plans
+    cs_cpu_find_late(made);
     int *share = cs_cpu_share(graph, made->channels_last);
+    for (int v = 0; v < graph->value_count; v++)
+        share[v] = made->late[v].joined ? CS_MEMORY_NONE : share[v];
     int result = cs_memory_plan_make_shared(graph, value_bytes, NULL, share, &made->memory, err);
     free(share);
     for (int i = 0; result == 0 && i < graph->node_count; i++)

@@ -68,11 +68,24 @@ struct cs_cpu_step {
     const char *kernel; // for profiles; NULL: the op's name, or "own"
 };
 
+// What is not computed where the graph has it (late.c). Of a value.
+struct cs_cpu_late {
+    bool joined; // a concatenation that convolutions read in parts; it has no memory
+    bool mapped; // a norm that its readers apply, with these maps and slope
+    // A norm whose statistics come from the convolution before it, which makes the maps: of each
+    // image offset, scale and shift of the channels.
+    bool gathered;
+    struct cs_cpu_place maps;
+    float slope;
+    int norm; // of a convolution's result: the node whose statistics are gathered, plus 1
+};
+
 struct cs_plan {
     struct cs_network *network;
     const struct cs_graph *graph;
-    bool direct;         // convolutions by direct sums only
-    bool *channels_last; // per value
+    bool direct;              // convolutions by direct sums only
+    bool *channels_last;      // per value
+    struct cs_cpu_late *late; // per value
     struct cs_memory_plan memory;
     struct cs_cpu_want *wants; // packed constants of its steps
     int want_count, want_capacity;
@@ -112,6 +125,8 @@ struct cs_cpu_step *cs_cpu_add_step(struct cs_plan *plan, const struct cs_node *
                                     int (*run)(const struct cs_cpu_step *,
                                                const struct cs_cpu_run *, struct cs_err *),
                                     const void *params);
+// Memory in the arena from a step to later ones, never shared. While nodes are built.
+struct cs_cpu_place cs_cpu_reserve(struct cs_plan *plan, size_t bytes);
 void cs_cpu_need_scratch(struct cs_plan *plan, size_t bytes);
 // Give the step its op, which the plan takes over, and the scratchpads of all its workers.
 void cs_cpu_set_op(struct cs_plan *plan, struct cs_cpu_step *step, struct cs_dnn_op *op,
@@ -142,6 +157,8 @@ struct cs_cpu_activation {
     float alpha, beta;
 };
 bool cs_cpu_activation_of(const struct cs_fusion *fusion, struct cs_cpu_activation *activation);
+// The slope below zero that stands for the activation, if one does.
+bool cs_cpu_slope_of(const struct cs_cpu_activation *activation, float *slope);
 // Steps that add and activate the node's output in place, for nodes whose own step does not;
 // with_add false: the addition is already done.
 int cs_cpu_build_fusion(struct cs_plan *plan, const struct cs_node *node, bool with_add,
@@ -169,6 +186,8 @@ struct cs_cpu_op {
 };
 // The operator whose own kernels can run the node; they take float32 alone. NULL: the plain loops.
 const struct cs_cpu_op *cs_cpu_op_of(const struct cs_graph *graph, const struct cs_node *node);
+// Fill plan->late.
+void cs_cpu_find_late(struct cs_plan *plan);
 // For every value the one whose memory it uses. Caller frees with free().
 int *cs_cpu_share(const struct cs_graph *graph, const bool *channels_last);
 bool cs_cpu_keeps_order(const struct cs_graph *graph, const bool *channels_last,
@@ -180,6 +199,7 @@ void cs_cpu_build_plain(struct cs_plan *plan, const struct cs_node *node);
 // Convolutions that have steps of their own.
 int cs_cpu_build_upscale(struct cs_plan *plan, const struct cs_node *node,
                          const struct cs_dnn_conv *conv, struct cs_err *err);
+bool cs_cpu_conv_is_winograd(const struct cs_plan *plan, const struct cs_node *node);
 bool cs_cpu_suits_winograd(const struct cs_plan *plan, const struct cs_dnn_conv *conv,
                            struct cs_winograd *winograd);
 int cs_cpu_build_winograd(struct cs_plan *plan, const struct cs_node *node,

@@ -74,6 +74,9 @@ struct cs_kernels {
                    const struct cs_affine *f, float slope);
     // dst[i] = maximum / weighted sum over taps of src[tap][i]; NaN wins the maximum.
     void (*max_of)(float *dst, const float *const *src, int taps, int64_t count);
+    // The maximum of values that `affine` maps first; the slope is not negative.
+    void (*max_of_affine)(float *dst, const float *const *src, int taps, int64_t count,
+                          const struct cs_affine *f, float slope);
     void (*sum_of)(float *dst, const float *const *src, const float *weight, int taps,
                    int64_t count);
     // dst[c] = maximum (or minimum, max 0) over pixels; NaN wins.

@@ -225,6 +225,32 @@ static void max_of(float *dst, const float *const *src, int taps, int64_t count)
     }
 }
 
+static void max_of_affine(float *dst, const float *const *src, int taps, int64_t count,
+                          const struct cs_affine *f, float slope)
+{
+    int64_t i = 0;
+    for (; i + WIDTH <= count; i += WIDTH) {
+        vec offset = LOAD(f->offset + i), scale = LOAD(f->scale + i), shift = LOAD(f->shift + i);
+        vec best = {0};
+        mask nan = {0};
+        for (int t = 0; t < taps; t++) {
+            vec y = (LOAD(src[t] + i) - offset) * scale + shift;
+            nan |= y != y;
+            best = t ? LARGER(best, y) : y;
+        }
+        // The slope is not negative, so the largest stays the largest.
+        STORE(dst + i, SELECT(nan, NANS, SELECT(best < 0, best * slope, best)));
+    }
+    for (; i < count; i++) {
+        float best = 0;
+        for (int t = 0; t < taps; t++) {
+            float y = (src[t][i] - f->offset[i]) * f->scale[i] + f->shift[i];
+            best = t == 0 || y > best || y != y ? y : best;
+        }
+        dst[i] = best < 0 ? best * slope : best;
+    }
+}
+
 static void sum_of(float *dst, const float *const *src, const float *weight, int taps,
                    int64_t count)
 {
@@ -324,6 +350,7 @@ const struct cs_kernels KERNELS = {
     .moments = moments,
     .affine = affine,
     .max_of = max_of,
+    .max_of_affine = max_of_affine,
     .sum_of = sum_of,
     .row_sum = row_sum,
     .extremes = extremes,

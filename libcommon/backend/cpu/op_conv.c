@@ -108,6 +108,14 @@ static bool is_upscale(const struct cs_dnn_conv *conv)
     return yes;
 }
 
+bool cs_cpu_conv_is_winograd(const struct cs_plan *plan, const struct cs_node *node)
+{
+    struct cs_dnn_conv conv;
+    struct cs_winograd winograd;
+    return describe(plan->graph, node, &conv, NULL) == 0 &&
+           cs_cpu_suits_winograd(plan, &conv, &winograd);
+}
+
 static int build_conv(struct cs_plan *plan, const struct cs_node *node, struct cs_err *err)
 {
     struct cs_cpu_activation activation;

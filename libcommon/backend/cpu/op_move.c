@@ -62,6 +62,8 @@ static int build_concat(struct cs_plan *plan, const struct cs_node *node, struct
     int64_t dst[CS_MAX_RANK], src[CS_MAX_RANK], at = 0;
     if (cs_node_axis(node, 0, shape_of(plan, out)->rank, &axis, err) != 0)
         return -1;
+    if (plan->late[out].joined) // its readers read the parts
+        return 0;
     cs_cpu_strides_of(plan, out, dst);
     for (int i = 0; i < node->input_count; i++) {
         const struct cs_shape *shape = shape_of(plan, node->inputs[i]);

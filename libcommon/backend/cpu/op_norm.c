@@ -10,29 +10,30 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "backend/cpu/cpu.h"
+#include "backend/cpu/norm.h"
 #include "graph/params.h"
 
-enum { CHUNK_FLOATS = 16384 };
-
-struct norm {
-    struct cs_cpu_place src, dst, add;
-    bool adding;
-    int64_t batch, pixels, channels, group_channels;
-    int64_t chunk, chunks;      // pixels of a chunk; chunks of an image
-    const float *weight, *bias; // one a channel, or NULL
-    const float *given;         // offset, scale, shift where statistics are constants
-    double epsilon;
-    float slope;
-    // In scratch: per image, chunk and channel a sum and a square; behind them per image and
-    // channel offset, scale and shift.
-    size_t sums_bytes;
+enum {
+    CHUNK_FLOATS = 16384,
+    PART = 32, // channels that a thread adds up
 };
 
-// The map from x to (x - mean) / sqrt(variance + epsilon) * weight + bias: the nearest float to the
-// mean is subtracted first, so that a large mean costs no digit, and what it lacks goes into the
-// shift. f: offset, scale, shift, `channels` apart.
-static void make_affine(const struct norm *norm, double mean, double variance, int64_t c, float *f)
+struct norm {
+    struct cs_cpu_norm norm;
+    struct cs_cpu_place src, dst, add;
+    bool adding;
+    int64_t chunk, chunks; // pixels of a chunk; chunks of an image
+    // Maps of all images: in scratch, behind the sums; gathered by the convolution before; or one
+    // for all, where statistics are constants.
+    struct cs_cpu_place maps;
+    int64_t map_step; // floats from image to image
+    float slope;
+    // In scratch: per image, chunk and channel a sum and a square; per image the totals.
+    size_t sums_bytes, totals_bytes;
+};
+
+void cs_cpu_norm_map(const struct cs_cpu_norm *norm, double mean, double variance, int64_t c,
+                     float *f)
 {
     double weight = norm->weight ? (double)norm->weight[c] : 1;
     double scale = weight / sqrt(variance + norm->epsilon);
@@ -47,22 +48,53 @@ static struct cs_affine affine_at(const float *f, int64_t channels)
     return (struct cs_affine){f, f + channels, f + 2 * channels};
 }
 
-// One group of channels of one image from its chunks' sums.
-static void combine(const struct norm *norm, const double *sums, int64_t group, float *f)
+// Sums over the chunks of one image, of a few channels.
+static void add_chunks(const double *sums, int64_t chunks, int64_t step, int64_t first,
+                       int64_t count, double *sum, double *square)
+{
+    memset(sum, 0, (size_t)count * sizeof *sum);
+    memset(square, 0, (size_t)count * sizeof *square);
+    for (int64_t k = 0; k < chunks; k++) {
+        const double *chunk = sums + k * 2 * step + first;
+        for (int64_t c = 0; c < count; c++) {
+            sum[c] += chunk[c];
+            square[c] += chunk[step + c];
+        }
+    }
+}
+
+static void map_group(const struct cs_cpu_norm *norm, const double *totals, int64_t group, float *f)
 {
     int64_t first = group * norm->group_channels, last = first + norm->group_channels;
     double sum = 0, square = 0;
-    for (int64_t k = 0; k < norm->chunks; k++) {
-        const double *chunk = sums + k * 2 * norm->channels;
-        for (int64_t c = first; c < last; c++) {
-            sum += chunk[c];
-            square += chunk[norm->channels + c];
-        }
+    for (int64_t c = first; c < last; c++) {
+        sum += totals[c];
+        square += totals[norm->channels + c];
     }
     double count = (double)(norm->pixels * norm->group_channels);
     double mean = sum / count, variance = square / count - mean * mean;
     for (int64_t c = first; c < last; c++)
-        make_affine(norm, mean, variance < 0 ? 0 : variance, c, f);
+        cs_cpu_norm_map(norm, mean, variance < 0 ? 0 : variance, c, f);
+}
+
+void cs_cpu_norm_combine(const struct cs_cpu_norm *norm, const double *sums, int64_t chunks,
+                         int64_t step, double *totals, float *maps)
+{
+    int64_t channels = norm->channels, groups = channels / norm->group_channels;
+    int64_t parts = (channels + PART - 1) / PART;
+#pragma omp for schedule(static)
+    for (int64_t i = 0; i < norm->batch * parts; i++) {
+        int64_t image = i / parts, first = i % parts * PART;
+        int64_t count = channels - first < PART ? channels - first : PART;
+        double *sum = totals + image * 2 * channels + first;
+        add_chunks(sums + image * chunks * 2 * step, chunks, step, first, count, sum,
+                   sum + channels);
+    }
+#pragma omp for schedule(static)
+    for (int64_t i = 0; i < norm->batch * groups; i++) {
+        int64_t image = i / groups;
+        map_group(norm, totals + image * 2 * channels, i % groups, maps + image * 3 * channels);
+    }
 }
 
 static void chunk_range(const struct norm *norm, int64_t index, int64_t *image, int64_t *first,
@@ -70,8 +102,21 @@ static void chunk_range(const struct norm *norm, int64_t index, int64_t *image, 
 {
     *image = index / norm->chunks;
     *first = index % norm->chunks * norm->chunk;
-    int64_t left = norm->pixels - *first;
+    int64_t left = norm->norm.pixels - *first;
     *count = left < norm->chunk ? left : norm->chunk;
+}
+
+// Normalise the chunk.
+static void map_chunk(const struct norm *norm, const struct cs_cpu_run *run, const float *maps,
+                      int64_t index)
+{
+    int64_t image, first, count, channels = norm->norm.channels;
+    chunk_range(norm, index, &image, &first, &count);
+    struct cs_affine f = affine_at(maps + image * norm->map_step, channels);
+    int64_t at = (image * norm->norm.pixels + first) * channels;
+    const float *add = norm->adding ? cs_cpu_at(run, norm->add) + at : NULL;
+    run->kernels->affine(cs_cpu_at(run, norm->dst) + at, cs_cpu_at(run, norm->src) + at, add, count,
+                         channels, &f, norm->slope);
 }
 
 static int run_norm(const struct cs_cpu_step *step, const struct cs_cpu_run *run,
@@ -80,12 +125,10 @@ static int run_norm(const struct cs_cpu_step *step, const struct cs_cpu_run *run
     (void)err;
     const struct norm *norm = step->params;
     const float *src = cs_cpu_at(run, norm->src);
-    const float *add = norm->adding ? cs_cpu_at(run, norm->add) : NULL;
-    float *dst = cs_cpu_at(run, norm->dst);
     double *sums = (double *)(void *)run->scratch;
-    float *affines = (float *)(void *)(run->scratch + norm->sums_bytes);
-    int64_t channels = norm->channels, total = norm->batch * norm->chunks;
-    int64_t groups = channels / norm->group_channels, image_floats = norm->pixels * channels;
+    double *totals = (double *)(void *)(run->scratch + norm->sums_bytes);
+    float *maps = (float *)(void *)(run->scratch + norm->sums_bytes + norm->totals_bytes);
+    int64_t channels = norm->norm.channels, total = norm->norm.batch * norm->chunks;
 
 #pragma omp parallel
     {
@@ -94,24 +137,13 @@ static int run_norm(const struct cs_cpu_step *step, const struct cs_cpu_run *run
         for (int64_t i = begin; i < end; i++) {
             int64_t image, first, count;
             chunk_range(norm, i, &image, &first, &count);
-            run->kernels->moments(src + image * image_floats + first * channels, count, channels,
-                                  sums + i * 2 * channels, sums + (i * 2 + 1) * channels);
+            run->kernels->moments(src + (image * norm->norm.pixels + first) * channels, count,
+                                  channels, sums + i * 2 * channels, sums + (i * 2 + 1) * channels);
         }
 #pragma omp barrier
-#pragma omp for schedule(static)
-        for (int64_t i = 0; i < norm->batch * groups; i++) {
-            int64_t image = i / groups;
-            combine(norm, sums + image * norm->chunks * 2 * channels, i % groups,
-                    affines + image * 3 * channels);
-        }
-        for (int64_t i = end - 1; i >= begin; i--) { // each thread's own chunks, last first
-            int64_t image, first, count;
-            chunk_range(norm, i, &image, &first, &count);
-            struct cs_affine f = affine_at(affines + image * 3 * channels, channels);
-            int64_t at = image * image_floats + first * channels;
-            run->kernels->affine(dst + at, src + at, add ? add + at : NULL, count, channels, &f,
-                                 norm->slope);
-        }
+        cs_cpu_norm_combine(&norm->norm, sums, norm->chunks, channels, totals, maps);
+        for (int64_t i = end - 1; i >= begin; i--) // each thread's own chunks, last first
+            map_chunk(norm, run, maps, i);
     }
     return 0;
 }
@@ -121,24 +153,15 @@ static int run_given(const struct cs_cpu_step *step, const struct cs_cpu_run *ru
 {
     (void)err;
     const struct norm *norm = step->params;
-    const float *src = cs_cpu_at(run, norm->src);
-    const float *add = norm->adding ? cs_cpu_at(run, norm->add) : NULL;
-    float *dst = cs_cpu_at(run, norm->dst);
-    int64_t total = norm->batch * norm->chunks;
-    const struct cs_affine f = affine_at(norm->given, norm->channels);
+    const float *maps = cs_cpu_at(run, norm->maps);
+    int64_t total = norm->norm.batch * norm->chunks;
 #pragma omp parallel for schedule(static)
-    for (int64_t i = 0; i < total; i++) {
-        int64_t image, first, count;
-        chunk_range(norm, i, &image, &first, &count);
-        int64_t at = (image * norm->pixels + first) * norm->channels;
-        run->kernels->affine(dst + at, src + at, add ? add + at : NULL, count, norm->channels, &f,
-                             norm->slope);
-    }
+    for (int64_t i = 0; i < total; i++)
+        map_chunk(norm, run, maps, i);
     return 0;
 }
 
-// The slope below zero that stands for the activation, if one does.
-static bool slope_of(const struct cs_cpu_activation *activation, float *slope)
+bool cs_cpu_slope_of(const struct cs_cpu_activation *activation, float *slope)
 {
     *slope = 1;
     if (activation->unary == CS_UNARY_RELU)
@@ -156,6 +179,22 @@ static const float *constant(const struct cs_graph *graph, const struct cs_node 
     return value ? value->data : NULL;
 }
 
+void cs_cpu_norm_init(struct cs_cpu_norm *norm, const struct cs_graph *graph,
+                      const struct cs_node *node)
+{
+    const struct cs_shape *shape = &cs_node_input(graph, node, 0)->shape;
+    bool groups = strcmp(node->op, "GroupNormalization") == 0;
+    *norm = (struct cs_cpu_norm){
+        .batch = shape->dim[0],
+        .pixels = shape->dim[2] * shape->dim[3],
+        .channels = shape->dim[1],
+        .group_channels = groups ? shape->dim[1] / cs_node_int(node, "num_groups", 1) : 1,
+        .weight = constant(graph, node, 1),
+        .bias = constant(graph, node, 2),
+        .epsilon = (double)cs_node_float(node, "epsilon", 1e-5F),
+    };
+}
+
 static bool can_add(const struct cs_plan *plan, const struct cs_node *node)
 {
     const struct cs_value *add = &plan->graph->values[node->fusion.add];
@@ -171,21 +210,16 @@ static struct norm *new_norm(struct cs_plan *plan, const struct cs_node *node, b
     struct cs_cpu_activation activation;
     norm->src = cs_cpu_place_of(plan, node->inputs[0]);
     norm->dst = cs_cpu_place_of(plan, node->outputs[0]);
-    norm->batch = shape->dim[0];
-    norm->channels = shape->dim[1];
-    norm->group_channels = 1;
-    norm->pixels = shape->dim[2] * shape->dim[3];
-    norm->chunk = CHUNK_FLOATS / norm->channels > 16 ? CHUNK_FLOATS / norm->channels : 16;
-    norm->chunks = (norm->pixels + norm->chunk - 1) / norm->chunk;
-    norm->epsilon = (double)cs_node_float(node, "epsilon", 1e-5F);
-    norm->weight = constant(plan->graph, node, 1);
-    norm->bias = constant(plan->graph, node, 2);
+    cs_cpu_norm_init(&norm->norm, plan->graph, node);
+    norm->chunk = CHUNK_FLOATS / shape->dim[1] > 16 ? CHUNK_FLOATS / shape->dim[1] : 16;
+    norm->chunks = (norm->norm.pixels + norm->chunk - 1) / norm->chunk;
+    norm->map_step = 3 * shape->dim[1];
     cs_cpu_activation_of(&node->fusion, &activation);
     norm->adding = node->fusion.add >= 0 && can_add(plan, node);
     if (norm->adding)
         norm->add = cs_cpu_place_of(plan, node->fusion.add);
     *add_left = node->fusion.add >= 0 && !norm->adding;
-    *left = *add_left || !slope_of(&activation, &norm->slope);
+    *left = *add_left || !cs_cpu_slope_of(&activation, &norm->slope);
     if (*left)
         norm->slope = 1;
     return norm;
@@ -193,14 +227,19 @@ static struct norm *new_norm(struct cs_plan *plan, const struct cs_node *node, b
 
 static int build_statistics(struct cs_plan *plan, const struct cs_node *node, struct cs_err *err)
 {
+    const struct cs_cpu_late *late = &plan->late[node->outputs[0]];
     bool add_left, left;
+    if (late->mapped) // by those who read it
+        return 0;
     struct norm *norm = new_norm(plan, node, &add_left, &left);
-    if (strcmp(node->op, "GroupNormalization") == 0)
-        norm->group_channels = norm->channels / cs_node_int(node, "num_groups", 1);
-    size_t values = (size_t)(norm->batch * norm->channels);
+    size_t values = (size_t)(norm->norm.batch * norm->norm.channels);
+    norm->maps = late->maps;
     norm->sums_bytes = values * (size_t)norm->chunks * 2 * sizeof(double);
-    cs_cpu_need_scratch(plan, norm->sums_bytes + values * 3 * sizeof(float));
-    cs_cpu_add_step(plan, node, run_norm, norm);
+    norm->totals_bytes = values * 2 * sizeof(double);
+    if (!late->gathered)
+        cs_cpu_need_scratch(plan,
+                            norm->sums_bytes + norm->totals_bytes + values * 3 * sizeof(float));
+    cs_cpu_add_step(plan, node, late->gathered ? run_given : run_norm, norm);
     return left ? cs_cpu_build_fusion(plan, node, add_left, err) : 0;
 }
 
@@ -209,10 +248,11 @@ static int build_batch_norm(struct cs_plan *plan, const struct cs_node *node, st
     bool add_left, left;
     struct norm *norm = new_norm(plan, node, &add_left, &left);
     const float *mean = constant(plan->graph, node, 3), *variance = constant(plan->graph, node, 4);
-    float *given = cs_cpu_params(plan, 3 * (size_t)norm->channels * sizeof *given);
-    for (int64_t c = 0; c < norm->channels; c++)
-        make_affine(norm, (double)mean[c], (double)variance[c], c, given);
-    norm->given = given;
+    float *map = cs_cpu_params(plan, 3 * (size_t)norm->norm.channels * sizeof *map);
+    for (int64_t c = 0; c < norm->norm.channels; c++)
+        cs_cpu_norm_map(&norm->norm, (double)mean[c], (double)variance[c], c, map);
+    norm->maps.constant = map;
+    norm->map_step = 0;
     cs_cpu_add_step(plan, node, run_given, norm);
     return left ? cs_cpu_build_fusion(plan, node, add_left, err) : 0;
 }

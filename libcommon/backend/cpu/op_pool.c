@@ -20,6 +20,9 @@ struct pool {
     int64_t batch, in[2], out[2], channels;
     struct range *ranges[2];
     bool max;
+    bool mapped; // of a norm that is applied here
+    struct cs_cpu_place maps;
+    float slope;
 };
 
 static struct range range_at(const struct pool *pool, int axis, int64_t at)
@@ -53,7 +56,8 @@ static int merge(const struct pool *pool, const struct cs_kernels *kernels, floa
 }
 
 static void pool_pixel(const struct pool *pool, const struct cs_kernels *kernels, float *dst,
-                       const float *image, const struct range *y, const struct range *x)
+                       const float *image, const struct cs_affine *map, const struct range *y,
+                       const struct range *x)
 {
     const float *taps[CS_KERNEL_MAX_TAPS];
     int64_t row_step = pool->window.dilation[0] * pool->in[1] * pool->channels;
@@ -72,6 +76,8 @@ static void pool_pixel(const struct pool *pool, const struct cs_kernels *kernels
     if (n == 0) { // a window in the padding alone
         for (int64_t c = 0; c < pool->channels; c++)
             dst[c] = pool->max ? -INFINITY : 0;
+    } else if (map) { // of few taps: late.c
+        kernels->max_of_affine(dst, taps, n, pool->channels, map, pool->slope);
     } else {
         merge(pool, kernels, dst, taps, n, 1 / divisor);
     }
@@ -87,10 +93,16 @@ static int run_pool(const struct cs_cpu_step *step, const struct cs_cpu_run *run
 #pragma omp parallel for schedule(static)
     for (int64_t row = 0; row < pool->batch * pool->out[0]; row++) {
         const float *image = src + row / pool->out[0] * pool->in[0] * pool->in[1] * pool->channels;
+        struct cs_affine map = {0};
+        if (pool->mapped) {
+            map.offset = cs_cpu_at(run, pool->maps) + row / pool->out[0] * 3 * pool->channels;
+            map.scale = map.offset + pool->channels;
+            map.shift = map.scale + pool->channels;
+        }
         const struct range *y = &pool->ranges[0][row % pool->out[0]];
         for (int64_t x = 0; x < pool->out[1]; x++)
             pool_pixel(pool, run->kernels, dst + (row * pool->out[1] + x) * pool->channels, image,
-                       y, &pool->ranges[1][x]);
+                       pool->mapped ? &map : NULL, y, &pool->ranges[1][x]);
     }
     return 0;
 }
@@ -112,6 +124,10 @@ static int build_pool(struct cs_plan *plan, const struct cs_node *node, struct c
         for (int64_t at = 0; at < pool->out[i]; at++)
             pool->ranges[i][at] = range_at(pool, i, at);
     }
+    const struct cs_cpu_late *late = &plan->late[node->inputs[0]];
+    pool->mapped = late->mapped;
+    pool->maps = late->maps;
+    pool->slope = late->slope;
     pool->max = strcmp(node->op, "MaxPool") == 0;
     cs_cpu_add_step(plan, node, run_pool, pool);
     return 0;

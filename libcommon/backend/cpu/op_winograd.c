@@ -4,25 +4,51 @@
 #include <math.h>
 #include <string.h>
 
-#include "backend/cpu/cpu.h"
+#include "backend/cpu/norm.h"
 #include "backend/cpu/winograd.h"
+
+enum { PARALLEL_BYTES = 1 << 19 }; // of sums: less is added up by one thread
+
+struct source {
+    struct cs_cpu_place src, maps;
+    int64_t channels;
+    bool mapped;
+    float slope;
+};
 
 struct step {
     struct cs_winograd winograd;
-    struct cs_cpu_place src, dst, add;
+    struct source sources[CS_WINOGRAD_SOURCES];
+    int source_count;
+    struct cs_cpu_place dst, add;
     bool adding;
     const float *packed, *bias;
     enum cs_winograd_activation activation;
     float low, high, slope;
+    // Statistics for the norm that follows: sums in scratch behind what the convolution needs.
+    bool gathers;
+    struct cs_cpu_norm norm;
+    struct cs_cpu_place maps;
+    size_t conv_scratch, sums_bytes;
 };
+
+static void combine(const struct step *p, const struct cs_cpu_run *run, const double *sums)
+{
+    int64_t step = p->winograd.panels * p->winograd.panel;
+    double *totals = (double *)(void *)(run->scratch + p->conv_scratch + p->sums_bytes);
+    float *maps = cs_cpu_at(run, p->maps);
+#pragma omp parallel if (p->sums_bytes > PARALLEL_BYTES)
+    cs_cpu_norm_combine(&p->norm, sums, p->winograd.units, step, totals, maps);
+}
 
 static int run_step(const struct cs_cpu_step *step, const struct cs_cpu_run *run,
                     struct cs_err *err)
 {
     (void)err;
     const struct step *p = step->params;
-    const struct cs_winograd_run how = {
-        .src = cs_cpu_at(run, p->src),
+    double *sums = p->gathers ? (double *)(void *)(run->scratch + p->conv_scratch) : NULL;
+    struct cs_winograd_run how = {
+        .source_count = p->source_count,
         .dst = cs_cpu_at(run, p->dst),
         .add = p->adding ? cs_cpu_at(run, p->add) : NULL,
         .packed = p->packed,
@@ -32,8 +58,21 @@ static int run_step(const struct cs_cpu_step *step, const struct cs_cpu_run *run
         .low = p->low,
         .high = p->high,
         .slope = p->slope,
+        .sums = sums,
     };
+    for (int i = 0; i < p->source_count; i++) {
+        const struct source *from = &p->sources[i];
+        how.sources[i] = (struct cs_winograd_source){
+            .src = cs_cpu_at(run, from->src),
+            .channels = from->channels,
+            .affine = from->mapped ? cs_cpu_at(run, from->maps) : NULL,
+            .affine_step = 3 * from->channels,
+            .slope = from->slope,
+        };
+    }
     cs_winograd_run(&p->winograd, &how);
+    if (sums)
+        combine(p, run, sums);
     return 0;
 }
 
@@ -84,6 +123,52 @@ bool cs_cpu_suits_winograd(const struct cs_plan *plan, const struct cs_dnn_conv 
     return true;
 }
 
+static void add_source(const struct cs_plan *plan, int value, struct step *step)
+{
+    const struct cs_cpu_late *late = &plan->late[value];
+    step->sources[step->source_count++] = (struct source){
+        .src = cs_cpu_place_of(plan, value),
+        .channels = plan->graph->values[value].shape.dim[1],
+        .mapped = late->mapped,
+        .maps = late->maps,
+        .slope = late->slope,
+    };
+}
+
+// The parts of a concatenation that is not made, or the value itself.
+static void add_sources(const struct cs_plan *plan, int value, struct step *step)
+{
+    if (!plan->late[value].joined) {
+        add_source(plan, value, step);
+        return;
+    }
+    const struct cs_node *concat = &plan->graph->nodes[plan->graph->values[value].producer];
+    for (int i = 0; i < concat->input_count; i++)
+        add_source(plan, concat->inputs[i], step);
+}
+
+// Gather the statistics of the norm that reads the node's output, if it wants them.
+static void add_statistics(struct cs_plan *plan, const struct cs_node *node, struct step *step)
+{
+    int norm = plan->late[node->outputs[0]].norm;
+    step->conv_scratch = cs_winograd_scratch_bytes(&step->winograd);
+    if (norm) {
+        const struct cs_node *reader = &plan->graph->nodes[norm - 1];
+        const struct cs_winograd *w = &step->winograd;
+        size_t values = (size_t)(w->shape.batch * w->shape.out_channels);
+        cs_cpu_norm_init(&step->norm, plan->graph, reader);
+        step->gathers = true;
+        step->maps = cs_cpu_reserve(plan, values * 3 * sizeof(float));
+        plan->late[reader->outputs[0]].maps = step->maps;
+        step->sums_bytes =
+            (size_t)(w->shape.batch * w->units * 2 * w->panels * w->panel) * sizeof(double);
+        cs_cpu_need_scratch(plan,
+                            step->conv_scratch + step->sums_bytes + values * 2 * sizeof(double));
+    } else {
+        cs_cpu_need_scratch(plan, step->conv_scratch);
+    }
+}
+
 static int fill_weights(const void *context, const void *data, void *packed, struct cs_err *err)
 {
     (void)err;
@@ -110,7 +195,8 @@ int cs_cpu_build_winograd(struct cs_plan *plan, const struct cs_node *node,
     if (bias)
         memcpy(padded, bias->data, (size_t)winograd->shape.out_channels * sizeof *padded);
     params->bias = padded;
-    params->src = cs_cpu_place_of(plan, node->inputs[0]);
+    add_sources(plan, node->inputs[0], params);
+    add_statistics(plan, node, params);
     params->dst = cs_cpu_place_of(plan, node->outputs[0]);
 
     struct cs_cpu_activation activation;
@@ -123,7 +209,6 @@ int cs_cpu_build_winograd(struct cs_plan *plan, const struct cs_node *node,
     bool add_left = wants_add && !params->adding;
     bool activated = !add_left && set_activation(params, &activation);
 
-    cs_cpu_need_scratch(plan, cs_winograd_scratch_bytes(winograd));
     struct cs_cpu_step *step = cs_cpu_add_step(plan, node, run_step, params);
     step->kernel = winograd->kernels->name;
     step->flops =

@@ -10,6 +10,7 @@
 #include "backend/cpu/winograd.h"
 
 #include <omp.h>
+#include <string.h>
 
 enum { LINE_FLOATS = 16 };
 
@@ -57,38 +58,49 @@ static struct tile tile_at(const struct cs_winograd *w, int64_t unit, int64_t i)
 // The pixels of a run of units, row by row of pixels, a few cache lines at each step.
 struct ahead {
     const struct cs_winograd *w;
-    const float *src;
+    const struct cs_winograd_run *run;
     struct block block;
+    int source;
     int64_t unit, tile; // the run of tiles in one row that comes next
     int row;            // of its six
     const char *at, *end;
     int64_t lines, steps, owed; // to fetch in all; in how many steps; what is due, times `steps`
 };
 
+// On to the next row, the next run, the next source.
+static void next_run(struct ahead *a, int64_t run, int64_t tiles)
+{
+    if (++a->row < CS_WINOGRAD_IN)
+        return;
+    a->row = 0;
+    a->tile += run;
+    if (a->tile < tiles)
+        return;
+    a->tile = 0;
+    if (++a->unit < a->block.first + a->block.count)
+        return;
+    a->unit = a->block.first;
+    a->source++;
+}
+
 // The next row of pixels; false behind the last.
 static bool next_row(struct ahead *a)
 {
     const struct cs_winograd *w = a->w;
     const struct cs_winograd_shape *s = &w->shape;
-    while (a->unit < a->block.first + a->block.count) {
+    while (a->source < a->run->source_count && a->block.count > 0) {
+        const struct cs_winograd_source *source = &a->run->sources[a->source];
         int64_t tiles = tiles_of(w, a->unit);
         struct tile t = tile_at(w, a->unit, a->tile);
         int64_t run = smaller(tiles - a->tile, w->tiles[1] - t.column);
         int64_t y = t.row * CS_WINOGRAD_OUT - s->pad_begin[0] + a->row;
         int64_t x = t.column * CS_WINOGRAD_OUT;
         int64_t pixels = smaller(run * CS_WINOGRAD_OUT, s->in[1] - x);
-        if (++a->row == CS_WINOGRAD_IN) {
-            a->row = 0;
-            a->tile += run;
-            if (a->tile == tiles) {
-                a->tile = 0;
-                a->unit++;
-            }
-        }
+        next_run(a, run, tiles);
         if (y >= 0 && y < s->in[0] && pixels > 0) {
-            const float *row = a->src + ((t.image * s->in[0] + y) * s->in[1] + x) * s->in_channels;
-            a->at = (const char *)row;
-            a->end = (const char *)(row + pixels * s->in_channels);
+            int64_t at = ((t.image * s->in[0] + y) * s->in[1] + x) * source->channels;
+            a->at = (const char *)(source->src + at);
+            a->end = a->at + pixels * source->channels * (int64_t)sizeof(float);
             return true;
         }
     }
@@ -98,7 +110,7 @@ static bool next_row(struct ahead *a)
 static void ahead_init(struct ahead *a, const struct worker *k, struct block block, int64_t steps)
 {
     const struct cs_winograd *w = k->w;
-    *a = (struct ahead){.w = w, .src = k->run->src, .block = block, .unit = block.first};
+    *a = (struct ahead){.w = w, .run = k->run, .block = block, .unit = block.first};
     int64_t bytes = block.count * w->unit * CS_WINOGRAD_OUT * CS_WINOGRAD_IN *
                     w->shape.in_channels * (int64_t)sizeof(float);
     a->lines = bytes / 64 + 1;
@@ -128,25 +140,43 @@ static unsigned inside(int64_t at, int64_t size)
     return bits;
 }
 
-// Slots [begin, end) of the block's V.
-static void transform_inputs(struct worker *k, struct block block, int64_t begin, int64_t end)
+// All sources of one tile, to its place in V.
+static void transform_tile(struct worker *k, struct tile t, float *v)
 {
     const struct cs_winograd *w = k->w;
     const struct cs_winograd_shape *s = &w->shape;
     struct cs_winograd_load *load = &k->load;
-    int64_t panel_floats = w->rows * ((s->in_channels + w->kernels->width - 1) / w->kernels->width *
-                                      w->kernels->width);
+    int64_t y = t.row * CS_WINOGRAD_OUT - s->pad_begin[0];
+    int64_t x = t.column * CS_WINOGRAD_OUT - s->pad_begin[1];
+    unsigned rows = inside(y, s->in[0]), columns = inside(x, s->in[1]);
+    for (int i = 0; i < k->run->source_count; i++) {
+        const struct cs_winograd_source *source = &k->run->sources[i];
+        load->channels = load->pixel = source->channels;
+        load->row = s->in[1] * source->channels;
+        load->src = source->src + t.image * s->in[0] * load->row;
+        if (source->affine) {
+            load->offset = source->affine + t.image * source->affine_step;
+            load->scale = load->offset + source->channels;
+            load->shift = load->scale + source->channels;
+            load->slope = source->slope;
+        } else {
+            load->offset = NULL;
+        }
+        w->kernels->load(load, y * load->row + x * load->pixel, rows, columns, v);
+        v += source->channels / w->kernels->width * load->group;
+    }
+}
+
+// Slots [begin, end) of the block's V.
+static void transform_inputs(struct worker *k, struct block block, int64_t begin, int64_t end)
+{
+    const struct cs_winograd *w = k->w;
+    int64_t width = w->kernels->width, groups = (w->shape.in_channels + width - 1) / width;
     for (int64_t slot = begin; slot < end; slot++) {
         int64_t unit = block.first + slot / w->unit, i = slot % w->unit;
-        if (i >= tiles_of(w, unit))
-            continue;
-        struct tile t = tile_at(w, unit, i);
-        int64_t y = t.row * CS_WINOGRAD_OUT - s->pad_begin[0];
-        int64_t x = t.column * CS_WINOGRAD_OUT - s->pad_begin[1];
-        float *v = k->v + slot / w->rows * panel_floats + slot % w->rows * w->kernels->width;
-        load->src = k->run->src + t.image * s->in[0] * load->row;
-        w->kernels->load(load, y * load->row + x * load->pixel, inside(y, s->in[0]),
-                         inside(x, s->in[1]), v);
+        float *v = k->v + (slot / w->rows * groups * w->rows + slot % w->rows) * width;
+        if (i < tiles_of(w, unit))
+            transform_tile(k, tile_at(w, unit, i), v);
     }
 }
 
@@ -191,14 +221,25 @@ static void transform_outputs(struct worker *k, struct block block, int64_t inde
     int64_t unit = block.first + index, tiles = tiles_of(w, unit), first = panel * w->panel;
     int64_t channels = smaller(w->panel, s->out_channels - first);
     const float *m = k->m + m_panel * w->m_panel + index * w->unit * w->panel;
+    double *sum = NULL, *square = NULL;
+    if (run->sums) {
+        sum = run->sums + 2 * unit * w->panels * w->panel + first;
+        square = sum + w->panels * w->panel;
+        memset(sum, 0, (size_t)w->panel * sizeof *sum);
+        memset(square, 0, (size_t)w->panel * sizeof *square);
+    }
     for (int64_t i = 0; i < tiles; i++, m += w->panel) {
         struct tile t = tile_at(w, unit, i);
         int64_t y = t.row * CS_WINOGRAD_OUT, x = t.column * CS_WINOGRAD_OUT;
         int64_t at = (t.image * s->out[0] + y) * k->store.row + x * k->store.pixel;
-        w->kernels->store(&k->store, m, first, channels, run->dst + at,
-                          run->add ? run->add + at : NULL,
-                          (int)smaller(CS_WINOGRAD_OUT, s->out[0] - y),
-                          (int)smaller(CS_WINOGRAD_OUT, s->out[1] - x));
+        int rows = (int)smaller(CS_WINOGRAD_OUT, s->out[0] - y);
+        int columns = (int)smaller(CS_WINOGRAD_OUT, s->out[1] - x);
+        if (sum)
+            w->kernels->store_sums(&k->store, m, first, channels, run->dst + at, rows, columns, sum,
+                                   square);
+        else
+            w->kernels->store(&k->store, m, first, channels, run->dst + at,
+                              run->add ? run->add + at : NULL, rows, columns);
     }
 }
 
@@ -261,16 +302,12 @@ void cs_winograd_run(const struct cs_winograd *w, const struct cs_winograd_run *
             .packed_end = run->packed + cs_winograd_weight_floats(w),
             .v = v,
             .m = v + CS_WINOGRAD_POINTS * w->v_point,
-            .load = {.row = s->in[1] * s->in_channels,
-                     .pixel = s->in_channels,
-                     .channels = s->in_channels,
-                     .point = w->v_point,
-                     .group = w->rows * w->kernels->width},
+            .load = {.point = w->v_point, .group = w->rows * w->kernels->width},
             .store = {.bias = run->bias,
                       .row = s->out[1] * s->out_channels,
                       .pixel = s->out_channels,
                       .point = w->m_point,
-                      .activation = run->activation,
+                      .activation = run->sums ? CS_WINOGRAD_LINEAR : run->activation,
                       .low = run->low,
                       .high = run->high,
                       .slope = run->slope,

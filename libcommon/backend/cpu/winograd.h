@@ -33,12 +33,16 @@ enum {
 
 // ---- Kernels, one table an instruction set -------------------------------------------------
 
-// The input transform of tiles of one image.
+// The input transform of tiles of one image. Where offset is not NULL, pixels are first mapped to
+// (x - offset[c]) * scale[c] + shift[c], and that below zero times slope (0..1); the zeros around
+// the image stay zeros.
 struct cs_winograd_load {
     const float *src;     // the image's first pixel
     int64_t row, pixel;   // floats from row to row and from pixel to pixel
     int64_t channels;     // to read
     int64_t point, group; // floats of V between points, and between groups of `width` channels
+    const float *offset, *scale, *shift;
+    float slope;
 };
 
 enum cs_winograd_activation { CS_WINOGRAD_LINEAR, CS_WINOGRAD_CLAMP, CS_WINOGRAD_SLOPE };
@@ -77,6 +81,12 @@ struct cs_winograd_kernels {
     // `channels` (from `first` on) of one tile of rows x columns pixels. add may be NULL.
     void (*store)(const struct cs_winograd_store *store, const float *m, int64_t first,
                   int64_t channels, float *dst, const float *add, int rows, int columns);
+    // The same without activation and addition; to sum[c] and square[c] are added the sums over the
+    // tile's pixels of y and y * y, for whole registers of channels. Digits are not lost where the
+    // mean is large: squares are summed round the tile's mean.
+    void (*store_sums)(const struct cs_winograd_store *store, const float *m, int64_t first,
+                       int64_t channels, float *dst, int rows, int columns, double *sum,
+                       double *square);
 };
 
 extern const struct cs_winograd_kernels cs_winograd_avx512, cs_winograd_avx2;
@@ -123,15 +133,33 @@ uint64_t cs_winograd_weight_key(const struct cs_winograd *w);
 void cs_winograd_pack(const struct cs_winograd *w, const float *weights, float *packed);
 size_t cs_winograd_scratch_bytes(const struct cs_winograd *w);
 
+enum { CS_WINOGRAD_SOURCES = 4 };
+
+// Input channels that lie together: a whole tensor, or a part of a concatenation read in place.
+struct cs_winograd_source {
+    const float *src;
+    int64_t channels; // a multiple of the kernels' width but for the last source
+    // Per image offset, scale and shift, `channels` each, `affine_step` floats from image to image;
+    // NULL: as it is.
+    const float *affine;
+    int64_t affine_step;
+    float slope;
+};
+
 // Of one run; all borrowed.
 struct cs_winograd_run {
-    const float *src, *packed;
+    struct cs_winograd_source sources[CS_WINOGRAD_SOURCES];
+    int source_count;
+    const float *packed;
     const float *bias; // panels * panel values
     float *dst;
     const float *add; // like dst, which it may be; or NULL
     float *scratch;   // 64 bytes aligned
     enum cs_winograd_activation activation;
     float low, high, slope;
+    // NULL, or for each image and unit the sums of y, then of y * y, of panels * panel channels;
+    // then neither activation nor add.
+    double *sums;
 };
 void cs_winograd_run(const struct cs_winograd *w, const struct cs_winograd_run *run);
 

@@ -11,6 +11,7 @@
 
 typedef __m256 vec;
 typedef __m256i lanes;
+typedef __m256d wide;
 #define LOAD(p)              _mm256_loadu_ps(p)
 #define STORE(p, v)          _mm256_storeu_ps(p, v)
 #define STREAM(p, v)         _mm256_stream_ps(p, v)
@@ -27,6 +28,11 @@ typedef __m256i lanes;
 #define LANES(n)             first_lanes(n)
 #define LOAD_LANES(p, m)     _mm256_maskload_ps(p, m)
 #define STORE_LANES(p, m, v) _mm256_maskstore_ps(p, m, v)
+#define WIDEN(v, half)       _mm256_cvtps_pd(_mm256_extractf128_ps(v, half))
+#define LOAD_WIDE(p)         _mm256_loadu_pd(p)
+#define STORE_WIDE(p, v)     _mm256_storeu_pd(p, v)
+#define WIDE_ADD(a, b)       _mm256_add_pd(a, b)
+#define WIDE_FMA(a, b, c)    _mm256_fmadd_pd(a, b, c)
 
 static inline lanes first_lanes(int64_t n)
 {

@@ -10,6 +10,7 @@
 
 typedef __m512 vec;
 typedef __mmask16 lanes;
+typedef __m512d wide;
 #define LOAD(p)              _mm512_loadu_ps(p)
 #define STORE(p, v)          _mm512_storeu_ps(p, v)
 #define STREAM(p, v)         _mm512_stream_ps(p, v)
@@ -26,5 +27,10 @@ typedef __mmask16 lanes;
 #define LANES(n)             ((lanes)((1U << (n)) - 1))
 #define LOAD_LANES(p, m)     _mm512_maskz_loadu_ps(m, p)
 #define STORE_LANES(p, m, v) _mm512_mask_storeu_ps(p, m, v)
+#define WIDEN(v, half)       _mm512_cvtps_pd(_mm512_extractf32x8_ps(v, half))
+#define LOAD_WIDE(p)         _mm512_loadu_pd(p)
+#define STORE_WIDE(p, v)     _mm512_storeu_pd(p, v)
+#define WIDE_ADD(a, b)       _mm512_add_pd(a, b)
+#define WIDE_FMA(a, b, c)    _mm512_fmadd_pd(a, b, c)
 
 #include "backend/cpu/winograd_body.h"

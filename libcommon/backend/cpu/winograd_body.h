@@ -7,6 +7,7 @@
 //       FNMA(a, b, c) = c - a * b, MAX and MIN give b where either is NaN
 //   BELOW_ZERO(a, b, c): a where c < 0, else b
 //   lanes, LANES(n), LOAD_LANES, STORE_LANES            the first n floats of a register
+//   wide, WIDEN(v, half), LOAD_WIDE STORE_WIDE WIDE_ADD WIDE_FMA   doubles, half as many
 //
 // The transforms are those of the points 0, +-a, +-b, infinity with a = 5/8 and b = 3/2, whose
 // constants are all exact. Addresses are kept from the compiler's sight (OPAQUE): knowing them, it
@@ -82,41 +83,68 @@ ALWAYS_INLINE void write_tile(const struct cs_winograd_load *l, vec t[IN][IN], f
     }
 }
 
-// One register of channels of a tile that lies inside the image.
-ALWAYS_INLINE void load_inside(const struct cs_winograd_load *l, const float *src, float *v)
+// Channels from c on of six pixels.
+ALWAYS_INLINE void map_pixels(const struct cs_winograd_load *l, int64_t c, vec *d)
 {
+    const vec offset = LOAD(l->offset + c), scale = LOAD(l->scale + c), shift = LOAD(l->shift + c);
+    const vec slope = SET1(l->slope);
+    UNROLL for (int r = 0; r < IN; r++)
+    {
+        vec y = FMA(SUB(d[r], offset), scale, shift);
+        d[r] = MAX(MUL(y, slope), y);
+    }
+}
+
+// One register of channels, from c on, of a tile that lies inside the image.
+ALWAYS_INLINE void load_inside(const struct cs_winograd_load *l, int64_t offset, int64_t c,
+                               bool maps, float *v)
+{
+    const float *src = l->src + offset + c;
     int64_t row = l->row * 4, row3 = row * 3, row5 = row * 5;
     const char *p = (const char *)src;
     vec t[IN][IN];
     OPAQUE(row3);
     OPAQUE(row5);
-    UNROLL for (int c = 0; c < IN; c++)
+    UNROLL for (int column = 0; column < IN; column++)
     {
         vec d[IN], o[IN];
         read_inside(p, row, row3, row5, d);
+        if (maps)
+            map_pixels(l, c, d);
         to_points(d, o);
-        UNROLL for (int r = 0; r < IN; r++) t[r][c] = o[r];
+        UNROLL for (int r = 0; r < IN; r++) t[r][column] = o[r];
         p += l->pixel * 4;
         OPAQUE(p);
     }
     write_tile(l, t, v);
 }
 
-// The same with zeros for pixels outside of the image, and for channels from n on.
+// The same with zeros for pixels outside of the image, and for channels from c + n on.
 static void load_border(const struct cs_winograd_load *l, int64_t offset, unsigned rows,
-                        unsigned columns, int64_t n, float *v)
+                        unsigned columns, int64_t c, int64_t n, float *v)
 {
     lanes some = LANES(n);
-    vec t[IN][IN];
-    for (int c = 0; c < IN; c++) {
+    vec t[IN][IN], from = ZERO(), scale = ZERO(), shift = ZERO(), slope = SET1(l->slope);
+    if (l->offset) {
+        from = LOAD_LANES(l->offset + c, some);
+        scale = LOAD_LANES(l->scale + c, some);
+        shift = LOAD_LANES(l->shift + c, some);
+    }
+    for (int x = 0; x < IN; x++) {
         vec d[IN], o[IN];
-        for (int r = 0; r < IN; r++) {
-            bool inside = (rows >> r & 1) && (columns >> c & 1);
-            d[r] = inside ? LOAD_LANES(l->src + offset + r * l->row + c * l->pixel, some) : ZERO();
+        for (int y = 0; y < IN; y++) {
+            d[y] = ZERO();
+            if (!(rows >> y & 1) || !(columns >> x & 1))
+                continue;
+            d[y] = LOAD_LANES(l->src + offset + c + y * l->row + x * l->pixel, some);
+            if (l->offset) {
+                vec mapped = FMA(SUB(d[y], from), scale, shift);
+                d[y] = MAX(MUL(mapped, slope), mapped);
+            }
         }
         to_points(d, o);
-        for (int r = 0; r < IN; r++)
-            t[r][c] = o[r];
+        for (int y = 0; y < IN; y++)
+            t[y][x] = o[y];
     }
     write_tile(l, t, v);
 }
@@ -124,13 +152,18 @@ static void load_border(const struct cs_winograd_load *l, int64_t offset, unsign
 static void load(const struct cs_winograd_load *l, int64_t offset, unsigned rows, unsigned columns,
                  float *v)
 {
-    int64_t c = 0;
-    if ((rows & columns) == (1U << IN) - 1)
-        for (; c + WIDTH <= l->channels; c += WIDTH, v += l->group)
-            load_inside(l, l->src + offset + c, v);
+    int64_t c = 0, whole = l->channels / WIDTH * WIDTH;
+    if ((rows & columns) != (1U << IN) - 1)
+        whole = 0;
+    if (l->offset)
+        for (; c < whole; c += WIDTH, v += l->group)
+            load_inside(l, offset, c, true, v);
+    else
+        for (; c < whole; c += WIDTH, v += l->group)
+            load_inside(l, offset, c, false, v);
     for (; c < l->channels; c += WIDTH, v += l->group) {
         int64_t n = l->channels - c < WIDTH ? l->channels - c : WIDTH;
-        load_border(l, offset + c, rows, columns, n, v);
+        load_border(l, offset, rows, columns, c, n, v);
     }
 }
 
@@ -270,14 +303,21 @@ ALWAYS_INLINE void store_part(const struct cs_winograd_store *s, vec *y, float *
             STORE_LANES(dst + r * s->row + c * s->pixel, some, y[r * OUT + c]);
 }
 
+// The tile's values with their bias, for the register of channels from c on.
+ALWAYS_INLINE void finish_tile(const struct cs_winograd_store *s, const float *m, int64_t c, vec *y)
+{
+    vec bias = LOAD(s->bias + c);
+    read_tile(s, m, y);
+    UNROLL for (int i = 0; i < OUT * OUT; i++) y[i] = ADD(y[i], bias);
+}
+
 static void store(const struct cs_winograd_store *s, const float *m, int64_t first,
                   int64_t channels, float *dst, const float *add, int rows, int columns)
 {
     for (int64_t c = 0; c < channels; c += WIDTH) {
-        vec y[OUT * OUT], bias = LOAD(s->bias + first + c);
+        vec y[OUT * OUT];
         int64_t at = first + c, n = channels - c < WIDTH ? channels - c : WIDTH;
-        read_tile(s, m + c, y);
-        UNROLL for (int i = 0; i < OUT * OUT; i++) y[i] = ADD(y[i], bias);
+        finish_tile(s, m + c, at, y);
         if (rows == OUT && columns == OUT && n == WIDTH)
             store_whole(s, y, dst + at, add ? add + at : NULL);
         else {
@@ -286,6 +326,58 @@ static void store(const struct cs_winograd_store *s, const float *m, int64_t fir
                 part[i] = y[i];
             store_part(s, part, dst + at, add ? add + at : NULL, rows, columns, n);
         }
+    }
+}
+
+// Add what a tile's pixels give to the sums: `sum` of y, `spread` of (y - mean)^2.
+ALWAYS_INLINE void add_sums(vec sum, vec spread, float pixels, double *sums, double *squares)
+{
+    vec mean = MUL(sum, SET1(1 / pixels));
+    wide low = WIDEN(sum, 0), high = WIDEN(sum, 1);
+    wide low_square = WIDE_FMA(low, WIDEN(mean, 0), WIDEN(spread, 0));
+    wide high_square = WIDE_FMA(high, WIDEN(mean, 1), WIDEN(spread, 1));
+    STORE_WIDE(sums, WIDE_ADD(LOAD_WIDE(sums), low));
+    STORE_WIDE(sums + WIDTH / 2, WIDE_ADD(LOAD_WIDE(sums + WIDTH / 2), high));
+    STORE_WIDE(squares, WIDE_ADD(LOAD_WIDE(squares), low_square));
+    STORE_WIDE(squares + WIDTH / 2, WIDE_ADD(LOAD_WIDE(squares + WIDTH / 2), high_square));
+}
+
+static void store_sums(const struct cs_winograd_store *s, const float *m, int64_t first,
+                       int64_t channels, float *dst, int rows, int columns, double *sum,
+                       double *square)
+{
+    for (int64_t c = 0; c < channels; c += WIDTH) {
+        vec y[OUT * OUT];
+        int64_t at = first + c, n = channels - c < WIDTH ? channels - c : WIDTH;
+        vec total = ZERO(), spread = ZERO();
+        finish_tile(s, m + c, at, y);
+        if (rows == OUT && columns == OUT && n == WIDTH) {
+            vec part[OUT];
+            UNROLL for (int i = 0; i < OUT; i++) part[i] =
+                ADD(ADD(y[i], y[OUT + i]), ADD(y[2 * OUT + i], y[3 * OUT + i]));
+            total = ADD(ADD(part[0], part[1]), ADD(part[2], part[3]));
+            vec mean = MUL(total, SET1(1.0F / (OUT * OUT)));
+            UNROLL for (int i = 0; i < OUT * OUT; i++)
+            {
+                vec off = SUB(y[i], mean);
+                part[i % OUT] = i < OUT ? MUL(off, off) : FMA(off, off, part[i % OUT]);
+            }
+            spread = ADD(ADD(part[0], part[1]), ADD(part[2], part[3]));
+            store_whole(s, y, dst + at, NULL);
+        } else {
+            vec part[OUT * OUT];
+            for (int i = 0; i < OUT * OUT; i++)
+                part[i] = y[i];
+            for (int i = 0; i < rows * columns; i++)
+                total = ADD(total, part[i / columns * OUT + i % columns]);
+            vec mean = MUL(total, SET1(1 / (float)(rows * columns)));
+            for (int i = 0; i < rows * columns; i++) {
+                vec off = SUB(part[i / columns * OUT + i % columns], mean);
+                spread = FMA(off, off, spread);
+            }
+            store_part(s, part, dst + at, NULL, rows, columns, n);
+        }
+        add_sums(total, spread, (float)(rows * columns), sum + c, square + c);
     }
 }
 
@@ -305,4 +397,5 @@ const struct cs_winograd_kernels WINOGRAD = {
 #endif
         },
     .store = store,
+    .store_sums = store_sums,
 };

@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: MIT
+// What a plan leaves out because its readers or writers do it on the way:
+//
+//   gathered  statistics of a norm are taken by the Winograd convolution before it, while it stores
+//   mapped    such a norm is not computed at all: its readers map what they load. Its memory is
+//   that
+//             of the convolution's result
+//   joined    a concatenation is not made: convolutions read its operands, and it has no memory
+//
+// Results do not depend on it but for rounding.
+#include <string.h>
+
+#include "backend/cpu/cpu.h"
+#include "base/mem.h"
+#include "graph/params.h"
+
+static bool is(const struct cs_node *node, const char *op)
+{
+    return strcmp(node->op, op) == 0;
+}
+
+static bool is_fused(const struct cs_node *node)
+{
+    struct cs_cpu_activation activation;
+    return node->fusion.add >= 0 || !cs_cpu_activation_of(&node->fusion, &activation) ||
+           activation.unary != CS_UNARY_IDENTITY;
+}
+
+static bool is_winograd(const struct cs_plan *plan, const struct cs_node *node)
+{
+    return is(node, "Conv") && cs_cpu_op_of(plan->graph, node) &&
+           cs_cpu_conv_is_winograd(plan, node);
+}
+
+static bool is_output(const struct cs_graph *graph, int value)
+{
+    for (int i = 0; i < graph->output_count; i++)
+        if (graph->outputs[i] == value)
+            return true;
+    return false;
+}
+
+// Whether the node reads the value as its first operand only.
+static bool reads_first(const struct cs_node *node, int value)
+{
+    if (node->fusion.add == value)
+        return false;
+    for (int i = 1; i < node->input_count; i++)
+        if (node->inputs[i] == value)
+            return false;
+    return true;
+}
+
+static bool reads(const struct cs_node *node, int value)
+{
+    bool yes = node->fusion.add == value;
+    for (int i = 0; i < node->input_count; i++)
+        yes = yes || node->inputs[i] == value;
+    return yes;
+}
+
+// Whether every node that reads the value passes the test.
+static bool all_readers(const struct cs_plan *plan, int value,
+                        bool (*test)(const struct cs_plan *, const struct cs_node *, int value))
+{
+    const struct cs_graph *graph = plan->graph;
+    if (is_output(graph, value))
+        return false;
+    for (int n = graph->values[value].producer + 1; n < graph->node_count; n++)
+        if (reads(&graph->nodes[n], value) && !test(plan, &graph->nodes[n], value))
+            return false;
+    return true;
+}
+
+static bool reads_parts(const struct cs_plan *plan, const struct cs_node *node, int value)
+{
+    return is_winograd(plan, node) && reads_first(node, value);
+}
+
+static bool is_joined(const struct cs_plan *plan, const struct cs_node *node)
+{
+    const struct cs_graph *graph = plan->graph;
+    const struct cs_winograd_kernels *kernels = plan->network->device->kernels->winograd;
+    int axis, out = node->outputs[0];
+    if (!is(node, "Concat") || is_fused(node) || node->input_count > CS_WINOGRAD_SOURCES ||
+        graph->values[out].shape.rank != 4 || !plan->channels_last[out] || !kernels ||
+        cs_node_axis(node, 0, 4, &axis, NULL) != 0 || axis != 1)
+        return false;
+    for (int i = 0; i < node->input_count; i++) {
+        const struct cs_value *in = cs_node_input(graph, node, i);
+        bool whole = in->shape.dim[1] % kernels->width == 0 || i + 1 == node->input_count;
+        if (in->data || !plan->channels_last[node->inputs[i]] || !whole ||
+            plan->late[node->inputs[i]].joined)
+            return false;
+    }
+    return all_readers(plan, out, reads_parts);
+}
+
+static bool is_small_pool(const struct cs_plan *plan, const struct cs_node *node)
+{
+    struct cs_window window;
+    return is(node, "MaxPool") && cs_cpu_op_of(plan->graph, node) &&
+           cs_node_window(plan->graph, node, &window, NULL) == 0 &&
+           window.kernel[0] * window.kernel[1] <= CS_KERNEL_MAX_TAPS;
+}
+
+static bool maps_on_reading(const struct cs_plan *plan, const struct cs_node *node, int value)
+{
+    if (is(node, "Concat"))
+        return plan->late[node->outputs[0]].joined;
+    return (is_winograd(plan, node) && reads_first(node, value)) || is_small_pool(plan, node);
+}
+
+static bool is_norm(const struct cs_plan *plan, const struct cs_node *node)
+{
+    return (is(node, "InstanceNormalization") || is(node, "GroupNormalization")) &&
+           cs_cpu_op_of(plan->graph, node) != NULL;
+}
+
+// The convolution that may take the norm's statistics.
+static bool gathers(const struct cs_plan *plan, const struct cs_node *norm)
+{
+    int producer = plan->graph->values[norm->inputs[0]].producer;
+    const struct cs_node *conv = producer >= 0 ? &plan->graph->nodes[producer] : NULL;
+    return conv && plan->late[norm->inputs[0]].norm == 0 && is_winograd(plan, conv) &&
+           !is_fused(conv);
+}
+
+static void see_norm(struct cs_plan *plan, int n)
+{
+    const struct cs_node *norm = &plan->graph->nodes[n];
+    int out = norm->outputs[0];
+    struct cs_cpu_late *late = &plan->late[out];
+    struct cs_cpu_activation activation;
+    if (!is_norm(plan, norm) || !gathers(plan, norm))
+        return;
+    plan->late[norm->inputs[0]].norm = n + 1;
+    late->gathered = true;
+    if (norm->fusion.add < 0 && plan->graph->values[norm->inputs[0]].uses == 1 &&
+        cs_cpu_activation_of(&norm->fusion, &activation) &&
+        cs_cpu_slope_of(&activation, &late->slope) && late->slope >= 0 && late->slope <= 1)
+        late->mapped = all_readers(plan, out, maps_on_reading);
+}
+
+void cs_cpu_find_late(struct cs_plan *plan)
+{
+    const struct cs_graph *graph = plan->graph;
+    plan->late = cs_xcalloc((size_t)graph->value_count + 1, sizeof *plan->late);
+    if (plan->direct)
+        return;
+    for (int n = 0; n < graph->node_count; n++)
+        if (graph->nodes[n].output_count == 1 && graph->nodes[n].outputs[0] >= 0)
+            plan->late[graph->nodes[n].outputs[0]].joined = is_joined(plan, &graph->nodes[n]);
+    for (int n = 0; n < graph->node_count; n++)
+        if (graph->nodes[n].output_count == 1 && graph->nodes[n].outputs[0] >= 0)
+            see_norm(plan, n);
+}

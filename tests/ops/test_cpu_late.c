@@ -1,0 +1,251 @@
+// SPDX-License-Identifier: MIT
+// What the plans of "cpu" leave out (backend/cpu/late.c): norms whose statistics a convolution
+// gathers, norms that their readers apply, concatenations that are read in parts. Each small
+// network against "ref", with the cases that must not be left out; the same bytes for any threads
+// and batch.
+#include <stdlib.h>
+#include <string.h>
+
+#include "backend/cpu/backend_cpu.h"
+#include "backend/cpu/cpu.h"
+#include "isa.h"
+#include "opcase.h"
+#include "suite.h"
+
+enum { SIZE = 32, BATCH = 2 };
+
+static int conv(struct opcase *c, int from, int64_t in, int64_t out, int64_t kernel)
+{
+    opcase_value(c, from);
+    opcase_weight(c, SHAPE(out, in, kernel, kernel));
+    opcase_weight(c, SHAPE(out));
+    int64_t p = kernel / 2;
+    cs_node_add_ints(&c->graph, opcase_node(c, "Conv", 1), "pads", (int64_t[]){p, p, p, p}, 4);
+    return c->graph.outputs[0];
+}
+
+static int unary(struct opcase *c, const char *op, int from)
+{
+    opcase_value(c, from);
+    opcase_node(c, op, 1);
+    return c->graph.outputs[0];
+}
+
+static int binary(struct opcase *c, const char *op, int a, int b)
+{
+    opcase_value(c, a);
+    return unary(c, op, b);
+}
+
+static int norm(struct opcase *c, int from, int64_t channels, int groups)
+{
+    opcase_value(c, from);
+    opcase_weight(c, SHAPE(channels));
+    opcase_weight(c, SHAPE(channels));
+    struct cs_node *node =
+        opcase_node(c, groups ? "GroupNormalization" : "InstanceNormalization", 1);
+    if (groups)
+        cs_node_add_int(&c->graph, node, "num_groups", groups);
+    return c->graph.outputs[0];
+}
+
+static int pool(struct opcase *c, int from)
+{
+    opcase_value(c, from);
+    struct cs_node *node = opcase_node(c, "MaxPool", 1);
+    cs_node_add_ints(&c->graph, node, "kernel_shape", (int64_t[]){2, 2}, 2);
+    cs_node_add_ints(&c->graph, node, "strides", (int64_t[]){2, 2}, 2);
+    return c->graph.outputs[0];
+}
+
+static int concat(struct opcase *c, int a, int b)
+{
+    opcase_value(c, a);
+    opcase_value(c, b);
+    cs_node_add_int(&c->graph, opcase_node(c, "Concat", 1), "axis", 1);
+    return c->graph.outputs[0];
+}
+
+static int block(struct opcase *c, int from, int64_t in, int64_t out)
+{
+    return unary(c, "Relu", norm(c, conv(c, from, in, out, 3), out, 0));
+}
+
+// How many values are joined, mapped, gathered.
+struct counts {
+    int joined, mapped, gathered;
+};
+
+static struct counts count_late(const struct cs_plan *plan)
+{
+    struct counts n = {0};
+    for (int v = 0; v < plan->graph->value_count; v++) {
+        n.joined += plan->late[v].joined;
+        n.mapped += plan->late[v].mapped;
+        n.gathered += plan->late[v].gathered;
+    }
+    return n;
+}
+
+// A level of a U-Net: the skip is pooled and joined, what comes up too.
+static int unet(struct opcase *c, int x)
+{
+    int skip = block(c, block(c, x, 16, 32), 32, 32);
+    int down = block(c, pool(c, skip), 32, 16);
+    opcase_value(c, down);
+    opcase_value(c, -1);
+    opcase_weight_data(c, SHAPE(4), (float[]){1, 1, 2, 2});
+    cs_node_add_string(&c->graph, opcase_node(c, "Resize", 1), "mode", "linear");
+    int up = c->graph.outputs[0];
+    return conv(c, block(c, concat(c, skip, up), 48, 20), 20, 3, 1);
+}
+
+// The operands of a concatenation live as long as the last convolution that reads it.
+static int two_readers(struct opcase *c, int x)
+{
+    int both = concat(c, block(c, x, 16, 16), unary(c, "Sigmoid", x));
+    int first = block(c, both, 32, 48);
+    for (int i = 0; i < 3; i++)
+        first = block(c, first, 48, 48);
+    return binary(c, "Add", first, conv(c, both, 32, 48, 3));
+}
+
+// A residual block: the second norm adds, so only its statistics are gathered.
+static int residual(struct opcase *c, int x)
+{
+    int sum = binary(c, "Add", norm(c, conv(c, block(c, x, 16, 16), 16, 16, 3), 16, 0), x);
+    return norm(c, conv(c, unary(c, "Relu", sum), 16, 24, 3), 24, 4);
+}
+
+// Readers that cannot: another operator, an addition, two readers of the raw result, an output.
+static int refused(struct opcase *c, int x)
+{
+    int a = conv(c, x, 16, 16, 3), b = norm(c, a, 16, 0);
+    int sum = binary(c, "Add", unary(c, "Sigmoid", b), a);
+    int d = norm(c, conv(c, sum, 16, 16, 3), 16, 2);
+    int e = binary(c, "Add", conv(c, d, 16, 16, 3), d);
+    int odd = concat(c, conv(c, e, 16, 17, 3), e);
+    int twice = concat(c, odd, e);
+    return norm(c, conv(c, conv(c, twice, 49, 16, 3), 16, 16, 3), 16, 0);
+}
+
+static const struct {
+    int (*make)(struct opcase *, int x);
+    struct counts late;
+} nets[] = {
+    {unet, {1, 2, 4}},
+    {two_readers, {1, 4, 5}},
+    {residual, {0, 1, 3}},
+    {refused, {0, 0, 3}},
+};
+enum { NETS = sizeof nets / sizeof *nets };
+
+static void make(struct opcase *c, int net)
+{
+    opcase_init(c, 21, 40 + (uint64_t)net);
+    int x = opcase_input(c, SHAPE(BATCH, 16, SIZE + 3, SIZE + 5));
+    if (nets[net].make == unet) {
+        opcase_release(c);
+        opcase_init(c, 21, 40);
+        x = opcase_input(c, SHAPE(BATCH, 16, SIZE, SIZE));
+    }
+    c->graph.values[x].shape.dim[0] = -1; // any batch
+    c->pending_count = 0;
+    nets[net].make(c, x);
+    c->fused = true;
+}
+
+START_TEST(against_ref)
+{
+    struct opcase c;
+    struct cs_err err = {0};
+    isa_limit(_i / NETS);
+    make(&c, _i % NETS);
+    double error = opcase_difference(&c, "cpu", "ref", &err);
+    ck_assert_msg(error >= 0, "%s", err.text);
+    ck_assert_msg(error < 5e-6, "error %g", error);
+    c.direct = true;
+    error = opcase_difference(&c, "cpu", "ref", &err);
+    ck_assert_msg(error >= 0 && error < 3e-6, "direct: error %g", error);
+    opcase_release(&c);
+}
+END_TEST
+
+START_TEST(left_out)
+{
+    struct opcase c;
+    struct cs_err err = {0};
+    struct cs_graph g;
+    struct cs_device *device;
+    struct cs_network *network;
+    struct cs_plan *plan;
+    const struct cs_backend *cpu = &cs_backend_cpu;
+    make(&c, _i);
+    ck_assert(cs_graph_infer(&c.graph, c.shapes, &g, &err) == 0);
+    ck_assert(cs_graph_run_passes(&g, cpu->passes, &err) == 0);
+    ck_assert(cpu->device_open(NULL, &device, &err) == 0);
+    ck_assert(cpu->network_open(device, &network, &err) == 0);
+    ck_assert(cpu->plan_open(network, &g, CS_FP32, false, &plan, &err) == 0);
+    struct counts n = count_late(plan);
+    if (device->kernels->winograd) {
+        ck_assert_msg(n.joined == nets[_i].late.joined && n.mapped == nets[_i].late.mapped &&
+                          n.gathered == nets[_i].late.gathered,
+                      "net %d: %d joined, %d mapped, %d gathered", _i, n.joined, n.mapped,
+                      n.gathered);
+    }
+    cpu->plan_close(plan);
+    ck_assert(cpu->plan_open(network, &g, CS_FP32, true, &plan, &err) == 0);
+    n = count_late(plan);
+    ck_assert(n.joined == 0 && n.mapped == 0 && n.gathered == 0);
+    cpu->plan_close(plan);
+    cpu->network_close(network);
+    cpu->device_close(device);
+    cs_graph_release(&g);
+    opcase_release(&c);
+}
+END_TEST
+
+START_TEST(same_bytes)
+{
+    // For one to four threads; and each image of the batch alone.
+    struct opcase c;
+    struct cs_err err = {0};
+    int64_t count, alone_count;
+    isa_limit(_i / NETS);
+    make(&c, _i % NETS);
+    c.threads = 1;
+    float *first = opcase_run(&c, "cpu", &count, &err);
+    ck_assert_msg(first, "%s", err.text);
+    for (c.threads = 2; c.threads <= 4; c.threads++) {
+        float *other = opcase_run(&c, "cpu", &count, &err);
+        ck_assert_msg(other, "%s", err.text);
+        ck_assert_mem_eq(first, other, (size_t)count * sizeof *first);
+        free(other);
+    }
+    c.shapes[0].dim[0] = 1;
+    const float *images = c.data[0];
+    for (int n = 0; n < BATCH; n++) {
+        c.data[0] = images + n * cs_shape_elements(&c.shapes[0]);
+        float *alone = opcase_run(&c, "cpu", &alone_count, &err);
+        ck_assert_msg(alone, "%s", err.text);
+        ck_assert_int_eq(alone_count * BATCH, count);
+        ck_assert_mem_eq(first + n * alone_count, alone, (size_t)alone_count * sizeof *alone);
+        free(alone);
+    }
+    c.data[0] = images;
+    free(first);
+    opcase_release(&c);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("cpu_late");
+    TCase *core = tcase_create("core");
+    tcase_set_timeout(core, 60);
+    tcase_add_loop_test(core, against_ref, 0, NETS * ISA_LIMITS);
+    tcase_add_loop_test(core, same_bytes, 0, NETS * ISA_LIMITS);
+    tcase_add_loop_test(core, left_out, 0, NETS);
+    suite_add_tcase(suite, core);
+    return suite_run(suite);
+}
