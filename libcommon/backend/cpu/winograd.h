@@ -8,7 +8,7 @@
 // products and output transform follow one another, so nothing transformed is written to memory.
 //
 // Accuracy: interpolation at 0, +-5/8, +-3/2 and infinity, weights transformed in double, sums over
-// input channels in blocks of at most 64 that are added afterwards: about as exact as a direct sum.
+// input channels in blocks of at most 16 that are added afterwards: about as exact as a direct sum.
 // A value that is not finite spoils its whole tile.
 //
 // A result depends on its tile alone, never on how tiles are shared out: same bytes for any number

@@ -6,7 +6,7 @@
 #include "backend/cpu/winograd.h"
 
 enum {
-    DEPTH_BLOCK = 64,   // more rounds worse: errors grow with the root of a sum's length
+    DEPTH_BLOCK = 16,   // no less than a register; errors grow with the root of a sum's length
     UNIT = 24,          // a multiple of all kernels' rows
     SMALL_IMAGE = 4096, // tiles below which a unit is as small as can be, for an even share
     MIN_TILES = 9,      // of an image
