@@ -171,7 +171,7 @@ static int bench_layer(const int64_t *layer, struct cs_dnn *dnn, int threads, do
     b.dst = memory(pixels * (size_t)layer[1] * sizeof *b.dst);
     b.weights = noise((size_t)(layer[0] * layer[1]) * 9);
     b.bias = noise((size_t)layer[1] + 256);
-    init_winograd(&b, cs_kernels_pick()->winograd, threads);
+    init_winograd(&b, cs_kernels_pick(NULL)->winograd, threads);
     int result = init_direct(&b, dnn, err);
     if (result == 0)
         result = measure(&b, threads, best, err);
@@ -206,9 +206,10 @@ int main(int argc, char **argv)
     struct cs_peak peak;
     int64_t threads = cs_usable_threads(), (*own)[4] = cs_xcalloc((size_t)argc, sizeof *own);
     int count = parse(argc, argv, &threads, own, &err);
-    if (count >= 0 && !cs_kernels_pick()->winograd)
+    const struct cs_kernels *kernels = count >= 0 ? cs_kernels_pick(&err) : NULL;
+    if (kernels && !kernels->winograd)
         count = cs_fail(&err, CS_EDEVICE, "this processor has neither AVX-512 nor AVX2");
-    if (count >= 0 && cs_dnn_open(&dnn, &err) == 0) {
+    if (count >= 0 && kernels && cs_dnn_open(&dnn, NULL, &err) == 0) {
         omp_set_num_threads((int)threads);
         cs_cpu_peak(threads == 1, &peak);
         printf("%s, fp32 peak %.0f GFLOP/s, %d threads: direct, Winograd\n", cs_dnn_text(),
