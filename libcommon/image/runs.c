@@ -14,9 +14,8 @@
         const type *row = (const type *)plane->data + (size_t)y * plane->width;                    \
         for (uint32_t x = 0; x < plane->width;) {                                                  \
             type value = row[x];                                                                   \
-            uint32_t first = x++;                                                                  \
-            while (x < plane->width && row[x] == value)                                            \
-                x++;                                                                               \
+            uint32_t first = x;                                                                    \
+            x = cs_run_end(row, x, plane->width, sizeof(type));                                    \
             if ((value != 0) == (what == CS_RUNS_OBJECTS)) {                                       \
                 if (out)                                                                           \
                     out[n] = (struct cs_run){y, first, x, value, (uint32_t)n};                     \

@@ -5,6 +5,8 @@
 #ifndef CS_IMAGE_RUNS_H
 #define CS_IMAGE_RUNS_H
 
+#include <string.h>
+
 #include "image/image.h"
 
 struct cs_run {
@@ -46,6 +48,31 @@ int cs_run_groups_init(struct cs_run_groups *groups, const struct cs_runs *runs,
                        const uint32_t *group_of, uint32_t count, size_t spill_bytes,
                        const char *scratch_dir, struct cs_err *err);
 void cs_run_groups_release(struct cs_run_groups *groups);
+
+// Where the run of equal samples that holds pixel x of a row ends: the row beside itself, shifted
+// by a sample, many bytes at a time (little-endian). sample_bytes is 1, 2 or 4; x < width.
+static inline uint32_t cs_run_end(const void *row, uint32_t x, uint32_t width, size_t sample_bytes)
+{
+    const uint8_t *bytes = row;
+    size_t at = x * sample_bytes, last = (width - (size_t)1) * sample_bytes;
+    for (; at + 32 <= last; at += 32) {
+        uint64_t here[4], next[4];
+        memcpy(here, bytes + at, 32);
+        memcpy(next, bytes + at + sample_bytes, 32);
+        if ((here[0] ^ next[0]) | (here[1] ^ next[1]) | (here[2] ^ next[2]) | (here[3] ^ next[3]))
+            break;
+    }
+    for (; at + 8 <= last; at += 8) {
+        uint64_t here, next;
+        memcpy(&here, bytes + at, 8);
+        memcpy(&next, bytes + at + sample_bytes, 8);
+        if (here != next)
+            return (uint32_t)((at + (size_t)__builtin_ctzll(here ^ next) / 8) / sample_bytes) + 1;
+    }
+    while (at < last && memcmp(bytes + at, bytes + at + sample_bytes, sample_bytes) == 0)
+        at += sample_bytes;
+    return (uint32_t)(at / sample_bytes) + 1;
+}
 
 // One sample of a plane of type u8, u16 or u32.
 static inline uint32_t cs_plane_at(const struct cs_image *plane, size_t index)

@@ -43,6 +43,7 @@ int cs_mask_threshold(struct cs_image *mask, const struct cs_image *probability,
     } else if (probability->dtype == CS_U16) {
         const uint16_t *in = (const uint16_t *)probability->data + channel;
         uint32_t from = first_above(threshold, 65535);
+#pragma omp simd
         for (size_t i = 0; i < n; i++)
             out[i] = in[i * step] >= from;
     } else {
@@ -78,10 +79,17 @@ int cs_relief_channel(struct cs_image *relief, const struct cs_image *probabilit
         cs_image_init(relief, probability->width, probability->height, 1, CS_U16,
                       scratch->spill_bytes, scratch->dir, err) != 0)
         return -1;
-    size_t n = (size_t)relief->width * relief->height;
+    size_t n = (size_t)relief->width * relief->height, step = probability->channels;
     uint16_t *out = relief->data;
+    if (probability->dtype == CS_U16) { // what cs-infer gives
+        const uint16_t *in = (const uint16_t *)probability->data + channel;
+#pragma omp simd
+        for (size_t i = 0; i < n; i++)
+            out[i] = in[i * step];
+        return 0;
+    }
     for (size_t i = 0; i < n; i++)
-        out[i] = relief_at(probability, i * probability->channels + channel);
+        out[i] = relief_at(probability, i * step + channel);
     return 0;
 }
 

@@ -7,6 +7,8 @@
 
 #include "image/runs.h"
 
+enum { NARROW = 512 }; // samples at once
+
 int cs_objects_label(struct cs_image *labels, uint32_t *count, const struct cs_image *mask,
                      int connectivity, const struct cs_scratch *scratch, struct cs_err *err)
 {
@@ -41,11 +43,11 @@ static void collect(struct object *objects, const struct cs_image *labels)
     const uint32_t *label = labels->data;
     for (uint32_t y = 0; y < labels->height; y++, label += labels->width) {
         bool edge_row = y == 0 || y + 1 == labels->height;
-        for (uint32_t x = 0; x < labels->width; x++)
-            if (label[x]) {
-                objects[label[x]].area++;
-                objects[label[x]].at_border |= edge_row;
-            }
+        for (uint32_t x = 0, end; x < labels->width; x = end) {
+            end = cs_run_end(label, x, labels->width, sizeof *label);
+            objects[label[x]].area += end - x;
+            objects[label[x]].at_border |= edge_row;
+        }
         objects[label[0]].at_border = true;
         objects[label[labels->width - 1]].at_border = true;
     }
@@ -67,16 +69,18 @@ int cs_objects_filter(struct cs_image *labels, uint32_t *count,
     if (labels->width && labels->height)
         collect(objects, labels);
     uint32_t kept = 0;
-    size_t n = (size_t)labels->width * labels->height;
     uint32_t *label = labels->data;
-    for (size_t i = 0; i < n; i++) {
-        if (!label[i])
-            continue;
-        struct object *object = &objects[label[i]];
-        if (!object->name && passes(object, filter))
-            object->name = ++kept;
-        label[i] = object->name;
-    }
+    for (uint32_t y = 0; y < labels->height; y++, label += labels->width)
+        for (uint32_t x = 0, end; x < labels->width; x = end) {
+            struct object *object = &objects[label[x]];
+            end = cs_run_end(label, x, labels->width, sizeof *label);
+            if (!label[x])
+                continue;
+            if (!object->name && passes(object, filter))
+                object->name = ++kept;
+            for (uint32_t i = x; i < end; i++)
+                label[i] = object->name;
+        }
     free(objects);
     *count = kept;
     return 0;
@@ -89,11 +93,15 @@ void cs_objects_narrow(struct cs_image *labels, uint32_t count)
     size_t n = (size_t)labels->width * labels->height;
     unsigned char *bytes = labels->data;
     // Forwards, so that no sample is overwritten before it is read.
-    for (size_t i = 0; i < n; i++) {
-        uint32_t wide;
-        memcpy(&wide, bytes + 4 * i, 4);
-        uint16_t narrow = (uint16_t)wide;
-        memcpy(bytes + 2 * i, &narrow, 2);
+    for (size_t i = 0; i < n; i += NARROW) {
+        uint32_t wide[NARROW] = {0};
+        uint16_t narrow[NARROW];
+        size_t part = n - i < NARROW ? n - i : NARROW;
+        memcpy(wide, bytes + 4 * i, 4 * part);
+#pragma omp simd
+        for (size_t k = 0; k < NARROW; k++)
+            narrow[k] = (uint16_t)wide[k];
+        memcpy(bytes + 2 * i, narrow, 2 * part);
     }
     labels->dtype = CS_U16;
 }

@@ -8,8 +8,9 @@
 //
 // Each connected component of the mask is flooded on its own, over a list of its pixels: the cost
 // is linear, whatever the shapes, and the memory that of the largest component. The places of the
-// pixels in that list, plus one, are kept in a grid: a box round the component, which stays in the
-// processor's cache, or the plane of labels itself where the box would be mostly empty.
+// pixels that the flood has taken, plus one, are kept in a grid: a box round the component with a
+// margin, which stays in the processor's cache, or the plane of labels itself where the box would
+// be mostly empty.
 #include "segment/objects.h"
 
 #include <stdlib.h>
@@ -18,7 +19,6 @@
 #include "base/mem.h"
 #include "image/runs.h"
 
-#define NOT_TAKEN UINT32_MAX
 enum { MOST_BOX = 8 }; // a box of more than this times the pixels is not worth it
 
 // The component being flooded. The arrays have one entry a pixel, in raster order, but `order`.
@@ -31,8 +31,10 @@ struct flood {
     uint16_t *relief;
     uint32_t count;
     struct cs_image *labels;
-    uint32_t *grid, *box;           // the grid in use; memory for boxes
+    uint32_t *grid, *box;           // the grid in use, its first pixel; memory for boxes
     uint32_t x0, y0, width, height; // the part of the plane that the grid covers
+    size_t stride;                  // of the grid's rows
+    bool margin;                    // of zeros round the grid
     int64_t steps[8];               // to the neighbours, in the grid
     int connectivity;
     uint32_t depth, least_peak;
@@ -47,7 +49,7 @@ static int flood_init(struct flood *f, size_t pixels, const struct cs_scratch *s
 {
     size_t bytes;
     if (!cs_mul_size(pixels + 1, (5 + MOST_BOX) * sizeof(uint32_t) + sizeof(uint16_t), &bytes) ||
-        pixels >= NOT_TAKEN)
+        pixels >= UINT32_MAX)
         return cs_fail(err, CS_ENOMEM, "an object of %zu pixels is too large to split", pixels);
     if (cs_big_init(&f->block, bytes, scratch->spill_bytes, scratch->dir, err) != 0)
         return cs_err_context(err, "splitting an object of %zu pixels", pixels);
@@ -77,18 +79,21 @@ static void flood_place(struct flood *f, const struct cs_run *runs, const uint32
     f->y0 = runs[order[0]].row;
     f->width = right - left;
     f->height = runs[order[count - 1]].row + 1 - f->y0;
-    uint64_t cells = (uint64_t)f->width * f->height;
-    if (cells <= MOST_BOX * pixels) {
-        f->grid = f->box;
-        memset(f->grid, 0, cells * sizeof *f->grid);
+    uint64_t cells = ((uint64_t)f->width + 2) * ((uint64_t)f->height + 2);
+    f->margin = cells <= MOST_BOX * pixels;
+    if (f->margin) {
+        f->stride = (size_t)f->width + 2;
+        f->grid = f->box + f->stride + 1;
+        memset(f->box, 0, cells * sizeof *f->box);
     } else { // its pixels are zero still: no other component has them
+        f->stride = f->labels->width;
         f->grid = f->labels->data;
         f->x0 = f->y0 = 0;
         f->width = f->labels->width;
         f->height = f->labels->height;
     }
     for (int d = 0; d < 8; d++)
-        f->steps[d] = (int64_t)step_y[d] * f->width + step_x[d];
+        f->steps[d] = step_y[d] * (int64_t)f->stride + step_x[d];
     f->count = 0;
 }
 
@@ -96,14 +101,11 @@ static void add_run(struct flood *f, const struct cs_run *run, const struct cs_i
 {
     const uint16_t *heights =
         (const uint16_t *)relief->data + (size_t)run->row * f->labels->width + run->first;
-    uint32_t *row = f->grid + (size_t)(run->row - f->y0) * f->width;
     for (uint32_t x = run->first; x < run->end; x++) {
         uint32_t i = f->count++;
         f->x[i] = x - f->x0;
         f->y[i] = run->row - f->y0;
-        f->parent[i] = NOT_TAKEN;
         f->relief[i] = *heights++;
-        row[x - f->x0] = i + 1;
     }
 }
 
@@ -141,21 +143,26 @@ static bool above(const struct flood *f, uint32_t i, uint32_t j)
     return f->relief[i] > f->relief[j] || (f->relief[i] == f->relief[j] && i < j);
 }
 
-// The neighbours of pixel i that are taken; returns their number.
+// The neighbours of pixel i that are taken; returns their number. Takes the pixel too.
 static int taken_neighbours(const struct flood *f, uint32_t i, uint32_t neighbours[8])
 {
     uint32_t x = f->x[i], y = f->y[i];
-    bool inner = x > 0 && y > 0 && x + 1 < f->width && y + 1 < f->height;
-    const uint32_t *here = f->grid + (size_t)y * f->width + x;
+    bool inner = f->margin || (x > 0 && y > 0 && x + 1 < f->width && y + 1 < f->height);
+    uint32_t *here = f->grid + (size_t)y * f->stride + x;
     int n = 0;
-    for (int d = 0; d < f->connectivity; d++) {
-        if (!inner &&
-            ((x == 0 && step_x[d] < 0) || (y == 0 && step_y[d] < 0) ||
-             (x + 1 == f->width && step_x[d] > 0) || (y + 1 == f->height && step_y[d] > 0)))
+    *here = i + 1;
+    for (int d = 0; inner && d < f->connectivity; d++) {
+        uint32_t place = here[f->steps[d]];
+        neighbours[n] = place - 1;
+        n += place != 0;
+    }
+    for (int d = 0; !inner && d < f->connectivity; d++) {
+        if ((x == 0 && step_x[d] < 0) || (y == 0 && step_y[d] < 0) ||
+            (x + 1 == f->width && step_x[d] > 0) || (y + 1 == f->height && step_y[d] > 0))
             continue;
         uint32_t place = here[f->steps[d]];
-        if (place && f->parent[place - 1] != NOT_TAKEN)
-            neighbours[n++] = place - 1;
+        neighbours[n] = place - 1;
+        n += place != 0;
     }
     return n;
 }
@@ -168,14 +175,19 @@ static void take(struct flood *f, uint32_t i)
         f->parent[i] = i;
         return;
     }
-    uint32_t best = neighbours[0], high = find_root(f->parent, best);
-    for (int k = 0; k < n; k++) {
+    uint32_t best = neighbours[0], high = roots[0] = find_root(f->parent, best);
+    bool one = true; // all neighbours are in one basin, as most are
+    for (int k = 1; k < n; k++) {
         roots[k] = find_root(f->parent, neighbours[k]);
+        one = one && roots[k] == high;
         if (above(f, neighbours[k], best))
             best = neighbours[k];
         if (above(f, roots[k], high))
             high = roots[k];
     }
+    f->parent[i] = high;
+    if (one)
+        return;
     for (int k = 0; k < n; k++) {
         uint32_t r = roots[k];
         if (r != high &&
