@@ -29,6 +29,7 @@ FUNCTION(logarithm, log(x))
 FUNCTION(root, sqrt(x))
 FUNCTION(absolute, fabs(x))
 FUNCTION(negative, -x)
+FUNCTION(sign, isnan(x) ? x : (x > 0) - (x < 0))
 FUNCTION(floored, floor(x))
 FUNCTION(ceiled, ceil(x))
 FUNCTION(clip, isnan(x) ? x : fmin(fmax(x, a), b)) // b wins where limits cross
@@ -41,6 +42,11 @@ static int64_t negative_integer(int64_t x)
 static int64_t absolute_integer(int64_t x)
 {
     return x < 0 ? negative_integer(x) : x;
+}
+
+static int64_t sign_integer(int64_t x)
+{
+    return (x > 0) - (x < 0);
 }
 
 static int64_t relu_integer(int64_t x)
@@ -70,6 +76,7 @@ static const struct cs_function functions[] = {
     {"Sqrt", root, NULL, 0, 0},
     {"Abs", absolute, absolute_integer, 0, 0},
     {"Neg", negative, negative_integer, 0, 0},
+    {"Sign", sign, sign_integer, 0, 0},
     {"Floor", floored, NULL, 0, 0},
     {"Ceil", ceiled, NULL, 0, 0},
     {"Not", NULL, not_integer, 0, 0},
@@ -150,6 +157,7 @@ const struct cs_evaluator cs_eval_functions[] = {
     {"Sqrt", run_function, NULL},
     {"Abs", run_function, NULL},
     {"Neg", run_function, NULL},
+    {"Sign", run_function, NULL},
     {"Floor", run_function, NULL},
     {"Ceil", run_function, NULL},
     {"Not", run_function, NULL},

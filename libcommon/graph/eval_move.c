@@ -242,7 +242,8 @@ static int check_gather(const struct cs_eval *at, struct cs_err *err)
     return 0;
 }
 
-// GatherND: tuples of indices along the last axis of input 1 name slices behind batch_dims axes.
+// GatherND, ScatterND: tuples of indices along the last axis of input 1 name slices behind
+// batch_dims axes.
 struct tuples {
     const struct cs_value *indices;
     int batch, depth;            // shared leading axes; axes that a tuple names
@@ -290,6 +291,23 @@ static int check_gather_nd(const struct cs_eval *at, struct cs_err *err)
             return index_fail(at, index, size, err);
     }
     return 0;
+}
+
+// ScatterND: the slices that GatherND would read are written, one after the other.
+static void move_scatter_nd(const struct cs_eval *at)
+{
+    struct tuples t = tuples_of(at);
+    const struct cs_shape *in = in_shape(at);
+    size_t bytes = element_bytes(at), line = (size_t)t.stride[t.depth - 1] * bytes;
+    if (at->out[0] != at->in[0])
+        memcpy(at->out[0], at->in[0], (size_t)cs_shape_elements(in) * bytes);
+    for (int64_t k = 0; k < t.count; k++) {
+        int64_t to = 0;
+        for (int i = 0; i < t.depth; i++)
+            to += index_of(t.indices, at->in[1], k * t.depth + i, in->dim[i]) * t.stride[i];
+        memcpy((char *)at->out[0] + (size_t)to * bytes, (const char *)at->in[2] + (size_t)k * line,
+               line);
+    }
 }
 
 static void move_expand(const struct cs_eval *at)
@@ -444,6 +462,7 @@ const struct cs_evaluator cs_eval_moves[] = {
     {"Slice", move_slice, NULL},
     {"Gather", move_gather, check_gather},
     {"GatherND", move_gather_nd, check_gather_nd},
+    {"ScatterND", move_scatter_nd, check_gather_nd},
     {"Pad", move_pad, NULL},
     {"Expand", move_expand, NULL},
     {"Tile", move_tile, NULL},

@@ -75,6 +75,7 @@ int cs_infer_split(struct cs_infer *at);
 int cs_infer_slice(struct cs_infer *at);
 int cs_infer_gather(struct cs_infer *at);
 int cs_infer_gather_nd(struct cs_infer *at);
+int cs_infer_scatter_nd(struct cs_infer *at);
 int cs_infer_pad(struct cs_infer *at);
 int cs_infer_expand(struct cs_infer *at);
 int cs_infer_tile(struct cs_infer *at);

@@ -269,6 +269,26 @@ int cs_infer_gather_nd(struct cs_infer *at)
     return set_typed(at, &out);
 }
 
+int cs_infer_scatter_nd(struct cs_infer *at)
+{
+    const struct cs_shape *in = &cs_infer_input(at, 0)->shape;
+    const struct cs_shape *indices = &cs_infer_input(at, 1)->shape;
+    const struct cs_value *updates = cs_infer_input(at, 2);
+    const char *reduction = cs_node_string(at->node, "reduction", "none");
+    if (strcmp(reduction, "none") != 0)
+        return cs_node_fail(at->node, at->err, "reduction \"%s\" is not supported", reduction);
+    int64_t depth = indices->rank > 0 ? indices->dim[indices->rank - 1] : 0;
+    bool fits = depth >= 1 && depth <= in->rank && updates->type == cs_infer_input(at, 0)->type &&
+                updates->shape.rank == indices->rank - 1 + in->rank - depth;
+    for (int d = 0; fits && d < updates->shape.rank; d++)
+        fits = updates->shape.dim[d] == (d < indices->rank - 1
+                                             ? indices->dim[d]
+                                             : in->dim[d - (indices->rank - 1) + (int)depth]);
+    if (!fits)
+        return cs_node_fail(at->node, at->err, "the updates do not fit the indices and the input");
+    return check_indices(at) < 0 ? -1 : set_typed(at, in);
+}
+
 int cs_infer_pad(struct cs_infer *at)
 {
     struct cs_pads pads;

@@ -179,6 +179,25 @@ START_TEST(limits_gather_nd)
 }
 END_TEST
 
+START_TEST(limits_scatter_nd)
+{
+    struct opcase c;
+    opcase_init(&c, 17, 1);
+    opcase_input(&c, SHAPE(3, 2));
+    opcase_tensor(&c, false, CS_TYPE_I64, SHAPE(2, 1), (const double[]){0, 3});
+    opcase_input(&c, SHAPE(2, 2));
+    opcase_node(&c, "ScatterND", 1);
+    expect_refused(&c, backends[_i], "node ScatterND (ScatterND): index 3 is outside 0..2");
+
+    opcase_init(&c, 17, 1);
+    opcase_input(&c, SHAPE(3, 2));
+    opcase_tensor(&c, true, CS_TYPE_I64, SHAPE(2, 1), (const double[]){0, 2});
+    opcase_input(&c, SHAPE(2, 3));
+    opcase_node(&c, "ScatterND", 1);
+    expect_refused(&c, backends[_i], "the updates do not fit the indices and the input");
+}
+END_TEST
+
 START_TEST(limits_division)
 {
     static const char *const ops[] = {"Div", "Mod"};
@@ -275,6 +294,7 @@ int main(void)
     tcase_add_test(core, core_nan);
     tcase_add_loop_test(limits, limits_gather, 0, 2);
     tcase_add_loop_test(limits, limits_gather_nd, 0, 2);
+    tcase_add_loop_test(limits, limits_scatter_nd, 0, 2);
     tcase_add_loop_test(limits, limits_division, 0, 2);
     tcase_add_test(limits, limits_types);
     tcase_add_test(limits, limits_empty);

@@ -230,6 +230,10 @@ def moves():
     s = rand(1, 2, 4, 6)
     case("space-to-depth", "SpaceToDepth", [s],
          s.view(1, 2, 2, 2, 3, 2).permute(0, 3, 5, 1, 2, 4).reshape(1, 8, 2, 3), blocksize=2)
+    update, changed = rand(3, 5), x.clone()
+    changed[1, 2] = update
+    case("scatter-nd", "ScatterND", [x, [1, -2], update], changed)
+    case("sign", "Sign", [x.round()], x.round().sign())
 
 
 for family in (windows, norms, resizes, elements, matrices, moves):
