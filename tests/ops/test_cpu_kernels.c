@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Operators with kernels of our own on "cpu" against "ref": norms, pools, resizes, reductions,
-// element-wise work and data movement, with random shapes, for each instruction set.
+// element-wise work, choices and data movement, with random shapes, for each instruction set.
 //
 // Bound: relative L2 error 1e-6, ten units in the last place; moves must agree exactly.
 #include <math.h>
@@ -288,9 +288,9 @@ END_TEST
 
 START_TEST(functions)
 {
-    static const char *const ops[] = {"Relu", "LeakyRelu", "HardSigmoid", "HardSwish", "Sigmoid",
-                                      "Tanh", "Elu",       "Softplus",    "Erf",       "Mish",
-                                      "Exp",  "Abs",       "Neg",         "Identity"};
+    static const char *const ops[] = {
+        "Relu", "LeakyRelu", "HardSigmoid", "HardSwish", "Sigmoid", "Tanh",     "Elu",   "Softplus",
+        "Erf",  "Mish",      "Exp",         "Abs",       "Neg",     "Identity", "Floor", "Ceil"};
     isa_limit(_i);
     for (int round = 0; round < (int)(sizeof ops / sizeof *ops); round++) {
         struct opcase c;
@@ -347,6 +347,39 @@ START_TEST(pairs)
             image_input(&c, &other);
         opcase_node(&c, op, 1);
         check(&c, op, round, op[0] == 'D' ? 1e-5 : 1e-6);
+    }
+}
+END_TEST
+
+// Comparisons, Where and ArgMax, of any layout and with every kind of broadcast.
+START_TEST(choices)
+{
+    static const char *const comparisons[] = {"Greater", "Less", "GreaterOrEqual", "LessOrEqual",
+                                              "Equal"};
+    isa_limit(_i);
+    for (int round = 0; round < 90; round++) {
+        struct opcase c;
+        opcase_init(&c, 17, 1000 + (uint64_t)round);
+        struct cs_shape shape = random_image(&c), other = shape;
+        for (int d = 0; d < 4; d++)
+            other.dim[d] = opcase_pick(&c, 0, 2) ? shape.dim[d] : 1;
+        image_input(&c, &shape);
+        if (round % 3 == 0) {
+            struct cs_node *node = opcase_node(&c, round % 2 ? "ArgMax" : "ArgMin", 1);
+            cs_node_add_int(&c.graph, node, "axis", round % 4);
+            cs_node_add_int(&c.graph, node, "keepdims", opcase_pick(&c, 0, 1));
+            cs_node_add_int(&c.graph, node, "select_last_index", opcase_pick(&c, 0, 1));
+        } else {
+            image_input(&c, &other);
+            opcase_node(&c, comparisons[round % 5], 1);
+        }
+        if (round % 3 == 2) {
+            opcase_value(&c, c.graph.outputs[0]);
+            image_input(&c, &other);
+            opcase_weight(&c, SHAPE(shape.dim[3]));
+            opcase_node(&c, "Where", 1);
+        }
+        check(&c, c.graph.nodes[c.graph.node_count - 1].op, round, 0);
     }
 }
 END_TEST
@@ -476,6 +509,7 @@ int main(void)
     tcase_add_loop_test(core, softmaxes, 0, ISA_LIMITS);
     tcase_add_loop_test(core, functions, 0, ISA_LIMITS);
     tcase_add_loop_test(core, pairs, 0, ISA_LIMITS);
+    tcase_add_loop_test(core, choices, 0, ISA_LIMITS);
     tcase_add_test(core, moves);
     tcase_add_loop_test(limits, norm_of_large_mean, 0, ISA_LIMITS);
     tcase_add_loop_test(limits, not_a_number, 0, ISA_LIMITS);

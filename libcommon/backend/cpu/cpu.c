@@ -19,8 +19,9 @@
 enum { ALIGNMENT = 64, LARGE_PAGE = 2 << 20 };
 
 static const struct cs_cpu_op *const tables[] = {
-    cs_cpu_conv_ops,   cs_cpu_norm_ops,   cs_cpu_pool_ops,   cs_cpu_element_ops,    cs_cpu_move_ops,
-    cs_cpu_reduce_ops, cs_cpu_resize_ops, cs_cpu_matmul_ops, cs_cpu_layer_norm_ops, cs_cpu_pad_ops,
+    cs_cpu_conv_ops,       cs_cpu_norm_ops,   cs_cpu_pool_ops,   cs_cpu_element_ops,
+    cs_cpu_move_ops,       cs_cpu_reduce_ops, cs_cpu_resize_ops, cs_cpu_matmul_ops,
+    cs_cpu_layer_norm_ops, cs_cpu_pad_ops,    cs_cpu_typed_ops,
 };
 
 // ---- Device ------------------------------------------------------------------------------
@@ -95,32 +96,41 @@ static void network_close(struct cs_network *network)
 
 // ---- Plan --------------------------------------------------------------------------------
 
-static const struct cs_cpu_op *op_find(const char *name)
+static const struct cs_cpu_op *op_find(const char *name, bool *typed)
 {
     for (size_t t = 0; t < sizeof tables / sizeof *tables; t++)
         for (const struct cs_cpu_op *op = tables[t]; op->name; op++)
-            if (strcmp(op->name, name) == 0)
+            if (strcmp(op->name, name) == 0) {
+                *typed = tables[t] == cs_cpu_typed_ops;
                 return op;
+            }
     return NULL;
+}
+
+// Whether a kernel can work on the tensor: there is something in it, of the right type.
+static bool workable(const struct cs_value *value, bool typed)
+{
+    return (typed || value->type == CS_TYPE_F32) && cs_shape_elements(&value->shape) > 0;
 }
 
 const struct cs_cpu_op *cs_cpu_op_of(const struct cs_graph *graph, const struct cs_node *node)
 {
     char why[160];
-    const struct cs_cpu_op *op = op_find(node->op);
+    bool typed;
+    const struct cs_cpu_op *op = op_find(node->op, &typed);
+    if (!op)
+        return NULL;
     for (int i = 0; i < node->output_count; i++) {
         const struct cs_value *value = cs_node_output(graph, node, i);
-        if (value && value->uses > 0 &&
-            (value->type != CS_TYPE_F32 || cs_shape_elements(&value->shape) == 0))
+        if (value && value->uses > 0 && !workable(value, typed))
             return NULL;
     }
     for (int i = 0; i < node->input_count; i++) {
         const struct cs_value *value = cs_node_input(graph, node, i);
-        if (value && !value->data &&
-            (value->type != CS_TYPE_F32 || cs_shape_elements(&value->shape) == 0))
+        if (value && !value->data && !workable(value, typed))
             return NULL;
     }
-    return op && (!op->supports || op->supports(graph, node, why, sizeof why)) ? op : NULL;
+    return !op->supports || op->supports(graph, node, why, sizeof why) ? op : NULL;
 }
 
 static bool supports(const struct cs_graph *graph, const struct cs_node *node, char *why,

@@ -184,7 +184,8 @@ struct cs_cpu_op {
     bool fuses;                        // the build looks at node->fusion itself
     enum cs_cpu_overwrites overwrites;
 };
-// The operator whose own kernels can run the node; they take float32 alone. NULL: the plain loops.
+// The operator whose own kernels can run the node; but for cs_cpu_typed_ops they take float32
+// alone. NULL: the plain loops.
 const struct cs_cpu_op *cs_cpu_op_of(const struct cs_graph *graph, const struct cs_node *node);
 // Fill plan->late.
 void cs_cpu_find_late(struct cs_plan *plan);
@@ -207,6 +208,6 @@ int cs_cpu_build_winograd(struct cs_plan *plan, const struct cs_node *node,
 // One table a file, ended by a NULL name; cpu.c lists them.
 extern const struct cs_cpu_op cs_cpu_conv_ops[], cs_cpu_norm_ops[], cs_cpu_pool_ops[],
     cs_cpu_element_ops[], cs_cpu_move_ops[], cs_cpu_reduce_ops[], cs_cpu_resize_ops[],
-    cs_cpu_matmul_ops[], cs_cpu_layer_norm_ops[], cs_cpu_pad_ops[];
+    cs_cpu_matmul_ops[], cs_cpu_layer_norm_ops[], cs_cpu_pad_ops[], cs_cpu_typed_ops[];
 
 #endif

@@ -41,6 +41,8 @@ enum cs_unary {
     CS_UNARY_SQRT,
     CS_UNARY_ABS,
     CS_UNARY_NEG,
+    CS_UNARY_FLOOR,
+    CS_UNARY_CEIL,
     CS_UNARY_COUNT,
 };
 

@@ -382,6 +382,8 @@ const struct cs_kernels KERNELS = {
             [CS_UNARY_SQRT] = unary_sqrt,
             [CS_UNARY_ABS] = unary_abs,
             [CS_UNARY_NEG] = unary_neg,
+            [CS_UNARY_FLOOR] = unary_floor,
+            [CS_UNARY_CEIL] = unary_ceil,
         },
     .binary =
         {

@@ -39,6 +39,8 @@ DEFINE_UNARY(unary_log, logf(x))
 DEFINE_UNARY(unary_sqrt, sqrtf(x))
 DEFINE_UNARY(unary_abs, fabsf(x))
 DEFINE_UNARY(unary_neg, -x)
+DEFINE_UNARY(unary_floor, floorf(x))
+DEFINE_UNARY(unary_ceil, ceilf(x))
 
 // ---- Functions of two values -------------------------------------------------------------
 

@@ -110,6 +110,12 @@ void cs_nd_simplify(struct cs_nd *nd)
     }
 }
 
+static float *element(float *base, int64_t index, size_t bytes)
+{
+    return (float *)(void *)((char *)(void *)base +
+                             index * (int64_t)(bytes ? bytes : sizeof *base));
+}
+
 // Pieces first..last-1 of all; a piece is a range of the innermost dimension at one place of the
 // others. The place is worked out once and then counted on.
 static void run_pieces(const struct cs_nd *nd, float *const *base, cs_nd_fn *fn,
@@ -131,7 +137,7 @@ static void run_pieces(const struct cs_nd *nd, float *const *base, cs_nd_fn *fn,
         float *ptr[CS_ND_OPERANDS];
         int64_t begin = piece * PIECE, count = size - begin < PIECE ? size - begin : PIECE;
         for (int k = 0; k < nd->operands; k++)
-            ptr[k] = base[k] + row[k] + begin * stride[k];
+            ptr[k] = element(base[k], row[k] + begin * stride[k], nd->bytes[k]);
         fn(ptr, count, stride, context);
         if (++piece < pieces)
             continue;

@@ -5,6 +5,7 @@
 #ifndef CS_BACKEND_CPU_ND_H
 #define CS_BACKEND_CPU_ND_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 #include "graph/graph.h"
@@ -16,6 +17,7 @@ struct cs_nd {
     int rank, operands;
     int64_t dim[CS_MAX_RANK];
     int64_t stride[CS_ND_OPERANDS][CS_MAX_RANK];
+    size_t bytes[CS_ND_OPERANDS]; // of an element; 0: a float's
 };
 
 // Strides of a dense tensor: row-major, or with axis 1 innermost (of rank 3 and up).
@@ -28,6 +30,7 @@ int64_t cs_nd_place(const struct cs_shape *shape, const int64_t *stride, int64_t
 void cs_nd_init(struct cs_nd *nd, const struct cs_shape *shape);
 // An operand with one stride a dimension of the loop.
 void cs_nd_add(struct cs_nd *nd, const int64_t *stride);
+// An operand of another type is passed as if it were floats: fn knows better.
 // An operand of another shape that is broadcast to the loop's as ONNX does.
 void cs_nd_add_broadcast(struct cs_nd *nd, const struct cs_shape *shape, const int64_t *stride);
 // Order the dimensions by the written operand's strides and merge what can be merged; the result

@@ -67,6 +67,8 @@ static const struct {
     {"Sqrt", CS_UNARY_SQRT},
     {"Abs", CS_UNARY_ABS},
     {"Neg", CS_UNARY_NEG},
+    {"Floor", CS_UNARY_FLOOR},
+    {"Ceil", CS_UNARY_CEIL},
     {"Identity", CS_UNARY_IDENTITY},
     {"Dropout", CS_UNARY_IDENTITY},
 };
@@ -185,7 +187,13 @@ static int build_binary(struct cs_plan *plan, const struct cs_node *node, struct
     struct cs_cpu_activation activation, none = {0};
     cs_cpu_activation_of(&node->fusion, &activation);
     bool fuse = node->fusion.add < 0;
-    if (node->input_count == 1) { // Max, Min and Sum of one
+    const struct cs_value *second = cs_node_input(plan->graph, node, 1);
+    bool square = f == CS_BINARY_POW && second->data && cs_shape_elements(&second->shape) == 1 &&
+                  *(const float *)second->data == 2;
+    if (square && second->shape.rank <= cs_node_input(plan->graph, node, 0)->shape.rank) {
+        add_binary(plan, node, node->inputs[0], node->inputs[0], CS_BINARY_MUL,
+                   fuse ? &activation : &none);
+    } else if (node->input_count == 1) { // Max, Min and Sum of one
         add_unary(plan, node, node->inputs[0], fuse ? &activation : &none);
     } else {
         int a = node->inputs[0];
@@ -251,33 +259,12 @@ static bool binary_supports(const struct cs_graph *graph, const struct cs_node *
     }
 
 const struct cs_cpu_op cs_cpu_element_ops[] = {
-    UNARY("Relu"),
-    UNARY("LeakyRelu"),
-    UNARY("Clip"),
-    UNARY("HardSigmoid"),
-    UNARY("HardSwish"),
-    UNARY("Sigmoid"),
-    UNARY("Tanh"),
-    UNARY("Elu"),
-    UNARY("Softplus"),
-    UNARY("Gelu"),
-    UNARY("Erf"),
-    UNARY("Mish"),
-    UNARY("Exp"),
-    UNARY("Log"),
-    UNARY("Sqrt"),
-    UNARY("Abs"),
-    UNARY("Neg"),
-    UNARY("Identity"),
-    UNARY("Dropout"),
-    BINARY("Add"),
-    BINARY("Sub"),
-    BINARY("Mul"),
-    BINARY("Div"),
-    BINARY("Max"),
-    BINARY("Min"),
-    BINARY("Pow"),
-    BINARY("PRelu"),
-    BINARY("Sum"),
-    {0},
+    UNARY("Relu"),      UNARY("LeakyRelu"), UNARY("Clip"), UNARY("HardSigmoid"),
+    UNARY("HardSwish"), UNARY("Sigmoid"),   UNARY("Tanh"), UNARY("Elu"),
+    UNARY("Softplus"),  UNARY("Gelu"),      UNARY("Erf"),  UNARY("Mish"),
+    UNARY("Exp"),       UNARY("Log"),       UNARY("Sqrt"), UNARY("Abs"),
+    UNARY("Neg"),       UNARY("Floor"),     UNARY("Ceil"), UNARY("Identity"),
+    UNARY("Dropout"),   BINARY("Add"),      BINARY("Sub"), BINARY("Mul"),
+    BINARY("Div"),      BINARY("Max"),      BINARY("Min"), BINARY("Pow"),
+    BINARY("PRelu"),    BINARY("Sum"),      {0},
 };
