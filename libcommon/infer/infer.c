@@ -107,12 +107,17 @@ static int write_head(struct infer *in, struct cs_err *err)
 
 // ---- Opening -----------------------------------------------------------------------------
 
-static int open_streams(struct infer *in, struct cs_err *err)
+// What is wrong with the options is said before anything is read.
+static int choose_model(struct infer *in, struct cs_err *err)
+{
+    return cs_device_choose(in->options->device, &in->device, err) != 0
+               ? -1
+               : cs_package_open(&in->package, in->options->model, err);
+}
+
+static int open_input(struct infer *in, struct cs_err *err)
 {
     const struct cs_infer_options *o = in->options;
-    in->fd = STDIN_FILENO;
-    if (cs_writer_open(&in->writer, STDOUT_FILENO, o->transport, o->ring_bytes, err) != 0)
-        return -1;
     if (o->input && (in->fd = open(o->input, O_RDONLY | O_CLOEXEC)) < 0)
         return cs_fail_errno(err, CS_ENOINPUT, "%s", o->input);
     // Attaches to the shared memory that HEAD offers, before the slow part.
@@ -177,14 +182,11 @@ static void choose_auto(const struct infer *in, struct cs_infer_options *chosen)
     chosen->batch = chosen->batch ? chosen->batch : tuned.batch;
 }
 
-static int open_model(struct infer *in, struct cs_err *err)
+static int load_model(struct infer *in, struct cs_err *err)
 {
     const struct cs_infer_options *o = in->options;
     struct cs_infer_options chosen = *o;
     uint64_t memory = o->memory ? o->memory : cs_usable_memory() / 4 * 3;
-    if (cs_device_choose(o->device, &in->device, err) != 0 ||
-        cs_package_open(&in->package, o->model, err) != 0)
-        return -1;
     choose_auto(in, &chosen);
     if (start_worker(in, chosen.slots, memory, err) != 0)
         return -1;
@@ -237,7 +239,11 @@ static int end_good(struct infer *in, struct cs_err *err)
 
 static int run(struct infer *in, struct cs_err *err)
 {
-    if (open_streams(in, err) != 0 || open_model(in, err) != 0 || write_head(in, err) != 0)
+    const struct cs_infer_options *o = in->options;
+    in->fd = STDIN_FILENO;
+    if (cs_writer_open(&in->writer, STDOUT_FILENO, o->transport, o->ring_bytes, err) != 0 ||
+        choose_model(in, err) != 0 || open_input(in, err) != 0 || load_model(in, err) != 0 ||
+        write_head(in, err) != 0)
         return -1;
     in->pipeline = (struct cs_pipeline){
         .options = in->options,

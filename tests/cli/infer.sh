@@ -61,6 +61,7 @@ infer 2 out.cs -m tiny -k picture
 infer 4 out.cs -m nothing
 says "no model 'nothing'"
 cs-view -i out.cs | grep -q '^END 0.*exit=4' || fail "END without the reason"
+expect 4 cs-infer -m nothing </dev/null
 infer 5 out.cs -m tiny -d cuda
 says 'no CUDA'
 CUDA_VISIBLE_DEVICES=0 infer 5 out.cs -m tiny
