@@ -37,7 +37,8 @@ static const struct cs_tool tool = {"networks", "[OPTION]... FILE.onnx[:SIZE]...
 
 struct bench {
     struct netrun run;
-    float *input, *output;
+    float *input, *outputs[CS_MAX_NODE_IO];
+    int output_count;
 };
 
 static int channels_of(const char *path, int64_t *channels, struct cs_err *err)
@@ -62,8 +63,12 @@ static int load(struct bench *b, const char *path, int64_t size, struct cs_err *
         return -1;
     int64_t count = cs_shape_elements(&shape);
     b->input = cs_xcalloc((size_t)count, sizeof *b->input);
-    b->output =
-        cs_xcalloc((size_t)cs_shape_elements(netrun_output_shape(&b->run, 0)), sizeof *b->output);
+    b->output_count = b->run.concrete.output_count;
+    if (b->output_count > CS_MAX_NODE_IO)
+        return cs_fail(err, CS_EMODEL, "%s: %d outputs", path, b->output_count);
+    for (int i = 0; i < b->output_count; i++)
+        b->outputs[i] =
+            cs_xcalloc((size_t)cs_shape_elements(netrun_output_shape(&b->run, i)), sizeof(double));
     uint64_t seed = 1;
     for (int64_t i = 0; i < count; i++) {
         seed = seed * 6364136223846793005u + 1442695040888963407u;
@@ -76,13 +81,14 @@ static void unload(struct bench *b)
 {
     netrun_close(&b->run);
     free(b->input);
-    free(b->output);
+    for (int i = 0; i < b->output_count; i++)
+        free(b->outputs[i]);
 }
 
 static int run_once(struct bench *b, double *seconds, struct cs_err *err)
 {
     double start = cs_clock_of(cpu_time);
-    if (netrun_run(&b->run, (const float *const *)&b->input, &b->output, err) != 0)
+    if (netrun_run(&b->run, (const float *const *)&b->input, b->outputs, err) != 0)
         return -1;
     *seconds = cs_clock_of(cpu_time) - start;
     return 0;
