@@ -8,7 +8,8 @@
 
 struct cs_cpu_norm {
     int64_t batch, pixels, channels, group_channels;
-    const float *weight, *bias; // one a channel, or NULL
+    const float *weight, *bias; // one for every so many channels, or NULL
+    int64_t every;              // 1; channels of a group for GroupNormalization before opset 21
     double epsilon;
 };
 // Of an InstanceNormalization, GroupNormalization or BatchNormalization.

@@ -35,9 +35,9 @@ struct norm {
 void cs_cpu_norm_map(const struct cs_cpu_norm *norm, double mean, double variance, int64_t c,
                      float *f)
 {
-    double weight = norm->weight ? (double)norm->weight[c] : 1;
+    double weight = norm->weight ? (double)norm->weight[c / norm->every] : 1;
     double scale = weight / sqrt(variance + norm->epsilon);
-    double bias = norm->bias ? (double)norm->bias[c] : 0;
+    double bias = norm->bias ? (double)norm->bias[c / norm->every] : 0;
     f[c] = (float)mean;
     f[norm->channels + c] = (float)scale;
     f[2 * norm->channels + c] = (float)(bias - (mean - (double)f[c]) * scale);
@@ -191,6 +191,7 @@ void cs_cpu_norm_init(struct cs_cpu_norm *norm, const struct cs_graph *graph,
         .group_channels = groups ? shape->dim[1] / cs_node_int(node, "num_groups", 1) : 1,
         .weight = constant(graph, node, 1),
         .bias = constant(graph, node, 2),
+        .every = shape->dim[1] / cs_shape_elements(&cs_node_input(graph, node, 1)->shape),
         .epsilon = (double)cs_node_float(node, "epsilon", 1e-5F),
     };
 }
@@ -265,21 +266,23 @@ static bool supports(const struct cs_graph *graph, const struct cs_node *node, c
         snprintf(why, why_size, "input is not an N, C, H, W activation");
         return false;
     }
+    int64_t groups = cs_node_int(node, "num_groups", 1), channels = in->shape.dim[1];
+    if (groups < 1 || channels % groups) {
+        snprintf(why, why_size, "num_groups does not divide the channels");
+        return false;
+    }
+    bool grouped = strcmp(node->op, "GroupNormalization") == 0;
     for (int i = 1; i < node->input_count; i++) {
         const struct cs_value *value = cs_node_input(graph, node, i);
         if (!value || !value->data) {
             snprintf(why, why_size, "scale, bias, mean and variance must be constants");
             return false;
         }
-        if (cs_shape_elements(&value->shape) != in->shape.dim[1]) {
+        int64_t count = cs_shape_elements(&value->shape);
+        if (count != channels && !(grouped && count == groups)) {
             snprintf(why, why_size, "input %d has not one value a channel", i);
             return false;
         }
-    }
-    int64_t groups = cs_node_int(node, "num_groups", 1);
-    if (groups < 1 || in->shape.dim[1] % groups) {
-        snprintf(why, why_size, "num_groups does not divide the channels");
-        return false;
     }
     return true;
 }
