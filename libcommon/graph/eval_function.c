@@ -18,6 +18,7 @@ FUNCTION(elu, x < 0 ? a * expm1(x) : x)
 FUNCTION(sigmoid, 1 / (1 + exp(-x)))
 FUNCTION(hard_sigmoid, isnan(x) ? x : fmax(0, fmin(1, a *x + b)))
 FUNCTION(hard_swish, x *(isnan(x) ? x : fmax(0, fmin(1, x / 6 + 0.5))))
+FUNCTION(swish, x / (1 + exp(-a * x)))
 FUNCTION(softplus, x > 30 ? x : log1p(exp(x)))
 FUNCTION(hyperbolic_tangent, tanh(x))
 FUNCTION(error_function, erf(x))
@@ -66,6 +67,7 @@ static const struct cs_function functions[] = {
     {"Sigmoid", sigmoid, NULL, 0, 0},
     {"HardSigmoid", hard_sigmoid, NULL, 0.2f, 0.5f},
     {"HardSwish", hard_swish, NULL, 0, 0},
+    {"Swish", swish, NULL, 1, 0},
     {"Softplus", softplus, NULL, 0, 0},
     {"Tanh", hyperbolic_tangent, NULL, 0, 0},
     {"Erf", error_function, NULL, 0, 0},
@@ -147,6 +149,7 @@ const struct cs_evaluator cs_eval_functions[] = {
     {"Sigmoid", run_function, NULL},
     {"HardSigmoid", run_function, NULL},
     {"HardSwish", run_function, NULL},
+    {"Swish", run_function, NULL},
     {"Softplus", run_function, NULL},
     {"Tanh", run_function, NULL},
     {"Erf", run_function, NULL},

@@ -45,6 +45,7 @@ static const struct cs_operator operators[] = {
     {FUNCTION_OP("Sigmoid", FLOATS)},
     {FUNCTION_OP("HardSigmoid", FLOATS)},
     {FUNCTION_OP("HardSwish", FLOATS)},
+    {FUNCTION_OP("Swish", FLOATS)},
     {FUNCTION_OP("Softplus", FLOATS)},
     {FUNCTION_OP("Tanh", FLOATS)},
     {FUNCTION_OP("Erf", FLOATS)},

@@ -23,7 +23,7 @@ static const char *const activation_hosts[] = {"Conv",
                                                "Resize",
                                                NULL};
 static const char *const activations[] = {"Relu", "LeakyRelu", "Clip",        "Sigmoid", "Tanh",
-                                          "Elu",  "HardSwish", "HardSigmoid", NULL};
+                                          "Elu",  "HardSwish", "HardSigmoid", "Swish",   NULL};
 
 static bool same_tensor(const struct cs_value *a, const struct cs_value *b)
 {
@@ -98,8 +98,9 @@ int cs_fuse_activation_apply(struct cs_graph *graph, struct cs_node *node, struc
     struct cs_node *host = cs_pass_sole_producer(graph, node, 0);
     struct cs_fusion fusion = {.add = host->fusion.add, .activation = node->op};
     // Defaults of ONNX: those of the activations that have parameters.
-    bool hard = strcmp(node->op, "HardSigmoid") == 0, elu = strcmp(node->op, "Elu") == 0;
-    fusion.alpha = cs_node_float(node, "alpha", hard ? 0.2f : elu ? 1 : 0.01f);
+    bool hard = strcmp(node->op, "HardSigmoid") == 0;
+    bool one = strcmp(node->op, "Elu") == 0 || strcmp(node->op, "Swish") == 0;
+    fusion.alpha = cs_node_float(node, "alpha", hard ? 0.2f : one ? 1 : 0.01f);
     fusion.beta = cs_node_float(node, "beta", 0.5f);
     if (strcmp(node->op, "Clip") == 0 &&
         cs_node_clip(graph, node, &fusion.alpha, &fusion.beta, err) < 0)

@@ -6,12 +6,15 @@
 
 const struct cs_pass cs_passes[] = {
     // Before everything that looks for neighbours, and before folding would copy the weights that
-    // lie
-    // behind an Identity or a Cast to the type they have.
+    // lie behind an Identity or a Cast to the type they have.
     {"remove_identity", CS_PASSES_ALGEBRA, cs_remove_identity_match, cs_remove_identity_apply},
     {"fold_constants", CS_PASSES_ALGEBRA, cs_fold_constants_match, cs_fold_constants_apply},
     {"fold_batchnorm", CS_PASSES_ALGEBRA, cs_fold_batchnorm_match, cs_fold_batchnorm_apply},
     {"global_pool", CS_PASSES_ALGEBRA, cs_global_pool_match, cs_global_pool_apply},
+    // Operators that exporters spell out, before fusions would change their parts.
+    {"spelled_function", CS_PASSES_FUSION, cs_spelled_function_match, cs_spelled_function_apply},
+    {"layer_norm", CS_PASSES_FUSION, cs_layer_norm_match, cs_layer_norm_apply},
+    {"group_norm", CS_PASSES_FUSION, cs_group_norm_match, cs_group_norm_apply},
     // A fusion adds before it activates, so that the sum goes in first.
     {"fuse_add", CS_PASSES_FUSION, cs_fuse_add_match, cs_fuse_add_apply},
     {"fuse_activation", CS_PASSES_FUSION, cs_fuse_activation_match, cs_fuse_activation_apply},
@@ -86,6 +89,21 @@ void cs_pass_drop(struct cs_graph *graph, struct cs_node *node)
     node->input_count = node->output_count = 0;
     node->fusion.add = -1;
     node->op = "dropped"; // matches nothing until cs_graph_finish removes it
+}
+
+void cs_pass_become(struct cs_graph *graph, struct cs_node *node, const char *op, const int *inputs,
+                    int input_count)
+{
+    for (int i = 0; i < input_count; i++)
+        graph->values[inputs[i]].uses++;
+    for (int i = 0; i < node->input_count; i++)
+        if (node->inputs[i] >= 0)
+            graph->values[node->inputs[i]].uses--;
+    memcpy(node->inputs, inputs, (size_t)input_count * sizeof *inputs);
+    node->input_count = input_count;
+    node->op = op;
+    node->attrs = NULL;
+    node->attr_count = 0;
 }
 
 void cs_pass_take_output(struct cs_graph *graph, struct cs_node *host, struct cs_node *node)

@@ -27,6 +27,9 @@ void cs_pass_replace(struct cs_graph *graph, int from, int to);
 // `host` makes output 0 of `node`, which is dropped.
 void cs_pass_take_output(struct cs_graph *graph, struct cs_node *host, struct cs_node *node);
 void cs_pass_drop(struct cs_graph *graph, struct cs_node *node);
+// The node becomes another operator of these values, without attributes, with the same output.
+void cs_pass_become(struct cs_graph *graph, struct cs_node *node, const char *op, const int *inputs,
+                    int input_count);
 
 // ---- The rewrites ---------------------------------------------------------------------------
 
@@ -38,6 +41,12 @@ bool cs_fold_batchnorm_match(const struct cs_graph *graph, const struct cs_node 
 int cs_fold_batchnorm_apply(struct cs_graph *graph, struct cs_node *node, struct cs_err *err);
 bool cs_global_pool_match(const struct cs_graph *graph, const struct cs_node *node);
 int cs_global_pool_apply(struct cs_graph *graph, struct cs_node *node, struct cs_err *err);
+bool cs_spelled_function_match(const struct cs_graph *graph, const struct cs_node *node);
+int cs_spelled_function_apply(struct cs_graph *graph, struct cs_node *node, struct cs_err *err);
+bool cs_layer_norm_match(const struct cs_graph *graph, const struct cs_node *node);
+int cs_layer_norm_apply(struct cs_graph *graph, struct cs_node *node, struct cs_err *err);
+bool cs_group_norm_match(const struct cs_graph *graph, const struct cs_node *node);
+int cs_group_norm_apply(struct cs_graph *graph, struct cs_node *node, struct cs_err *err);
 bool cs_fuse_add_match(const struct cs_graph *graph, const struct cs_node *node);
 int cs_fuse_add_apply(struct cs_graph *graph, struct cs_node *node, struct cs_err *err);
 bool cs_fuse_activation_match(const struct cs_graph *graph, const struct cs_node *node);

@@ -316,7 +316,7 @@ static const struct {
     {{"Equal", "Greater", "Less", "GreaterOrEqual", "LessOrEqual", "And", "Or", "Xor", "Not", NULL},
      walk_pointwise},
     {{"PRelu", "Add", "Sub", "Mul", "Div", "Pow", "Mod", "Max", "Min", "Sum", "Mean", "Where",
-      "Identity", "Dropout", "Cast", "Sign", NULL},
+      "Identity", "Dropout", "Cast", "Sign", "Swish", NULL},
      walk_pointwise},
 };
 

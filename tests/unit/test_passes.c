@@ -189,6 +189,215 @@ START_TEST(core_global_pool)
 }
 END_TEST
 
+// ---- Functions and norms that exporters spell out ------------------------------------------
+
+static int unary(struct opcase *c, const char *op, int of)
+{
+    opcase_value(c, of);
+    opcase_node(c, op, 1);
+    return value(c);
+}
+
+static int binary(struct opcase *c, const char *op, int a, int b)
+{
+    opcase_value(c, a);
+    opcase_value(c, b);
+    opcase_node(c, op, 1);
+    return value(c);
+}
+
+static int scalar(struct opcase *c, const char *op, int of, float number)
+{
+    opcase_value(c, of);
+    opcase_weight_data(c, SHAPE(1), (const float[]){number});
+    opcase_node(c, op, 1);
+    return value(c);
+}
+
+static int clip(struct opcase *c, int of, float low, float high)
+{
+    opcase_value(c, of);
+    opcase_weight_data(c, SHAPE(1), (const float[]){low});
+    opcase_weight_data(c, SHAPE(1), (const float[]){high});
+    opcase_node(c, "Clip", 1);
+    return value(c);
+}
+
+static int begin(struct opcase *c, int opset, const struct cs_shape *shape)
+{
+    opcase_init(c, opset, 20);
+    int x = opcase_input(c, shape);
+    c->pending_count = 0;
+    return x;
+}
+
+START_TEST(core_swish)
+{
+    struct opcase c;
+    int x = begin(&c, 17, SHAPE(1, 2, 3, 3));
+    binary(&c, "Mul", unary(&c, "Sigmoid", x), x);
+    expect(&c, "spelled_function", 1, "Swish v0:1x2x3x3 -> v2:1x2x3x3\n");
+
+    x = begin(&c, 17, SHAPE(1, 2, 3, 3)); // a gate of another value
+    int gate = unary(&c, "Sigmoid", x), other = unary(&c, "Relu", x);
+    binary(&c, "Mul", gate, other);
+    expect(&c, "spelled_function", 0,
+           "Sigmoid v0:1x2x3x3 -> v1:1x2x3x3\nRelu v0:1x2x3x3 -> v2:1x2x3x3\n"
+           "Mul v1:1x2x3x3 v2:1x2x3x3 -> v3:1x2x3x3\n");
+
+    x = begin(&c, 17, SHAPE(1, 2, 3, 3)); // and twice that
+    scalar(&c, "Mul", binary(&c, "Mul", x, unary(&c, "Sigmoid", x)), 2);
+    expect(&c, "spelled_function", 1,
+           "Swish v0:1x2x3x3 -> v2:1x2x3x3\nMul v2:1x2x3x3 v3:1= -> v4:1x2x3x3\n");
+}
+END_TEST
+
+START_TEST(core_hard_swish)
+{
+    struct opcase c;
+    int x = begin(&c, 17, SHAPE(1, 2, 3, 3));
+    scalar(&c, "Div", binary(&c, "Mul", x, clip(&c, scalar(&c, "Add", x, 3), 0, 6)), 6);
+    expect(&c, "spelled_function", 1, "HardSwish v0:1x2x3x3 -> v8:1x2x3x3\n");
+
+    x = begin(&c, 17, SHAPE(1, 2, 3, 3));
+    binary(&c, "Mul", scalar(&c, "Div", clip(&c, scalar(&c, "Add", x, 3), 0, 6), 6), x);
+    expect(&c, "spelled_function", 1, "HardSwish v0:1x2x3x3 -> v8:1x2x3x3\n");
+
+    x = begin(&c, 17, SHAPE(1, 2, 3, 3));
+    opcase_value(&c, x);
+    cs_node_add_float(&c.graph, opcase_node(&c, "HardSigmoid", 1), "alpha", 1.0f / 6);
+    binary(&c, "Mul", x, value(&c));
+    expect(&c, "spelled_function", 1, "HardSwish v0:1x2x3x3 -> v2:1x2x3x3\n");
+
+    x = begin(&c, 17, SHAPE(1, 2, 3, 3)); // ONNX's own slope of 1/5 is something else
+    binary(&c, "Mul", x, unary(&c, "HardSigmoid", x));
+    expect(&c, "spelled_function", 0,
+           "HardSigmoid v0:1x2x3x3 -> v1:1x2x3x3\nMul v0:1x2x3x3 v1:1x2x3x3 -> v2:1x2x3x3\n");
+
+    x = begin(&c, 17, SHAPE(1, 2, 3, 3)); // another limit
+    scalar(&c, "Div", binary(&c, "Mul", x, clip(&c, scalar(&c, "Add", x, 3), 0, 5)), 6);
+    expect(&c, "spelled_function", 0,
+           "Add v0:1x2x3x3 v1:1= -> v2:1x2x3x3\nClip v2:1x2x3x3 v3:1= v4:1= -> v5:1x2x3x3\n"
+           "Mul v0:1x2x3x3 v5:1x2x3x3 -> v6:1x2x3x3\nDiv v6:1x2x3x3 v7:1= -> v8:1x2x3x3\n");
+}
+END_TEST
+
+START_TEST(core_gelu)
+{
+    struct opcase c;
+    int x = begin(&c, 17, SHAPE(1, 5, 4));
+    int gate = scalar(&c, "Add", unary(&c, "Erf", scalar(&c, "Div", x, 1.41421356f)), 1);
+    scalar(&c, "Mul", binary(&c, "Mul", x, gate), 0.5f);
+    expect(&c, "spelled_function", 1, "Gelu v0:1x5x4 -> v8:1x5x4\n");
+
+    x = begin(&c, 17, SHAPE(1, 5, 4));
+    int half = scalar(&c, "Mul", x, 0.5f);
+    gate = scalar(&c, "Add", unary(&c, "Erf", scalar(&c, "Mul", x, 0.70710678f)), 1);
+    binary(&c, "Mul", half, gate);
+    expect(&c, "spelled_function", 1, "Gelu v0:1x5x4 -> v8:1x5x4\n");
+
+    for (int power = 0; power < 2; power++) {
+        x = begin(&c, 17, SHAPE(1, 5, 4));
+        int cube = power ? scalar(&c, "Pow", x, 3) : binary(&c, "Mul", binary(&c, "Mul", x, x), x);
+        int sum = binary(&c, "Add", x, scalar(&c, "Mul", cube, 0.044715f));
+        gate = scalar(&c, "Add", unary(&c, "Tanh", scalar(&c, "Mul", sum, 0.79788456f)), 1);
+        binary(&c, "Mul", scalar(&c, "Mul", x, 0.5f), gate);
+        expect(&c, "spelled_function", 1, "Gelu v0:1x5x4 -> v13:1x5x4 approximate=tanh\n");
+    }
+
+    x = begin(&c, 17, SHAPE(1, 5, 4)); // not the square root of 2
+    gate = scalar(&c, "Add", unary(&c, "Erf", scalar(&c, "Div", x, 1.5f)), 1);
+    scalar(&c, "Mul", binary(&c, "Mul", x, gate), 0.5f);
+    expect(&c, "spelled_function", 0,
+           "Div v0:1x5x4 v1:1= -> v2:1x5x4\nErf v2:1x5x4 -> v3:1x5x4\n"
+           "Add v3:1x5x4 v4:1= -> v5:1x5x4\nMul v0:1x5x4 v5:1x5x4 -> v6:1x5x4\n"
+           "Mul v6:1x5x4 v7:1= -> v8:1x5x4\n");
+}
+END_TEST
+
+static int line_mean(struct opcase *c, int of)
+{
+    opcase_value(c, of);
+    struct cs_node *node = opcase_node(c, "ReduceMean", 1);
+    cs_node_add_ints(&c->graph, node, "axes", (int64_t[]){-1}, 1);
+    return value(c);
+}
+
+// As exporters of opsets before 17 write it, but for the last sum.
+static int layer_norm(struct opcase *c, int x, const struct cs_shape *weights)
+{
+    int d = binary(c, "Sub", x, line_mean(c, x));
+    int deviation = unary(c, "Sqrt", scalar(c, "Add", line_mean(c, scalar(c, "Pow", d, 2)), 1e-6f));
+    int norm = binary(c, "Div", d, deviation);
+    opcase_value(c, norm);
+    opcase_weight(c, weights);
+    opcase_node(c, "Mul", 1);
+    return value(c);
+}
+
+START_TEST(core_layer_norm)
+{
+    struct opcase c;
+    layer_norm(&c, begin(&c, 16, SHAPE(2, 5, 8)), SHAPE(8));
+    opcase_value(&c, value(&c));
+    opcase_weight(&c, SHAPE(8));
+    opcase_node(&c, "Add", 1);
+    expect(&c, "layer_norm", 1,
+           "LayerNormalization v0:2x5x8 v10:8= v12:8= -> v13:2x5x8 epsilon=9.99999997e-07\n");
+
+    layer_norm(&c, begin(&c, 16, SHAPE(2, 5, 8)), SHAPE(5, 8)); // another scale for each line
+    opcase_value(&c, value(&c));
+    opcase_weight(&c, SHAPE(8));
+    opcase_node(&c, "Add", 1);
+    struct cs_graph concrete;
+    struct cs_err err = {0};
+    ck_assert_int_eq(cs_graph_infer(&c.graph, c.shapes, &concrete, &err), 0);
+    ck_assert_int_eq(cs_graph_run_passes(&concrete, CS_PASSES_FUSION, &err), 0);
+    ck_assert_int_ge(concrete.node_count, 8);
+    cs_graph_release(&concrete);
+    opcase_release(&c);
+}
+END_TEST
+
+// As exporters of opsets before 21 write it.
+static void group_norm(struct opcase *c, float ones)
+{
+    int x = begin(c, 17, SHAPE(2, 6, 4, 4));
+    opcase_value(c, x);
+    opcase_ints(c, (int64_t[]){0, 3, -1}, 3);
+    opcase_node(c, "Reshape", 1);
+    opcase_value(c, value(c));
+    opcase_weight_data(c, SHAPE(3), (const float[]){1, ones, 1});
+    opcase_weight_data(c, SHAPE(3), (const float[]){0, 0, 0});
+    opcase_node(c, "InstanceNormalization", 1);
+    opcase_value(c, value(c));
+    opcase_ints(c, (int64_t[]){2, 6, 4, 4}, 4);
+    opcase_node(c, "Reshape", 1);
+    opcase_value(c, value(c));
+    opcase_weight(c, SHAPE(6, 1, 1));
+    opcase_node(c, "Mul", 1);
+    opcase_value(c, value(c));
+    opcase_weight(c, SHAPE(6, 1, 1));
+    opcase_node(c, "Add", 1);
+}
+
+START_TEST(core_group_norm)
+{
+    struct opcase c;
+    group_norm(&c, 1);
+    expect(&c, "group_norm", 1,
+           "GroupNormalization v0:2x6x4x4 v8:6= v10:6= -> v11:2x6x4x4 num_groups=3 "
+           "epsilon=9.99999975e-06\n");
+    group_norm(&c, 2); // a scale of its own inside
+    expect(&c, "group_norm", 0,
+           "Reshape v0:2x6x4x4 v1:3:int64= -> v2:2x3x32\n"
+           "InstanceNormalization v2:2x3x32 v3:3= v4:3= -> v5:2x3x32\n"
+           "Reshape v5:2x3x32 v6:4:int64= -> v7:2x6x4x4\n"
+           "Mul v7:2x6x4x4 v8:6x1x1= -> v9:2x6x4x4\n"
+           "Add v9:2x6x4x4 v10:6x1x1= -> v11:2x6x4x4\n");
+}
+END_TEST
+
 START_TEST(core_fuse_add)
 {
     struct opcase c;
@@ -309,6 +518,11 @@ int main(void)
     tcase_add_test(core, core_remove_identity);
     tcase_add_test(core, core_fold_batchnorm);
     tcase_add_test(core, core_global_pool);
+    tcase_add_test(core, core_swish);
+    tcase_add_test(core, core_hard_swish);
+    tcase_add_test(core, core_gelu);
+    tcase_add_test(core, core_layer_norm);
+    tcase_add_test(core, core_group_norm);
     tcase_add_test(core, core_fuse_add);
     tcase_add_test(core, core_fuse_activation);
     suite_add_tcase(suite, core);

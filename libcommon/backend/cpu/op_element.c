@@ -55,7 +55,7 @@ static const struct {
     {"HardSigmoid", CS_UNARY_HARD_SIGMOID},
     {"HardSwish", CS_UNARY_HARD_SWISH},
     {"Sigmoid", CS_UNARY_SIGMOID},
-    {"Silu", CS_UNARY_SILU},
+    {"Swish", CS_UNARY_SILU},
     {"Tanh", CS_UNARY_TANH},
     {"Elu", CS_UNARY_ELU},
     {"Softplus", CS_UNARY_SOFTPLUS},
@@ -233,6 +233,8 @@ static bool unary_supports(const struct cs_graph *graph, const struct cs_node *n
         snprintf(why, why_size, "input is a constant");
     else if (strcmp(node->op, "Clip") == 0 && cs_node_clip(graph, node, &low, &high, NULL) != 0)
         snprintf(why, why_size, "limits are computed");
+    else if (strcmp(node->op, "Swish") == 0 && cs_node_float(node, "alpha", 1) != 1)
+        snprintf(why, why_size, "alpha is not 1");
     else
         return true;
     return false;
@@ -259,12 +261,12 @@ static bool binary_supports(const struct cs_graph *graph, const struct cs_node *
     }
 
 const struct cs_cpu_op cs_cpu_element_ops[] = {
-    UNARY("Relu"),      UNARY("LeakyRelu"), UNARY("Clip"), UNARY("HardSigmoid"),
-    UNARY("HardSwish"), UNARY("Sigmoid"),   UNARY("Tanh"), UNARY("Elu"),
-    UNARY("Softplus"),  UNARY("Gelu"),      UNARY("Erf"),  UNARY("Mish"),
-    UNARY("Exp"),       UNARY("Log"),       UNARY("Sqrt"), UNARY("Abs"),
-    UNARY("Neg"),       UNARY("Floor"),     UNARY("Ceil"), UNARY("Identity"),
-    UNARY("Dropout"),   BINARY("Add"),      BINARY("Sub"), BINARY("Mul"),
-    BINARY("Div"),      BINARY("Max"),      BINARY("Min"), BINARY("Pow"),
-    BINARY("PRelu"),    BINARY("Sum"),      {0},
+    UNARY("Relu"),      UNARY("LeakyRelu"), UNARY("Clip"),    UNARY("HardSigmoid"),
+    UNARY("HardSwish"), UNARY("Swish"),     UNARY("Sigmoid"), UNARY("Tanh"),
+    UNARY("Elu"),       UNARY("Softplus"),  UNARY("Gelu"),    UNARY("Erf"),
+    UNARY("Mish"),      UNARY("Exp"),       UNARY("Log"),     UNARY("Sqrt"),
+    UNARY("Abs"),       UNARY("Neg"),       UNARY("Floor"),   UNARY("Ceil"),
+    UNARY("Identity"),  UNARY("Dropout"),   BINARY("Add"),    BINARY("Sub"),
+    BINARY("Mul"),      BINARY("Div"),      BINARY("Max"),    BINARY("Min"),
+    BINARY("Pow"),      BINARY("PRelu"),    BINARY("Sum"),    {0},
 };
