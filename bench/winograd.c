@@ -209,7 +209,7 @@ int main(int argc, char **argv)
     const struct cs_kernels *kernels = count >= 0 ? cs_kernels_pick(&err) : NULL;
     if (kernels && !kernels->winograd)
         count = cs_fail(&err, CS_EDEVICE, "this processor has neither AVX-512 nor AVX2");
-    if (count >= 0 && kernels && cs_dnn_open(&dnn, NULL, &err) == 0) {
+    if (count >= 0 && kernels && cs_dnn_open(&dnn, cs_isa_limit(), &err) == 0) {
         omp_set_num_threads((int)threads);
         cs_cpu_peak(threads == 1, &peak);
         printf("%s, fp32 peak %.0f GFLOP/s, %d threads: direct, Winograd\n", cs_dnn_text(),

@@ -2,7 +2,10 @@
 // The table of passes, in order, and the loop that runs them.
 #include "graph/passes.h"
 
+#include <stdlib.h>
 #include <string.h>
+
+#include "base/mem.h"
 
 const struct cs_pass cs_passes[] = {
     // Before everything that looks for neighbours, and before folding would copy the weights that
@@ -15,6 +18,8 @@ const struct cs_pass cs_passes[] = {
     {"spelled_function", CS_PASSES_FUSION, cs_spelled_function_match, cs_spelled_function_apply},
     {"layer_norm", CS_PASSES_FUSION, cs_layer_norm_match, cs_layer_norm_apply},
     {"group_norm", CS_PASSES_FUSION, cs_group_norm_match, cs_group_norm_apply},
+    // Its sums are then fused.
+    {"lift_resize", CS_PASSES_FUSION, cs_lift_resize_match, cs_lift_resize_apply},
     // A fusion adds before it activates, so that the sum goes in first.
     {"fuse_add", CS_PASSES_FUSION, cs_fuse_add_match, cs_fuse_add_apply},
     {"fuse_activation", CS_PASSES_FUSION, cs_fuse_activation_match, cs_fuse_activation_apply},
@@ -104,6 +109,20 @@ void cs_pass_become(struct cs_graph *graph, struct cs_node *node, const char *op
     node->op = op;
     node->attrs = NULL;
     node->attr_count = 0;
+}
+
+void cs_pass_move(struct cs_graph *graph, int from, int to)
+{
+    int count = graph->node_count - from;
+    struct cs_node *moved = cs_xcalloc((size_t)count + 1, sizeof *moved);
+    memcpy(moved, graph->nodes + from, (size_t)count * sizeof *moved);
+    memmove(graph->nodes + to + count, graph->nodes + to, (size_t)(from - to) * sizeof *moved);
+    memcpy(graph->nodes + to, moved, (size_t)count * sizeof *moved);
+    free(moved);
+    for (int n = to; n < graph->node_count; n++)
+        for (int i = 0; i < graph->nodes[n].output_count; i++)
+            if (graph->nodes[n].outputs[i] >= 0)
+                graph->values[graph->nodes[n].outputs[i]].producer = n;
 }
 
 void cs_pass_take_output(struct cs_graph *graph, struct cs_node *host, struct cs_node *node)

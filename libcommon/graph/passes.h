@@ -26,6 +26,8 @@ struct cs_node *cs_pass_sole_producer(const struct cs_graph *graph, const struct
 void cs_pass_replace(struct cs_graph *graph, int from, int to);
 // `host` makes output 0 of `node`, which is dropped.
 void cs_pass_take_output(struct cs_graph *graph, struct cs_node *host, struct cs_node *node);
+// The nodes from index `from` to the last go before the one at index `to`.
+void cs_pass_move(struct cs_graph *graph, int from, int to);
 void cs_pass_drop(struct cs_graph *graph, struct cs_node *node);
 // The node becomes another operator of these values, without attributes, with the same output.
 void cs_pass_become(struct cs_graph *graph, struct cs_node *node, const char *op, const int *inputs,
@@ -47,6 +49,8 @@ bool cs_layer_norm_match(const struct cs_graph *graph, const struct cs_node *nod
 int cs_layer_norm_apply(struct cs_graph *graph, struct cs_node *node, struct cs_err *err);
 bool cs_group_norm_match(const struct cs_graph *graph, const struct cs_node *node);
 int cs_group_norm_apply(struct cs_graph *graph, struct cs_node *node, struct cs_err *err);
+bool cs_lift_resize_match(const struct cs_graph *graph, const struct cs_node *node);
+int cs_lift_resize_apply(struct cs_graph *graph, struct cs_node *node, struct cs_err *err);
 bool cs_fuse_add_match(const struct cs_graph *graph, const struct cs_node *node);
 int cs_fuse_add_apply(struct cs_graph *graph, struct cs_node *node, struct cs_err *err);
 bool cs_fuse_activation_match(const struct cs_graph *graph, const struct cs_node *node);

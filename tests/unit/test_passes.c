@@ -485,6 +485,57 @@ START_TEST(core_fuse_activation)
 }
 END_TEST
 
+static int enlarge(struct opcase *c, int of, int64_t channels, bool sizes)
+{
+    opcase_value(c, of);
+    opcase_value(c, -1);
+    if (sizes) {
+        opcase_value(c, -1);
+        opcase_ints(c, (int64_t[]){1, channels, 8, 12}, 4);
+    } else {
+        opcase_weight_data(c, SHAPE(4), (float[]){1, 1, 4, 4});
+    }
+    struct cs_node *node = opcase_node(c, "Resize", 1);
+    cs_node_add_string(&c->graph, node, "mode", "linear");
+    if (sizes)
+        cs_node_add_string(&c->graph, node, "coordinate_transformation_mode", "align_corners");
+    return value(c);
+}
+
+START_TEST(core_lift_resize)
+{
+    struct opcase c;
+    opcase_init(&c, 17, 14);
+    int whole = opcase_input(&c, SHAPE(1, 2, 8, 12));
+    int small = opcase_input(&c, SHAPE(1, 70, 4, 6));
+    int tiny = opcase_input(&c, SHAPE(1, 80, 2, 3));
+    int few = opcase_input(&c, SHAPE(1, 3, 2, 3));
+    c.pending_count = 0;
+    int parts[] = {enlarge(&c, small, 70, true), whole, enlarge(&c, tiny, 80, false),
+                   enlarge(&c, few, 3, false)}; // few: not worth it
+    for (int i = 0; i < 4; i++)
+        opcase_value(&c, parts[i]);
+    cs_node_add_int(&c.graph, opcase_node(&c, "Concat", 1), "axis", 1);
+    opcase_value(&c, value(&c));
+    opcase_weight_range(&c, SHAPE(5, 155, 1, 1), -0.1, 0.1);
+    opcase_weight(&c, SHAPE(5));
+    opcase_node(&c, "Conv", 1);
+    relu(&c, value(&c));
+    expect(&c, "lift_resize", 1,
+           "Resize v3:1x3x2x3 - v8:4= -> v9:1x3x8x12 mode=linear\n"
+           "Concat v0:1x2x8x12 v9:1x3x8x12 -> Concat.15:1x5x8x12 axis=1\n"
+           "Conv Concat.15:1x5x8x12 v11:5x5x1x1= v12:5= -> Conv.17:1x5x8x12\n"
+           "Conv v1:1x70x4x6 v11:5x70x1x1= -> Conv.19:1x5x4x6\n"
+           "Conv v2:1x80x2x3 v11:5x80x1x1= -> Conv.21:1x5x2x3\n"
+           "Resize Conv.19:1x5x4x6 - - Resize:4:int64= -> Resize.23:1x5x8x12 mode=linear "
+           "coordinate_transformation_mode=align_corners\n"
+           "Add Conv.17:1x5x8x12 Resize.23:1x5x8x12 -> Conv.24:1x5x8x12\n"
+           "Resize Conv.21:1x5x2x3 - v6:4= -> Resize.25:1x5x8x12 mode=linear\n"
+           "Add Conv.24:1x5x8x12 Resize.25:1x5x8x12 -> Conv.26:1x5x8x12\n"
+           "Relu Conv.26:1x5x8x12 -> v14:1x5x8x12\n");
+}
+END_TEST
+
 // Identity over weights shared by two nodes, before any shape is known.
 START_TEST(core_fold_constants)
 {
@@ -523,6 +574,7 @@ int main(void)
     tcase_add_test(core, core_gelu);
     tcase_add_test(core, core_layer_norm);
     tcase_add_test(core, core_group_norm);
+    tcase_add_test(core, core_lift_resize);
     tcase_add_test(core, core_fuse_add);
     tcase_add_test(core, core_fuse_activation);
     suite_add_tcase(suite, core);

@@ -205,7 +205,7 @@ static bool supports(const struct cs_graph *graph, const struct cs_node *node, c
 }
 
 const struct cs_cpu_op cs_cpu_resize_ops[] = {
-    {"Resize", build_resize, supports, true, CS_CPU_OVERWRITES_NOTHING},
-    {"Upsample", build_resize, supports, true, CS_CPU_OVERWRITES_NOTHING},
+    {"Resize", build_resize, supports, true, CS_CPU_OVERWRITES_ADDEND},
+    {"Upsample", build_resize, supports, true, CS_CPU_OVERWRITES_ADDEND},
     {0},
 };
