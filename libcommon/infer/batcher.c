@@ -131,27 +131,43 @@ static int batch_of(const struct cs_recipe *r, uint64_t budget, uint32_t width, 
     return n;
 }
 
-// The largest tiles that all slots can run, or else as many slots as can run the smallest.
+// The largest tiles, at most `wanted`, that so many slots can run at once; false: not even the
+// smallest.
+static bool fit_tiles(const struct cs_recipe *r, struct cs_draft *d, uint32_t width,
+                      uint32_t height, uint32_t halo, uint32_t wanted, int slots)
+{
+    uint32_t stride = r->fit.stride, least = cs_tile_side(UINT32_MAX, 0, halo, stride);
+    for (;; wanted -= stride) {
+        d->plane_width = cs_tile_side(width, wanted, halo, stride);
+        d->plane_height = cs_tile_side(height, wanted, halo, stride);
+        d->slots = cs_budget_slots(r, d->budget, 1, d->plane_width, d->plane_height);
+        if (d->slots >= slots)
+            return true;
+        if (wanted < least + stride)
+            return false;
+    }
+}
+
+// In as many slots as leave a tile as much of its own as lies in its halo: what overlaps is
+// computed again and again.
 static int choose_tiles(const struct cs_recipe *r, struct cs_draft *d, uint32_t width,
                         uint32_t height, uint32_t *halo, struct cs_err *err)
 {
-    uint32_t stride = r->fit.stride;
     *halo = r->info.halo;
     if (!r->info.tile_safe)
         *halo = *halo < UNSAFE_HALO_MIN   ? UNSAFE_HALO_MIN
                 : *halo > UNSAFE_HALO_MAX ? UNSAFE_HALO_MAX
                                           : *halo;
     uint32_t wanted = r->tile_side ? r->tile_side : AUTO_TILE + 2 * *halo;
-    uint32_t least = cs_tile_side(UINT32_MAX, 0, *halo, stride);
-    for (;; wanted -= stride) {
-        d->plane_width = cs_tile_side(width, wanted, *halo, stride);
-        d->plane_height = cs_tile_side(height, wanted, *halo, stride);
-        d->slots = cs_budget_slots(r, d->budget, 1, d->plane_width, d->plane_height);
-        if (d->slots == r->slots || (d->slots && wanted < least + stride))
+    uint32_t enough = wanted < 4 * *halo ? wanted : 4 * *halo;
+    for (int slots = r->slots; slots; slots--) {
+        if (!fit_tiles(r, d, width, height, *halo, wanted, slots))
+            continue;
+        uint32_t side = d->plane_width > d->plane_height ? d->plane_width : d->plane_height;
+        if (side + r->fit.stride >= enough || slots == 1)
             return 0;
-        if (wanted < least + stride)
-            return cs_budget_refuse(r, d->budget, d->plane_width, d->plane_height, "", err);
     }
+    return cs_budget_refuse(r, d->budget, d->plane_width, d->plane_height, "", err);
 }
 
 // The plane to run, whole or in tiles, and in how many slots.

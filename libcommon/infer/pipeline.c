@@ -85,6 +85,18 @@ static void make_way(struct cs_pipeline *p, const struct cs_item *item)
     pthread_mutex_unlock(&p->lock);
 }
 
+// What memory makes of an image.
+static void tell_of(const struct cs_pipeline *p, const struct cs_draft *draft)
+{
+    const char *name = item_name(&draft->unit.item);
+    if (draft->work_count > 1)
+        cs_log(CS_LOG_INFO, "%s: %d tiles of %u x %u", name, draft->work_count, draft->plane_width,
+               draft->plane_height);
+    if (draft->work_count && draft->slots < p->recipe->slots)
+        cs_log(CS_LOG_INFO, "%s: memory suffices for %d of %d slots", name, draft->slots,
+               p->recipe->slots);
+}
+
 static void *reader_main(void *context)
 {
     struct cs_pipeline *p = context;
@@ -98,9 +110,7 @@ static void *reader_main(void *context)
         struct cs_draft draft;
         make_way(p, &item);
         cs_draft_make(&draft, &item, p->recipe, &p->buffers);
-        if (draft.work_count > 1)
-            cs_log(CS_LOG_INFO, "%s: %d tiles of %u x %u", item_name(&draft.unit.item),
-                   draft.work_count, draft.plane_width, draft.plane_height);
+        tell_of(p, &draft);
         going = add_draft(p, &draft);
         if (!going) {
             cs_item_release(&draft.unit.item);
