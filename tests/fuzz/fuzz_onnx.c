@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
 // Any bytes as an ONNX file, and what becomes of the graph: passes, shapes, reach, memory plan, and
-// a run on ref if it is small.
+// a run on ref and on cpu if it is small.
 #include <stdlib.h>
 
+#include "backend/cpu/backend_cpu.h"
 #include "backend/ref/backend_ref.h"
 #include "base/mem.h"
 #include "graph/graph.h"
@@ -20,9 +21,8 @@ static bool is_small(const struct cs_graph *graph)
     return graph->node_count <= MAX_NODES;
 }
 
-static void run(const struct cs_graph *graph)
+static void run(const struct cs_graph *graph, const struct cs_backend *backend)
 {
-    const struct cs_backend *ref = &cs_backend_ref;
     const struct cs_device_options options = {.threads = 1};
     struct cs_device *device = NULL;
     struct cs_network *network = NULL;
@@ -37,15 +37,15 @@ static void run(const struct cs_graph *graph)
         inputs[i] = samples;
     for (int i = 0; i < graph->output_count; i++)
         outputs[i] = cs_xcalloc(MAX_ELEMENTS, 8);
-    if (ref->device_open(&options, &device, NULL) == 0 &&
-        ref->network_open(device, &network, NULL) == 0 &&
-        ref->plan_open(network, graph, CS_FP32, true, &plan, NULL) == 0 &&
-        ref->slot_open(network, &plan, 1, &slot, NULL) == 0)
-        ref->run_tensors(slot, plan, inputs, outputs, NULL);
-    ref->slot_close(slot);
-    ref->plan_close(plan);
-    ref->network_close(network);
-    ref->device_close(device);
+    if (backend->device_open(&options, &device, NULL) == 0 &&
+        backend->network_open(device, &network, NULL) == 0 &&
+        backend->plan_open(network, graph, CS_FP32, false, &plan, NULL) == 0 &&
+        backend->slot_open(network, &plan, 1, &slot, NULL) == 0)
+        backend->run_tensors(slot, plan, inputs, outputs, NULL);
+    backend->slot_close(slot);
+    backend->plan_close(plan);
+    backend->network_close(network);
+    backend->device_close(device);
     for (int i = 0; i < graph->output_count; i++)
         free(outputs[i]);
     free(samples);
@@ -77,8 +77,10 @@ static void use(struct cs_graph *graph)
             cs_memory_plan_release(&plan);
         cs_graph_dump(&concrete, &text);
         cs_buf_release(&text);
-        if (is_small(&concrete))
-            run(&concrete);
+        if (is_small(&concrete)) {
+            run(&concrete, &cs_backend_ref);
+            run(&concrete, &cs_backend_cpu);
+        }
     }
     cs_graph_release(&concrete);
 }

@@ -25,18 +25,22 @@ struct pool {
     float slope;
 };
 
+// The number of k from 0 on with k * step < limit, at most `most`.
+static int64_t count_below(int64_t limit, int64_t step, int64_t most)
+{
+    int64_t count = limit <= 0 ? 0 : (limit + step - 1) / step;
+    return count < most ? count : most;
+}
+
 static struct range range_at(const struct pool *pool, int axis, int64_t at)
 {
     const struct cs_window *w = &pool->window;
-    struct range range = {0};
-    for (int64_t k = 0; k < w->kernel[axis]; k++) {
-        int64_t p = at * w->stride[axis] - w->pad_begin[axis] + k * w->dilation[axis];
-        bool inside = p >= 0 && p < pool->in[axis];
-        range.covered += p < pool->in[axis] + w->pad_end[axis];
-        if (inside && range.count++ == 0)
-            range.first = (int32_t)p;
-    }
-    return range;
+    int64_t start = at * w->stride[axis] - w->pad_begin[axis], step = w->dilation[axis];
+    int64_t skipped = count_below(-start, step, w->kernel[axis]); // before the image
+    int64_t reached = count_below(pool->in[axis] - start, step, w->kernel[axis]);
+    int64_t covered = count_below(pool->in[axis] + w->pad_end[axis] - start, step, w->kernel[axis]);
+    return (struct range){(int32_t)(start + skipped * step), (int32_t)(reached - skipped),
+                          (int32_t)covered};
 }
 
 // Windows of more taps than the kernels take go in parts: what is there counts as a tap.
