@@ -47,13 +47,13 @@ def tuple_of(outputs):
     return tuple(outputs) if isinstance(outputs, (tuple, list)) else (outputs,)
 
 
-def export(model, channels, path, exporter, free):
+def export(model, channels, path, exporter, free, opset=17):
     sample = torch.zeros(EXPORTED[0] if free else 1, channels, *EXPORTED[1:])
     names = list(getattr(model, "names", ("logits",)))
     if exporter == "script":
         axes = {"image": {0: "n", 2: "h", 3: "w"}}
         axes.update({name: {0: "n"} for name in names})
-        torch.onnx.export(model, sample, str(path), dynamo=False, opset_version=17,
+        torch.onnx.export(model, sample, str(path), dynamo=False, opset_version=opset,
                           input_names=["image"], output_names=names,
                           dynamic_axes=axes if free else None)
     else:
