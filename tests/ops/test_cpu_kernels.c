@@ -191,7 +191,11 @@ START_TEST(resizes)
         struct cs_shape shape = random_image(&c);
         int64_t sizes[] = {shape.dim[0], shape.dim[1], opcase_pick(&c, 1, 60),
                            opcase_pick(&c, 1, 60)};
-        opcase_input(&c, &shape);
+        bool constant = round % 13 == 4;
+        if (constant)
+            opcase_weight(&c, &shape);
+        else
+            opcase_input(&c, &shape);
         opcase_value(&c, -1);
         opcase_value(&c, -1);
         opcase_ints(&c, sizes, 4);
@@ -203,7 +207,7 @@ START_TEST(resizes)
         cs_node_add_int(&c.graph, node, "antialias", round % 7 == 2 && (cubic || round % 3));
         cs_node_add_int(&c.graph, node, "exclude_outside", round % 11 == 6 && cubic);
         cs_node_add_string(&c.graph, node, "coordinate_transformation_mode", modes[round % 4]);
-        if (round % 2) {
+        if (round % 2 || constant) {
             opcase_value(&c, c.graph.outputs[0]);
             opcase_input(&c, SHAPE(sizes[0], sizes[1], sizes[2], sizes[3]));
             opcase_node(&c, "Add", 1);

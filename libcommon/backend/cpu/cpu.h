@@ -145,6 +145,9 @@ const float *cs_cpu_pack_weights(struct cs_plan *plan, const struct cs_dnn_op *o
 // is there if it was needed first.
 int cs_cpu_need_plain(struct cs_plan *plan, const struct cs_value *constant, struct cs_err *err);
 const void *cs_cpu_plain(const struct cs_plan *plan, const struct cs_value *constant);
+// The place of a float32 constant of rank 3 and up, channels last, and its strides (turned.c).
+int cs_cpu_turn_constant(struct cs_plan *plan, int value, struct cs_cpu_place *place,
+                         int64_t stride[CS_MAX_RANK], struct cs_err *err);
 // Fill what the plans need and is not there yet.
 int cs_cpu_fill_packed(struct cs_plan *const *plans, int plan_count, struct cs_err *err);
 size_t cs_cpu_filled_bytes(const struct cs_network *network);
@@ -164,7 +167,8 @@ bool cs_cpu_slope_of(const struct cs_cpu_activation *activation, float *slope);
 int cs_cpu_build_fusion(struct cs_plan *plan, const struct cs_node *node, bool with_add,
                         struct cs_err *err);
 // A step that adds a value, broadcast, to the node's output.
-void cs_cpu_build_add(struct cs_plan *plan, const struct cs_node *node, int value);
+int cs_cpu_build_add(struct cs_plan *plan, const struct cs_node *node, int value,
+                     struct cs_err *err);
 
 // What the kernels of an operator may write over (share.c).
 enum cs_cpu_overwrites {

@@ -146,27 +146,44 @@ static int run_binary(const struct cs_cpu_step *step, const struct cs_cpu_run *r
     return 0;
 }
 
+// An operand, broadcast to the loop. Whole constants are turned to lie as the output does.
+static int add_operand(struct cs_plan *plan, struct cs_nd *nd, int value, bool channels_last,
+                       struct cs_cpu_place *place, struct cs_err *err)
+{
+    const struct cs_value *v = &plan->graph->values[value];
+    const struct cs_shape *shape = &v->shape;
+    int64_t stride[CS_MAX_RANK], channels = shape->rank == nd->rank ? shape->dim[1] : 1;
+    bool mixed = channels_last && v->data && channels > 1 &&
+                 cs_shape_elements(shape) > shape->dim[0] * channels;
+    *place = cs_cpu_place_of(plan, value);
+    cs_cpu_strides_of(plan, value, stride);
+    if (mixed && cs_cpu_turn_constant(plan, value, place, stride, err) != 0)
+        return -1;
+    cs_nd_add_broadcast(nd, shape, stride);
+    return 0;
+}
+
 // output = f(a, b), then the activation.
-static void add_binary(struct cs_plan *plan, const struct cs_node *node, int a, int b,
-                       enum cs_binary f, const struct cs_cpu_activation *activation)
+static int add_binary(struct cs_plan *plan, const struct cs_node *node, int a, int b,
+                      enum cs_binary f, const struct cs_cpu_activation *activation,
+                      struct cs_err *err)
 {
     struct binary *binary = cs_cpu_params(plan, sizeof *binary);
-    const struct cs_value *values = plan->graph->values;
     int64_t stride[CS_MAX_RANK];
-    binary->dst = cs_cpu_place_of(plan, node->outputs[0]);
-    binary->a = cs_cpu_place_of(plan, a);
-    binary->b = cs_cpu_place_of(plan, b);
+    int out = node->outputs[0];
+    bool last = plan->channels_last[out];
+    binary->dst = cs_cpu_place_of(plan, out);
     binary->f = f;
     binary->activation = *activation;
-    cs_nd_init(&binary->nd, &values[node->outputs[0]].shape);
-    cs_cpu_strides_of(plan, node->outputs[0], stride);
+    cs_nd_init(&binary->nd, &plan->graph->values[out].shape);
+    cs_cpu_strides_of(plan, out, stride);
     cs_nd_add(&binary->nd, stride);
-    cs_cpu_strides_of(plan, a, stride);
-    cs_nd_add_broadcast(&binary->nd, &values[a].shape, stride);
-    cs_cpu_strides_of(plan, b, stride);
-    cs_nd_add_broadcast(&binary->nd, &values[b].shape, stride);
+    if (add_operand(plan, &binary->nd, a, last, &binary->a, err) != 0 ||
+        add_operand(plan, &binary->nd, b, last, &binary->b, err) != 0)
+        return -1;
     cs_nd_simplify(&binary->nd);
     cs_cpu_add_step(plan, node, run_binary, binary);
+    return 0;
 }
 
 static const struct {
@@ -190,37 +207,40 @@ static int build_binary(struct cs_plan *plan, const struct cs_node *node, struct
     const struct cs_value *second = cs_node_input(plan->graph, node, 1);
     bool square = f == CS_BINARY_POW && second->data && cs_shape_elements(&second->shape) == 1 &&
                   *(const float *)second->data == 2;
+    const struct cs_cpu_activation *after = fuse ? &activation : &none;
+    int result = 0;
     if (square && second->shape.rank <= cs_node_input(plan->graph, node, 0)->shape.rank) {
-        add_binary(plan, node, node->inputs[0], node->inputs[0], CS_BINARY_MUL,
-                   fuse ? &activation : &none);
+        result =
+            add_binary(plan, node, node->inputs[0], node->inputs[0], CS_BINARY_MUL, after, err);
     } else if (node->input_count == 1) { // Max, Min and Sum of one
-        add_unary(plan, node, node->inputs[0], fuse ? &activation : &none);
+        add_unary(plan, node, node->inputs[0], after);
     } else {
         int a = node->inputs[0];
-        for (int i = 1; i < node->input_count; i++) {
+        for (int i = 1; result == 0 && i < node->input_count; i++) {
             bool last = i == node->input_count - 1;
-            add_binary(plan, node, a, node->inputs[i], f, fuse && last ? &activation : &none);
+            result = add_binary(plan, node, a, node->inputs[i], f, last ? after : &none, err);
             a = node->outputs[0];
         }
     }
-    return fuse ? 0 : cs_cpu_build_fusion(plan, node, true, err);
+    return fuse || result != 0 ? result : cs_cpu_build_fusion(plan, node, true, err);
 }
 
-void cs_cpu_build_add(struct cs_plan *plan, const struct cs_node *node, int value)
+int cs_cpu_build_add(struct cs_plan *plan, const struct cs_node *node, int value,
+                     struct cs_err *err)
 {
     const struct cs_cpu_activation none = {0};
-    add_binary(plan, node, node->outputs[0], value, CS_BINARY_ADD, &none);
+    return add_binary(plan, node, node->outputs[0], value, CS_BINARY_ADD, &none, err);
 }
 
 int cs_cpu_build_fusion(struct cs_plan *plan, const struct cs_node *node, bool with_add,
                         struct cs_err *err)
 {
-    (void)err;
     struct cs_cpu_activation activation;
     cs_cpu_activation_of(&node->fusion, &activation);
     if (with_add && node->fusion.add >= 0)
-        add_binary(plan, node, node->outputs[0], node->fusion.add, CS_BINARY_ADD, &activation);
-    else if (activation.unary != CS_UNARY_IDENTITY)
+        return add_binary(plan, node, node->outputs[0], node->fusion.add, CS_BINARY_ADD,
+                          &activation, err);
+    if (activation.unary != CS_UNARY_IDENTITY)
         add_unary(plan, node, node->outputs[0], &activation);
     return 0;
 }

@@ -189,8 +189,8 @@ static int build_matmul(struct cs_plan *plan, const struct cs_node *node, struct
     if (plan->graph->values[node->inputs[1]].data && pack_constant(plan, node, p, err) != 0)
         return -1;
     cs_cpu_add_product(plan, node, p);
-    if (left[0] >= 0)
-        cs_cpu_build_add(plan, node, left[0]);
+    if (left[0] >= 0 && cs_cpu_build_add(plan, node, left[0], err) != 0)
+        return -1;
     return done ? 0 : cs_cpu_build_fusion(plan, node, left[1] >= 0, err);
 }
 

@@ -162,6 +162,10 @@ static int build_resize(struct cs_plan *plan, const struct cs_node *node, struct
         return -1;
     r->src = cs_cpu_place_of(plan, node->inputs[0]);
     r->dst = cs_cpu_place_of(plan, node->outputs[0]);
+    int64_t stride[CS_MAX_RANK];
+    if (cs_node_input(graph, node, 0)->data &&
+        cs_cpu_turn_constant(plan, node->inputs[0], &r->src, stride, err) != 0)
+        return -1;
     r->nearest = params.mode == CS_RESIZE_NEAREST;
     r->batch = in->dim[0];
     r->channels = in->dim[1];
@@ -193,8 +197,8 @@ static bool supports(const struct cs_graph *graph, const struct cs_node *node, c
 {
     const struct cs_value *in = cs_node_input(graph, node, 0);
     struct cs_resize params;
-    if (!in || in->shape.rank != 4 || in->data)
-        snprintf(why, why_size, "input is not an N, C, H, W activation");
+    if (!in || in->shape.rank != 4)
+        snprintf(why, why_size, "input is not N, C, H, W");
     else if (cs_node_resize(graph, node, &params, NULL) != 0 || params.coord == CS_COORD_CROP)
         snprintf(why, why_size, "regions are left to the plain loops");
     else if (most_taps(&params, 0) > MAX_TAPS || most_taps(&params, 1) > MAX_TAPS)
