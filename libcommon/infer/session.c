@@ -201,6 +201,7 @@ static int open_slot(struct cs_session *s, struct cs_session_slot *slot, struct 
     if (s->backend->slot_open(s->network, plans, count, &slot->slot, err) != 0)
         return -1;
     slot->opened_for = s->set;
+    cs_onnx_rest(s->file);
     return 0;
 }
 

@@ -502,7 +502,7 @@ static int read_file(const char *path, bool lends, struct cs_graph *graph, struc
     if (!lends)
         munmap(map, bytes);
     else if (result == 0)
-        madvise(map, bytes, MADV_DONTNEED); // pages that the reading touched
+        cs_onnx_rest(*file);
     return result < 0 ? cs_err_context(err, "%s", path) : 0;
 }
 
@@ -530,6 +530,12 @@ void cs_onnx_free(struct cs_onnx *file)
     if (file->map)
         munmap(file->map, file->map_bytes);
     free(file);
+}
+
+void cs_onnx_rest(const struct cs_onnx *file)
+{
+    if (file->map)
+        madvise(file->map, file->map_bytes, MADV_DONTNEED);
 }
 
 size_t cs_onnx_bytes(const struct cs_onnx *file)

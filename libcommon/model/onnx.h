@@ -32,6 +32,8 @@ int cs_onnx_parse(const void *bytes, size_t size, const char *folder, struct cs_
 // behind the last. Borrowed.
 const char *cs_onnx_external(const struct cs_onnx *file, int index);
 void cs_onnx_free(struct cs_onnx *file); // accepts NULL
+// Give back pages of the file that were read; they come again when they are wanted.
+void cs_onnx_rest(const struct cs_onnx *file);
 // Bytes of memory that it holds; what stays in the file is not counted.
 size_t cs_onnx_bytes(const struct cs_onnx *file);
 

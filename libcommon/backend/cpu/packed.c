@@ -175,6 +175,8 @@ int cs_cpu_fill_packed(struct cs_plan *const *plans, int plan_count, struct cs_e
             *err = why;
     }
     free(todo);
+    if (count)
+        cs_dnn_forget(); // how the weights were reordered
     return failed ? -1 : 0;
 }
 
