@@ -480,6 +480,82 @@ START_TEST(limits_files)
 }
 END_TEST
 
+// ---- Weights that stay in the file -----------------------------------------------------------
+
+enum { WEIGHTS = 1024 * 2 * 3 * 3 };
+
+// The model in the folder, its weights 0, 1, 2... at an address that `shift` moves.
+static void write_weights(struct maker *m, const char *op, int shift)
+{
+    static const char names[] = "aaaaaaaa";
+    static float samples[WEIGHTS];
+    make(m);
+    for (int i = 0; i < WEIGHTS; i++)
+        samples[i] = (float)i;
+    raw(m, 1, samples, sizeof samples);
+    m->mul.op_type = (char *)op;
+    m->weight.n_dims = 4;
+    m->dims[0] = 1024;
+    m->dims[1] = 2;
+    m->dims[2] = m->dims[3] = 3;
+    m->model.producer_name = (char *)names + shift;
+    size_t size = onnx__model_proto__get_packed_size(&m->model);
+    uint8_t *bytes = cs_xmalloc(size);
+    onnx__model_proto__pack(&m->model, bytes);
+    write_file("outside", bytes, size);
+    free(bytes);
+}
+
+static void check_samples(const float *samples)
+{
+    ck_assert_uint_eq((uintptr_t)samples % sizeof *samples, 0);
+    for (int i = 0; i < WEIGHTS; i++)
+        ck_assert_float_eq(samples[i], (float)i);
+}
+
+START_TEST(core_in_file)
+{
+    struct maker m;
+    struct cs_graph graph;
+    struct cs_onnx *file;
+    struct cs_err err = {0};
+    char *path = cs_xasprintf("%s/outside", folder);
+    int copies = 0;
+    for (int shift = 0; shift < 4; shift++) {
+        struct cs_constant_hold hold;
+        write_weights(&m, "Conv", shift);
+        ck_assert_msg(cs_onnx_map(path, &graph, &file, &err) == 0, "%s", err.text);
+        const struct cs_value *w = cs_node_input(&graph, &graph.nodes[0], 1);
+        ck_assert(w->in_file);
+        ck_assert_uint_lt(cs_onnx_bytes(file), WEIGHTS * sizeof(float));
+        for (int again = 0; again < 2; again++) { // pages that went back come again
+            check_samples(cs_constant_hold(w, &hold, &err));
+            copies += hold.copy != NULL;
+            cs_constant_release(&hold);
+            cs_onnx_rest(file);
+        }
+        cs_graph_release(&graph);
+        cs_onnx_free(file);
+    }
+    ck_assert_int_eq(copies, 6); // three of four addresses are odd
+
+    // Read whole, or by an operator that has no use for packing: in memory, aligned.
+    write_weights(&m, "Mul", 1);
+    ck_assert_int_eq(cs_onnx_map(path, &graph, &file, &err), 0);
+    ck_assert(!cs_node_input(&graph, &graph.nodes[0], 1)->in_file);
+    check_samples(cs_node_input(&graph, &graph.nodes[0], 1)->data);
+    cs_graph_release(&graph);
+    cs_onnx_free(file);
+    write_weights(&m, "Conv", 1);
+    ck_assert_int_eq(cs_onnx_read(path, &graph, &file, &err), 0);
+    ck_assert(!cs_node_input(&graph, &graph.nodes[0], 1)->in_file);
+    check_samples(cs_node_input(&graph, &graph.nodes[0], 1)->data);
+    cs_graph_release(&graph);
+    cs_onnx_free(file);
+    free(path);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("onnx");
@@ -490,6 +566,7 @@ int main(void)
     tcase_add_test(core, core_samples);
     tcase_add_test(core, core_constant_nodes);
     tcase_add_test(files, core_external);
+    tcase_add_test(files, core_in_file);
     tcase_add_test(limits, limits_graph);
     tcase_add_test(limits, limits_tensors);
     tcase_add_test(limits, limits_bytes);
