@@ -27,8 +27,10 @@ static void *alloc_packed(size_t bytes, struct cs_err *err)
     if (bytes < MAPPED_BYTES)
         return cs_alloc(bytes, 1, "packed weights", err);
     void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (memory != MAP_FAILED)
+    if (memory != MAP_FAILED) {
+        madvise(memory, bytes, MADV_HUGEPAGE); // weights come from memory once a layer
         return memory;
+    }
     cs_fail_errno(err, CS_ENOMEM, "packed weights: %zu bytes", bytes);
     return NULL;
 }

@@ -99,7 +99,9 @@ static void choose_blocks(struct cs_winograd *w, const struct cs_winograd_caches
 
     // Weights that stay in the cache that all cores share are read by each core for its own
     // blocks; larger ones come from memory and are read once a block by all cores together.
-    w->team = cs_winograd_weight_floats(w) * sizeof(float) > shared / 8 * 3;
+    // So are images that have fewer units than there are threads.
+    w->team = cs_winograd_weight_floats(w) * sizeof(float) > shared / 8 * 3 ||
+              s->batch * w->units < w->threads;
     int64_t block_tiles = 128;
     w->panels_at_once = w->panels;
     if (!w->team) {
