@@ -12,7 +12,10 @@
 #include <omp.h>
 #include <string.h>
 
-enum { LINE_FLOATS = 16 };
+enum {
+    LINE_FLOATS = 16,
+    MOST_PANELS = CS_WINOGRAD_MAX_BLOCK / 4, // of rows: no kernel has fewer
+};
 
 // A thread's part of a run.
 struct worker {
@@ -20,6 +23,7 @@ struct worker {
     const struct cs_winograd_run *run;
     const float *packed_end;
     float *v, *m;
+    int64_t tiles[MOST_PANELS]; // of the block, in each panel of rows
     struct cs_winograd_load load;
     struct cs_winograd_store store;
 };
@@ -180,33 +184,44 @@ static void transform_inputs(struct worker *k, struct block block, int64_t begin
     }
 }
 
+// Only the last unit of an image has panels that are not full.
+static void count_tiles(struct worker *k, struct block block)
+{
+    const struct cs_winograd *w = k->w;
+    int64_t panels = w->unit / w->rows;
+    for (int64_t i = 0; i < block.count * panels; i++)
+        k->tiles[i] = tiles_of(w, block.first + i / panels) - i % panels * w->rows;
+}
+
 // One point of one panel, for all tiles of the block. `m_panel`: its place in M.
 static void multiply_panel(struct worker *k, struct block block, int64_t point, int64_t panel,
                            int64_t m_panel, struct ahead *ahead)
 {
     const struct cs_winograd *w = k->w;
     int64_t width = w->kernels->width, groups = (w->shape.in_channels + width - 1) / width;
+    int64_t panels = block.count * (w->unit / w->rows), fetches = w->panel / LINE_FLOATS;
     const float *u = k->run->packed + (point * w->panels + panel) * w->depth * w->panel;
-    const float *v = k->v + point * w->v_point;
-    float *m = k->m + point * w->m_point + m_panel * w->m_panel;
     for (int64_t from = 0; from < w->depth; from += w->depth_block) {
         int64_t depth = smaller(w->depth - from, w->depth_block);
-        struct cs_winograd_product product = {.quads = depth / 4, .add = from > 0};
         const float *next = u + (from + depth) * w->panel;
-        product.u = u + from * w->panel;
-        for (int64_t i = 0; i < block.count * w->unit; i += w->rows) {
-            int64_t rows = tiles_of(w, block.first + i / w->unit) - i % w->unit;
-            if (rows <= 0)
-                continue;
-            product.v = v + i * groups * width + from * w->rows;
-            product.m = m + i * w->panel;
-            // Each product fetches one line a channel, so panel / 16 of them fetch all that is
-            // next.
-            const float *fetch = next + i / w->rows * LINE_FLOATS * depth;
-            bool useful = i / w->rows * LINE_FLOATS < w->panel && next < k->packed_end;
-            product.prefetch = useful ? (const char *)fetch : NULL;
-            w->kernels->multiply[w->vectors - 1][rows <= w->rows / 2](&product);
-            ahead_step(ahead);
+        struct cs_winograd_product product = {
+            .quads = depth / 4,
+            .add = from > 0,
+            .u = u + from * w->panel,
+            .v = k->v + point * w->v_point + from * w->rows,
+            .m = k->m + point * w->m_point + m_panel * w->m_panel,
+        };
+        for (int64_t i = 0; i < panels; i++) {
+            if (k->tiles[i] > 0) {
+                // Each fetches one line a channel, so panel / 16 of them fetch all that is next.
+                product.prefetch = i < fetches && next < k->packed_end
+                                       ? (const char *)(next + i * LINE_FLOATS * depth)
+                                       : NULL;
+                w->kernels->multiply[w->vectors - 1][2 * k->tiles[i] <= w->rows](&product);
+                ahead_step(ahead);
+            }
+            product.v += w->rows * groups * width;
+            product.m += w->rows * w->panel;
         }
     }
 }
@@ -255,6 +270,7 @@ static void run_private(struct worker *k, int thread, int threads)
         struct block block = {u, smaller(w->block, end - u)};
         struct block next = {u + block.count, smaller(w->block, end - u - block.count)};
         struct ahead ahead;
+        count_tiles(k, block);
         transform_inputs(k, block, 0, block.count * w->unit);
         ahead_init(&ahead, k, next, products * block.count * w->unit / w->rows);
         for (int64_t p = 0; p < w->panels; p += w->panels_at_once) {
@@ -277,6 +293,7 @@ static void run_team(struct worker *k, int thread, int threads)
     for (int64_t u = 0; u < units; u += w->block) {
         struct block block = {u, smaller(w->block, units - u)};
         int64_t slots = block.count * w->unit, stores = block.count * w->panels;
+        count_tiles(k, block);
         transform_inputs(k, block, slots * thread / threads, slots * (thread + 1) / threads);
 #pragma omp barrier
         struct ahead none = {.steps = 1};

@@ -28,6 +28,7 @@
 enum {
     CS_WINOGRAD_OUT = 4, // side of a tile of outputs
     CS_WINOGRAD_IN = 6,
+    CS_WINOGRAD_MAX_BLOCK = 128, // tiles
     CS_WINOGRAD_POINTS = CS_WINOGRAD_IN * CS_WINOGRAD_IN,
 };
 

@@ -102,12 +102,12 @@ static void choose_blocks(struct cs_winograd *w, const struct cs_winograd_caches
     // So are images that have fewer units than there are threads.
     w->team = cs_winograd_weight_floats(w) * sizeof(float) > shared / 8 * 3 ||
               s->batch * w->units < w->threads;
-    int64_t block_tiles = 128;
+    int64_t block_tiles = CS_WINOGRAD_MAX_BLOCK;
     w->panels_at_once = w->panels;
     if (!w->team) {
         int64_t tile_bytes = (int64_t)sizeof(float) * CS_WINOGRAD_POINTS * wide;
-        block_tiles = (int64_t)(core / 2) / tile_bytes;
-        block_tiles = block_tiles < UNIT ? UNIT : block_tiles > 4 * UNIT ? 4 * UNIT : block_tiles;
+        block_tiles = (int64_t)(core / 4 * 3) / tile_bytes;
+        block_tiles = block_tiles < UNIT ? UNIT : block_tiles > 2 * UNIT ? 2 * UNIT : block_tiles;
         if (w->panels > 2 && (size_t)(UNIT * tile_bytes) > core)
             w->panels_at_once = 2;
     }
