@@ -5,6 +5,10 @@
 . "$SRC/tests/support/peak.sh"
 unset CELLSTREAM_MODEL_PATH CELLSTREAM_THREADS
 
+# AddressSanitizer has memory of its own, which is no plane's.
+asan=
+ldd "$(command -v cs-infer)" | grep -q libasan && asan=1
+
 mkdir in
 n=0
 for side in 200 200 600 200 600 600 200 200 200; do
@@ -30,13 +34,14 @@ within()
     shift
     infer 0 tight.cs -m nuclei -s 4 -b 2 -T 4 -v --memory "${limit}K" "$@"
     same_maps free.cs tight.cs
-    ldd "$(command -v cs-infer)" | grep -q libasan && return
+    [ "$asan" ] && return
     peak=$(peak -m nuclei -i images.cs -s 4 -b 2 -T 4 --memory "${limit}K" "$@") || fail "cs-infer"
     [ "$peak" -le "$limit" ] || fail "the worker had $peak KiB of $limit"
 }
 within $half
 says 'memory suffices for '
 within $little
+[ "$asan" ] && exit 0
 # In tiles the direct sums alone have the same bits.
 infer 0 free.cs -m nuclei -s 4 -b 2 -T 4 --conv direct
 within $((little / 2)) --conv direct
