@@ -18,6 +18,7 @@ const struct cs_pass cs_passes[] = {
     {"spelled_function", CS_PASSES_FUSION, cs_spelled_function_match, cs_spelled_function_apply},
     {"layer_norm", CS_PASSES_FUSION, cs_layer_norm_match, cs_layer_norm_apply},
     {"group_norm", CS_PASSES_FUSION, cs_group_norm_match, cs_group_norm_apply},
+    {"attention", CS_PASSES_FUSION, cs_attention_match, cs_attention_apply},
     // Its sums are then fused.
     {"lift_resize", CS_PASSES_FUSION, cs_lift_resize_match, cs_lift_resize_apply},
     // A fusion adds before it activates, so that the sum goes in first.

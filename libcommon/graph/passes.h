@@ -49,6 +49,8 @@ bool cs_layer_norm_match(const struct cs_graph *graph, const struct cs_node *nod
 int cs_layer_norm_apply(struct cs_graph *graph, struct cs_node *node, struct cs_err *err);
 bool cs_group_norm_match(const struct cs_graph *graph, const struct cs_node *node);
 int cs_group_norm_apply(struct cs_graph *graph, struct cs_node *node, struct cs_err *err);
+bool cs_attention_match(const struct cs_graph *graph, const struct cs_node *node);
+int cs_attention_apply(struct cs_graph *graph, struct cs_node *node, struct cs_err *err);
 bool cs_lift_resize_match(const struct cs_graph *graph, const struct cs_node *node);
 int cs_lift_resize_apply(struct cs_graph *graph, struct cs_node *node, struct cs_err *err);
 bool cs_fuse_add_match(const struct cs_graph *graph, const struct cs_node *node);

@@ -33,6 +33,9 @@ static uint64_t node_macs(const struct cs_graph *g, const struct cs_node *node)
         return elements(x) * (elements(w) / (uint64_t)w->shape.dim[0]);
     if (strcmp(node->op, "MatMul") == 0)
         return elements(y) * (uint64_t)x->shape.dim[x->shape.rank - 1];
+    if (strcmp(node->op, "FusedAttention") == 0) // scores, and as many shares of the values
+        return elements(x) * (uint64_t)w->shape.dim[w->shape.rank - 1] +
+               elements(y) * (uint64_t)w->shape.dim[w->shape.rank - 1];
     if (strcmp(node->op, "Gemm") == 0)
         return elements(y) * (uint64_t)x->shape.dim[cs_node_int(node, "transA", 0) ? 0 : 1];
     return 0;

@@ -81,14 +81,19 @@ static int heads(struct opcase *c, int x, bool key)
                      4);
 }
 
-static int attention(struct opcase *c, int x)
+static int attention(struct opcase *c, int x, bool fusible)
 {
     const int64_t back[] = {0, 2, 1, 3}, sizes[] = {0, TOKENS, WIDE};
     int q = heads(c, x, false), k = heads(c, x, true), v = heads(c, x, false);
     int scores = by_number(c, "Mul", node(c, "MatMul", q, k), 0.35F);
-    int mask = by_number(c, "Greater", scores, -0.5F);
-    opcase_weight_data(c, SHAPE(1), (float[]){-30});
-    scores = node(c, "Where", mask, scores);
+    if (fusible) {
+        opcase_weight(c, SHAPE(HEADS, TOKENS, TOKENS));
+        scores = node(c, "Add", scores, -1);
+    } else {
+        int mask = by_number(c, "Greater", scores, -0.5F);
+        opcase_weight_data(c, SHAPE(1), (float[]){-30});
+        scores = node(c, "Where", mask, scores);
+    }
     int shares = node(c, "Softmax", scores, -1);
     cs_node_add_int(&c->graph, last_node(c), "axis", -1);
     int mixed = transpose(c, node(c, "MatMul", shares, v), back, 4);
@@ -102,7 +107,7 @@ static int gelu(struct opcase *c, int x)
     return by_number(c, "Mul", node(c, "Mul", x, by_number(c, "Add", e, 1)), 0.5F);
 }
 
-static void make_network(struct opcase *c)
+static void make_network(struct opcase *c, bool fusible)
 {
     const int64_t strides[] = {PATCH, PATCH}, tokens[] = {0, WIDE, -1}, turn[] = {0, 2, 1};
     const int64_t image[] = {0, WIDE, SIZE / PATCH, SIZE / PATCH};
@@ -115,7 +120,7 @@ static void make_network(struct opcase *c)
     opcase_weight(c, SHAPE(WIDE, 3, PATCH, PATCH));
     int patches = with_ints(c, node(c, "Conv", x, -1), "strides", strides, 2);
     int stream = transpose(c, reshape(c, patches, tokens, 3), turn, 3);
-    stream = node(c, "Add", stream, attention(c, layer_norm(c, stream)));
+    stream = node(c, "Add", stream, attention(c, layer_norm(c, stream), fusible));
     int inner = gelu(c, linear(c, layer_norm(c, stream), WIDE, 40));
     stream = node(c, "Add", stream, linear(c, inner, 40, WIDE));
     int map = reshape(c, transpose(c, stream, turn, 3), image, 4);
@@ -153,8 +158,8 @@ START_TEST(same_bits)
 {
     struct opcase c;
     int64_t count, part;
-    isa_limit(_i);
-    make_network(&c);
+    isa_limit(_i % ISA_LIMITS);
+    make_network(&c, _i >= ISA_LIMITS);
     double *whole = run(&c, "cpu", 1, 0, BATCH, &count);
     for (int threads = 1; threads <= 4; threads++)
         for (int images = 1; images <= BATCH; images++) {
@@ -176,9 +181,11 @@ START_TEST(against_ref)
     struct opcase c;
     int64_t count, same;
     double error = 0, norm = 0;
-    isa_limit(_i);
-    make_network(&c);
+    isa_limit(_i % ISA_LIMITS);
+    make_network(&c, _i >= ISA_LIMITS);
+    c.fused = false;
     double *expected = run(&c, "ref", 2, 0, BATCH, &same);
+    c.fused = true;
     double *got = run(&c, "cpu", 2, 0, BATCH, &count);
     ck_assert_int_eq(count, same);
     for (int64_t i = 0; i < count; i++) {
@@ -192,13 +199,86 @@ START_TEST(against_ref)
 }
 END_TEST
 
+// Queries, keys and values of random sizes; masks that broadcast in any way; a scale or none.
+static void random_attention(struct opcase *c, int round)
+{
+    opcase_init(c, 17, 60 + (uint64_t)round);
+    int rank = (int)opcase_pick(c, 3, 5);
+    struct cs_shape q = {rank, {0}}, k, v, mask;
+    for (int d = 0; d < rank - 2; d++)
+        q.dim[d] = opcase_pick(c, 1, 3);
+    int64_t rows = opcase_pick(c, 1, 130), keys = opcase_pick(c, 1, round % 4 ? 90 : 600);
+    int64_t depth = opcase_pick(c, 1, round % 5 ? 40 : 300), columns = opcase_pick(c, 1, 40);
+    k = v = q;
+    q.dim[rank - 2] = rows;
+    q.dim[rank - 1] = k.dim[rank - 2] = depth;
+    k.dim[rank - 1] = v.dim[rank - 2] = keys;
+    v.dim[rank - 1] = columns;
+    int query = opcase_input(c, &q), key = opcase_input(c, &k), value = opcase_input(c, &v);
+    c->pending_count = 0;
+    int scores = node(c, "MatMul", query, key);
+    if (round % 3)
+        scores = by_number(c, round % 3 == 1 ? "Mul" : "Div", scores, round % 3 == 1 ? 0.3F : 3);
+    if (round % 2) {
+        mask = (struct cs_shape){0};
+        for (int d = (int)opcase_pick(c, 0, rank - 1); d < rank; d++)
+            mask.dim[mask.rank++] = d == rank - 1               ? keys
+                                    : opcase_pick(c, 0, 1) == 0 ? 1
+                                    : d == rank - 2             ? rows
+                                                                : q.dim[d];
+        if (round % 4 == 1)
+            opcase_weight(c, &mask);
+        else
+            opcase_input(c, &mask);
+        scores = node(c, "Add", scores, -1);
+    }
+    int shares = node(c, "Softmax", scores, -1);
+    cs_node_add_int(&c->graph, last_node(c), "axis", -1);
+    node(c, "MatMul", shares, value);
+}
+
+START_TEST(fused)
+{
+    isa_limit(_i);
+    for (int round = 0; round < 48; round++) {
+        struct opcase c;
+        struct cs_err err = {0};
+        int64_t count, same;
+        double error = 0, norm = 0;
+        random_attention(&c, round);
+        double *expected = opcase_values(&c, "ref", &count, &err);
+        c.fused = true;
+        double *plain = opcase_values(&c, "ref", &same, &err);
+        c.threads = 1;
+        double *one = opcase_values(&c, "cpu", &same, &err);
+        c.threads = 3;
+        double *three = opcase_values(&c, "cpu", &same, &err);
+        ck_assert_msg(expected && plain && one && three, "round %d: %s", round, err.text);
+        ck_assert_int_eq(count, same);
+        for (int64_t i = 0; i < count; i++) {
+            error += (one[i] - expected[i]) * (one[i] - expected[i]) +
+                     (plain[i] - expected[i]) * (plain[i] - expected[i]);
+            norm += expected[i] * expected[i];
+        }
+        ck_assert_msg(sqrt(error / norm) < 2e-6, "round %d: error %g", round, sqrt(error / norm));
+        ck_assert_mem_eq(one, three, (size_t)count * sizeof *one);
+        free(expected);
+        free(plain);
+        free(one);
+        free(three);
+        opcase_release(&c);
+    }
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("cpu_attention");
     TCase *core = tcase_create("core");
     tcase_set_timeout(core, 120);
-    tcase_add_loop_test(core, same_bits, 0, ISA_LIMITS);
-    tcase_add_loop_test(core, against_ref, 0, ISA_LIMITS);
+    tcase_add_loop_test(core, same_bits, 0, 2 * ISA_LIMITS);
+    tcase_add_loop_test(core, against_ref, 0, 2 * ISA_LIMITS);
+    tcase_add_loop_test(core, fused, 0, ISA_LIMITS);
     suite_add_tcase(suite, core);
     return suite_run(suite);
 }

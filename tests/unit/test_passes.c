@@ -485,6 +485,65 @@ START_TEST(core_fuse_activation)
 }
 END_TEST
 
+// Scores of 2 x 5 queries and 4 keys, scaled and masked.
+static int scores(struct opcase *c, bool masked)
+{
+    opcase_input(c, SHAPE(2, 5, 3));
+    opcase_input(c, SHAPE(2, 3, 4));
+    opcase_node(c, "MatMul", 1);
+    opcase_value(c, value(c));
+    opcase_weight_data(c, SHAPE(), (float[]){4});
+    opcase_node(c, "Div", 1);
+    if (masked) {
+        opcase_weight(c, SHAPE(5, 4));
+        opcase_value(c, value(c));
+        opcase_node(c, "Add", 1);
+    }
+    return value(c);
+}
+
+static void attend(struct opcase *c, int of, int axis)
+{
+    opcase_value(c, of);
+    cs_node_add_int(&c->graph, opcase_node(c, "Softmax", 1), "axis", axis);
+    opcase_value(c, value(c));
+    opcase_input(c, SHAPE(2, 4, 6));
+    opcase_node(c, "MatMul", 1);
+}
+
+START_TEST(core_attention)
+{
+    struct opcase c;
+    opcase_init(&c, 17, 51);
+    attend(&c, scores(&c, false), -1);
+    expect(&c, "attention", 1,
+           "FusedAttention v0:2x5x3 v1:2x3x4 v6:2x4x6 -> v7:2x5x6 scale=0.25\n");
+
+    opcase_init(&c, 17, 52);
+    attend(&c, scores(&c, true), 2);
+    expect(&c, "attention", 1,
+           "FusedAttention v0:2x5x3 v1:2x3x4 v8:2x4x6 v5:5x4= -> v9:2x5x6 scale=0.25\n");
+
+    opcase_init(&c, 17, 53); // over the queries
+    attend(&c, scores(&c, false), 1);
+    expect(&c, "attention", 0,
+           "MatMul v0:2x5x3 v1:2x3x4 -> v2:2x5x4\n"
+           "Div v2:2x5x4 v3:scalar= -> v4:2x5x4\n"
+           "Softmax v4:2x5x4 -> v5:2x5x4 axis=1\n"
+           "MatMul v5:2x5x4 v6:2x4x6 -> v7:2x5x6\n");
+
+    opcase_init(&c, 17, 54); // the scores are read elsewhere too
+    int of = scores(&c, false);
+    attend(&c, of, -1);
+    cs_graph_add_output(&c.graph, of);
+    expect(&c, "attention", 0,
+           "MatMul v0:2x5x3 v1:2x3x4 -> v2:2x5x4\n"
+           "Div v2:2x5x4 v3:scalar= -> v4:2x5x4\n"
+           "Softmax v4:2x5x4 -> v5:2x5x4 axis=-1\n"
+           "MatMul v5:2x5x4 v6:2x4x6 -> v7:2x5x6\n");
+}
+END_TEST
+
 static int enlarge(struct opcase *c, int of, int64_t channels, bool sizes)
 {
     opcase_value(c, of);
@@ -574,6 +633,7 @@ int main(void)
     tcase_add_test(core, core_gelu);
     tcase_add_test(core, core_layer_norm);
     tcase_add_test(core, core_group_norm);
+    tcase_add_test(core, core_attention);
     tcase_add_test(core, core_lift_resize);
     tcase_add_test(core, core_fuse_add);
     tcase_add_test(core, core_fuse_activation);

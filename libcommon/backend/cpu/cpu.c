@@ -21,7 +21,7 @@ enum { ALIGNMENT = 64, LARGE_PAGE = 2 << 20 };
 static const struct cs_cpu_op *const tables[] = {
     cs_cpu_conv_ops,       cs_cpu_norm_ops,   cs_cpu_pool_ops,   cs_cpu_element_ops,
     cs_cpu_move_ops,       cs_cpu_reduce_ops, cs_cpu_resize_ops, cs_cpu_matmul_ops,
-    cs_cpu_layer_norm_ops, cs_cpu_pad_ops,    cs_cpu_typed_ops,
+    cs_cpu_layer_norm_ops, cs_cpu_pad_ops,    cs_cpu_typed_ops,  cs_cpu_attention_ops,
 };
 
 // ---- Device ------------------------------------------------------------------------------

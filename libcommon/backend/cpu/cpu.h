@@ -212,6 +212,7 @@ int cs_cpu_build_winograd(struct cs_plan *plan, const struct cs_node *node,
 // One table a file, ended by a NULL name; cpu.c lists them.
 extern const struct cs_cpu_op cs_cpu_conv_ops[], cs_cpu_norm_ops[], cs_cpu_pool_ops[],
     cs_cpu_element_ops[], cs_cpu_move_ops[], cs_cpu_reduce_ops[], cs_cpu_resize_ops[],
-    cs_cpu_matmul_ops[], cs_cpu_layer_norm_ops[], cs_cpu_pad_ops[], cs_cpu_typed_ops[];
+    cs_cpu_matmul_ops[], cs_cpu_layer_norm_ops[], cs_cpu_pad_ops[], cs_cpu_typed_ops[],
+    cs_cpu_attention_ops[];
 
 #endif

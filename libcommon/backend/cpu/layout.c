@@ -46,7 +46,7 @@ static bool on_images(const struct cs_node *node)
 // Operators with other axes in the result, so that both sides may lie as they like.
 static bool turns(const struct cs_node *node)
 {
-    static const char *const list[] = {"Transpose", "MatMul", "Gemm", NULL};
+    static const char *const list[] = {"Transpose", "MatMul", "Gemm", "FusedAttention", NULL};
     return one_of(node->op, list);
 }
 
@@ -120,7 +120,7 @@ struct evidence {
 static void gather(const struct cs_graph *graph, const struct cs_node *node, int *set,
                    struct evidence *all)
 {
-    static const char *const on_rows[] = {"MatMul", "LayerNormalization", NULL};
+    static const char *const on_rows[] = {"MatMul", "LayerNormalization", "FusedAttention", NULL};
     int in = node->inputs[0], out = node->outputs[0];
     if (in < 0 || out < 0)
         return;

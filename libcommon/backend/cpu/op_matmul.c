@@ -123,10 +123,9 @@ static int fill_product(const void *context, const void *data, void *packed, str
     (void)err;
     const struct packing *packing = context;
     const struct cs_cpu_product *p = packing->product;
-    size_t floats = cs_cpu_product_packed(packing->kernels, p->depth, p->columns);
     for (int64_t i = 0; i < p->b_count; i++)
         cs_cpu_product_pack(packing->kernels, p, (const float *)data + p->b_start[i],
-                            (float *)packed + (size_t)i * floats);
+                            (float *)packed + (size_t)i * p->packed_floats);
     return 0;
 }
 
@@ -135,12 +134,12 @@ static int pack_constant(struct cs_plan *plan, const struct cs_node *node, struc
 {
     struct packing *packing = cs_cpu_params(plan, sizeof *packing);
     *packing = (struct packing){plan->network->device->kernels, p};
-    size_t floats = cs_cpu_product_packed(packing->kernels, p->depth, p->columns);
+    cs_cpu_product_size(packing->kernels, p);
     uint64_t key = 0x70726f6475637400U + (p->b_depth == 1 ? 128 : 0) + // "product" and its form
                    (uint64_t)packing->kernels->tile_columns;
-    p->b_packed =
-        cs_cpu_pack(plan, &plan->graph->values[node->inputs[1]], key,
-                    (size_t)p->b_count * floats * sizeof(float), fill_product, packing, err);
+    p->b_packed = cs_cpu_pack(plan, &plan->graph->values[node->inputs[1]], key,
+                              (size_t)p->b_count * p->packed_floats * sizeof(float), fill_product,
+                              packing, err);
     return p->b_packed ? 0 : -1;
 }
 

@@ -13,11 +13,10 @@
 #include <string.h>
 
 enum {
-    COPY_STEP =
-        CS_KERNEL_DEPTH + 16, // of rows that are copied: they lie in other sets of the cache
-    BLOCK_ROWS = 96,          // of A, a multiple of all tiles' rows
-    BLOCK_COLUMNS = 512,      // of C, done by one thread at a time
-    PARALLEL_FROM = 1 << 18,  // multiply-adds from which threads are worth waking
+    COPY_STEP = CS_CPU_PRODUCT_COPY / CS_CPU_PRODUCT_ROWS,
+    BLOCK_ROWS = CS_CPU_PRODUCT_ROWS, // of A, a multiple of all tiles' rows
+    BLOCK_COLUMNS = 512,              // of C, done by one thread at a time
+    PARALLEL_FROM = 1 << 18,          // multiply-adds from which threads are worth waking
 };
 
 static int64_t blocks(int64_t size, int64_t block)
@@ -29,11 +28,6 @@ static int64_t part(int64_t size, int64_t block, int64_t index)
 {
     int64_t left = size - index * block;
     return left < block ? left : block;
-}
-
-size_t cs_cpu_product_packed(const struct cs_kernels *kernels, int64_t depth, int64_t columns)
-{
-    return (size_t)(blocks(columns, kernels->tile_columns) * kernels->tile_columns * depth);
 }
 
 // Where block `d` of depth of panel `p` begins in a packed B.
@@ -60,21 +54,19 @@ static void pack_panel(const struct cs_kernels *kernels, const struct cs_cpu_pro
     }
 }
 
-static void set_panels(const struct cs_kernels *kernels, struct cs_cpu_product *product)
+void cs_cpu_product_size(const struct cs_kernels *kernels, struct cs_cpu_product *product)
 {
     product->panels = blocks(product->columns, kernels->tile_columns);
     product->panel_depths = blocks(product->depth, CS_KERNEL_DEPTH);
-    product->packed_floats = cs_cpu_product_packed(kernels, product->depth, product->columns);
+    product->packed_floats = (size_t)(product->panels * kernels->tile_columns * product->depth);
 }
 
 void cs_cpu_product_pack(const struct cs_kernels *kernels, const struct cs_cpu_product *product,
                          const float *b, float *packed)
 {
-    struct cs_cpu_product sized = *product;
-    set_panels(kernels, &sized);
-    for (int64_t d = 0; d < sized.panel_depths; d++)
-        for (int64_t p = 0; p < sized.panels; p++)
-            pack_panel(kernels, &sized, b, packed, d, p);
+    for (int64_t d = 0; d < product->panel_depths; d++)
+        for (int64_t p = 0; p < product->panels; p++)
+            pack_panel(kernels, product, b, packed, d, p);
 }
 
 // Block d of depth of some rows of A with depth innermost: in place, or a copy. *step is theirs.
@@ -100,10 +92,10 @@ struct block {
 };
 
 // A tile that is narrower than the kernel's, or lies in C with gaps.
-static void edge_tile(const struct cs_cpu_run *run, const struct cs_cpu_product *product, float *c,
-                      const float *tile, int rows, int64_t columns, bool adding)
+static void edge_tile(const struct cs_kernels *kernels, const struct cs_cpu_product *product,
+                      float *c, const float *tile, int rows, int64_t columns, bool adding)
 {
-    int64_t wide = run->kernels->tile_columns;
+    int64_t wide = kernels->tile_columns;
     for (int r = 0; r < rows; r++, tile += wide, c += product->c_row) {
         if (product->c_column == 1 && !adding) {
             memcpy(c, tile, (size_t)columns * sizeof *c);
@@ -117,11 +109,10 @@ static void edge_tile(const struct cs_cpu_run *run, const struct cs_cpu_product 
 }
 
 // Adds block d of depth; a is the left side, b the packed B at the block's first panel.
-static void add_depth(const struct cs_cpu_run *run, const struct cs_cpu_product *product,
+static void add_depth(const struct cs_kernels *kernels, const struct cs_cpu_product *product,
                       const struct block *block, const float *a, int64_t a_step, const float *b,
                       int64_t d)
 {
-    const struct cs_kernels *kernels = run->kernels;
     int64_t depth = part(product->depth, CS_KERNEL_DEPTH, d), wide = kernels->tile_columns;
     float tile[CS_KERNEL_TILE];
     for (int64_t j = 0; j < block->columns; j += wide, b += depth * wide) {
@@ -134,9 +125,29 @@ static void add_depth(const struct cs_cpu_run *run, const struct cs_cpu_product 
             kernels->product_tile(whole ? c : tile, whole ? product->c_row : wide, a + r * a_step,
                                   a_step, b, depth, rows, whole && d > 0);
             if (!whole)
-                edge_tile(run, product, c, tile, rows, columns, d > 0);
+                edge_tile(kernels, product, c, tile, rows, columns, d > 0);
         }
     }
+}
+
+// One block of C from rows of A and the packed B's panels from `panel` on.
+static void multiply(const struct cs_kernels *kernels, const struct cs_cpu_product *product,
+                     const struct block *block, const float *a, const float *packed, int64_t panel,
+                     float *copy)
+{
+    for (int64_t d = 0; d < product->panel_depths; d++) {
+        int64_t step;
+        const float *left = left_side(product, a, block->rows, d, copy, &step);
+        add_depth(kernels, product, block, left, step,
+                  packed + panel_place(product, kernels->tile_columns, d, panel), d);
+    }
+}
+
+void cs_cpu_product_rows(const struct cs_kernels *kernels, const struct cs_cpu_product *product,
+                         float *c, const float *a, const float *packed, int64_t rows, float *copy)
+{
+    const struct block block = {c, rows, product->columns};
+    multiply(kernels, product, &block, a, packed, 0, copy);
 }
 
 // Column offset `column` of the block's rows.
@@ -174,12 +185,7 @@ static void run_block(const struct cs_cpu_run *run, const struct cs_cpu_product 
     const float *a =
         cs_cpu_at(run, product->a) + product->a_start[i] + y * BLOCK_ROWS * product->a_row;
     const float *b = packed + (size_t)product->b_of[i] * product->packed_floats;
-    for (int64_t d = 0; d < product->panel_depths; d++) {
-        int64_t step;
-        const float *left = left_side(product, a, block.rows, d, copy, &step);
-        add_depth(run, product, &block, left, step,
-                  b + panel_place(product, wide, d, x * BLOCK_COLUMNS / wide), d);
-    }
+    multiply(run->kernels, product, &block, a, b, x * BLOCK_COLUMNS / wide, copy);
     if (product->c_column == 1)
         finish_rows(run, product, &block, x * BLOCK_COLUMNS);
 }
@@ -218,7 +224,7 @@ void cs_cpu_add_product(struct cs_plan *plan, const struct cs_node *node,
                         struct cs_cpu_product *product)
 {
     const struct cs_device *device = plan->network->device;
-    set_panels(device->kernels, product);
+    cs_cpu_product_size(device->kernels, product);
     size_t packed = product->b_packed ? 0 : (size_t)product->b_count * product->packed_floats;
     product->a_scratch = (packed * sizeof(float) + 63) / 64 * 64;
     cs_cpu_need_scratch(plan, product->a_scratch +

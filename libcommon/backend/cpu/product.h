@@ -19,19 +19,32 @@ struct cs_cpu_product {
     bool biased, adding;
     struct cs_cpu_place bias, add; // add lies as C does
     struct cs_cpu_activation activation;
-    // Set by cs_cpu_add_product.
+    // Set by cs_cpu_product_size.
     int64_t panels, panel_depths; // panels of B's columns; blocks of depth
     size_t packed_floats;         // of one B
-    size_t a_scratch;             // bytes of scratch before the threads' copies of A
+    size_t a_scratch; // by cs_cpu_add_product: bytes of scratch before the threads' copies of A
 };
 
-// Floats of one packed B.
-size_t cs_cpu_product_packed(const struct cs_kernels *kernels, int64_t depth, int64_t columns);
-// One B, `b` its first element, in the order of the kernels.
-void cs_cpu_product_pack(const struct cs_kernels *kernels, const struct cs_cpu_product *product,
-                         const float *b, float *packed);
 // The step; product must live as long as the plan.
 void cs_cpu_add_product(struct cs_plan *plan, const struct cs_node *node,
                         struct cs_cpu_product *product);
+
+// ---- Parts, for steps that multiply on the way -----------------------------------------------
+
+enum {
+    CS_CPU_PRODUCT_ROWS = 96, // of a block of A, a multiple of all tiles' rows
+    // Floats of its copy: the rows lie in different sets of the cache.
+    CS_CPU_PRODUCT_COPY = CS_CPU_PRODUCT_ROWS * (CS_KERNEL_DEPTH + 16),
+};
+
+// Panels and packed floats for the product's depth and columns.
+void cs_cpu_product_size(const struct cs_kernels *kernels, struct cs_cpu_product *product);
+// One B, `b` its first element, in the order of the kernels; the product was sized.
+void cs_cpu_product_pack(const struct cs_kernels *kernels, const struct cs_cpu_product *product,
+                         const float *b, float *packed);
+// Rows of one C, at most CS_CPU_PRODUCT_ROWS, from as many of one A. Of the product, which was
+// sized, sizes and strides count alone. `copy` has CS_CPU_PRODUCT_COPY floats.
+void cs_cpu_product_rows(const struct cs_kernels *kernels, const struct cs_cpu_product *product,
+                         float *c, const float *a, const float *packed, int64_t rows, float *copy);
 
 #endif

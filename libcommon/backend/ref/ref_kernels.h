@@ -29,6 +29,7 @@ void cs_ref_resize(const struct cs_ref_call *call);
 void cs_ref_softmax(const struct cs_ref_call *call);
 void cs_ref_matmul(const struct cs_ref_call *call);
 void cs_ref_gemm(const struct cs_ref_call *call);
+void cs_ref_attention(const struct cs_ref_call *call); // FusedAttention of the passes
 // The fusion of the node, on its finished output 0.
 void cs_ref_fusion(const struct cs_ref_call *call);
 

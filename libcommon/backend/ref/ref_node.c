@@ -26,6 +26,7 @@ static const struct {
     {"Softmax", cs_ref_softmax},
     {"MatMul", cs_ref_matmul},
     {"Gemm", cs_ref_gemm},
+    {"FusedAttention", cs_ref_attention},
 };
 
 static void (*find_kernel(const char *op))(const struct cs_ref_call *)
