@@ -10,6 +10,8 @@ enum {
     UNIT = 24,          // a multiple of all kernels' rows
     SMALL_IMAGE = 4096, // tiles below which a unit is as small as can be, for an even share
     MIN_TILES = 9,      // of an image
+    FEW_TILES = 4,      // enough where the weights are few
+    FEW_WEIGHTS = 160 * 160,
     MIN_CHANNELS = 8,
     LINE = 16, // floats
 };
@@ -128,14 +130,15 @@ static void choose_blocks(struct cs_winograd *w, const struct cs_winograd_caches
 // Measured on one core of a Zen 5 (bench/winograd), time of direct / time of this, AVX-512, AVX2:
 //   64 to 64 @512 3.1, 3.2; 256 to 256 @128 3.5, 3.4; 48 to 48 @256 2.6, 3.2; 64 to 2 @256 1.6, 3.4
 //   few tiles:    16 of 512 to 512 2.1, 3.3; 9 of 512 to 512 1.6, 2.7; 9 of 256 to 256 2.7, 2.8;
-//                 4 of 512 to 512 0.9, 1.9; 4 of 384 to 384 0.9, 1.9 (the weights come from memory)
+//                 4 of 128 to 128 1.8, 2.2; 4 of 512 to 512 0.9, 1.9 (the weights come from memory)
 //   few channels: 16 to 16 1.6, 2.6; 8 to 16 1.05; 8 to 8 0.9, 2.1; 4 to 16 0.7; 3 to 64 1.1, 0.7;
 //                 1 to 64 0.9, 0.25 (the transforms of so few channels cost more than is saved)
 bool cs_winograd_pays(const struct cs_winograd_shape *shape)
 {
     int64_t rows = ceil_div(shape->out[0], CS_WINOGRAD_OUT);
     int64_t columns = ceil_div(shape->out[1], CS_WINOGRAD_OUT);
-    return rows * columns >= MIN_TILES && shape->in_channels >= MIN_CHANNELS;
+    bool few = shape->in_channels * shape->out_channels <= FEW_WEIGHTS;
+    return rows * columns >= (few ? FEW_TILES : MIN_TILES) && shape->in_channels >= MIN_CHANNELS;
 }
 
 void cs_winograd_plan(struct cs_winograd *w, const struct cs_winograd_kernels *kernels,
