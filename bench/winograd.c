@@ -181,7 +181,7 @@ static int bench_layer(const int64_t *layer, struct cs_dnn *dnn, int threads, do
                (int)layer[0], (int)layer[1], (int)layer[2], (int)layer[3], best[0] * 1e3,
                best[1] * 1e3, best[0] / best[1], 100 * floor / best[1],
                b.w.team ? "team" : "private",
-               cs_winograd_pays(&b.shape) ? "" : ", direct is taken");
+               cs_winograd_pays(&b.shape, false) ? "" : ", direct is taken");
     }
     release(&b);
     return result;

@@ -113,7 +113,7 @@ bool cs_cpu_conv_is_winograd(const struct cs_plan *plan, const struct cs_node *n
     struct cs_dnn_conv conv;
     struct cs_winograd winograd;
     return describe(plan->graph, node, &conv, NULL) == 0 &&
-           cs_cpu_suits_winograd(plan, &conv, &winograd);
+           cs_cpu_suits_winograd(plan, node, &conv, &winograd);
 }
 
 static int build_conv(struct cs_plan *plan, const struct cs_node *node, struct cs_err *err)
@@ -127,7 +127,7 @@ static int build_conv(struct cs_plan *plan, const struct cs_node *node, struct c
     if (is_upscale(&conv))
         return cs_cpu_build_upscale(plan, node, &conv, err);
     struct cs_winograd winograd;
-    if (cs_cpu_suits_winograd(plan, &conv, &winograd))
+    if (cs_cpu_suits_winograd(plan, node, &conv, &winograd))
         return cs_cpu_build_winograd(plan, node, &winograd, err);
     // oneDNN's deconvolution does post-operations in reference code.
     bool add = node->fusion.add >= 0 && !conv.transposed;

@@ -101,8 +101,20 @@ static bool set_activation(struct step *step, const struct cs_cpu_activation *ac
     }
 }
 
-bool cs_cpu_suits_winograd(const struct cs_plan *plan, const struct cs_dnn_conv *conv,
-                           struct cs_winograd *winograd)
+// Whether an InstanceNormalization or GroupNormalization is all that reads the node's output.
+static bool is_normalised(const struct cs_graph *graph, const struct cs_node *node)
+{
+    static const char *const norms[] = {"InstanceNormalization", "GroupNormalization"};
+    int out = node->outputs[0];
+    for (int n = graph->values[out].producer + 1; n < graph->node_count; n++)
+        if (graph->nodes[n].input_count > 0 && graph->nodes[n].inputs[0] == out)
+            return graph->values[out].uses == 1 && (strcmp(graph->nodes[n].op, norms[0]) == 0 ||
+                                                    strcmp(graph->nodes[n].op, norms[1]) == 0);
+    return false;
+}
+
+bool cs_cpu_suits_winograd(const struct cs_plan *plan, const struct cs_node *node,
+                           const struct cs_dnn_conv *conv, struct cs_winograd *winograd)
 {
     const struct cs_device *device = plan->network->device;
     bool suits =
@@ -117,7 +129,7 @@ bool cs_cpu_suits_winograd(const struct cs_plan *plan, const struct cs_dnn_conv 
         shape.out[i] = conv->out[i];
         shape.pad_begin[i] = conv->pad_begin[i];
     }
-    if (!suits || !cs_winograd_pays(&shape))
+    if (!suits || !cs_winograd_pays(&shape, is_normalised(plan->graph, node)))
         return false;
     cs_winograd_plan(winograd, device->kernels->winograd, &shape, device->threads, &device->caches);
     return true;

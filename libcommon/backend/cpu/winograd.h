@@ -122,7 +122,8 @@ struct cs_winograd_caches {
 struct cs_winograd_caches cs_winograd_find_caches(void);
 
 // Whether it is faster than direct convolution: follows from one image, as its results must.
-bool cs_winograd_pays(const struct cs_winograd_shape *shape);
+// normalised: a norm follows, whose statistics are then gathered, and whose map its readers apply.
+bool cs_winograd_pays(const struct cs_winograd_shape *shape, bool normalised);
 // How to cut the work: for the caches and threads, without effect on results.
 void cs_winograd_plan(struct cs_winograd *w, const struct cs_winograd_kernels *kernels,
                       const struct cs_winograd_shape *shape, int threads,
