@@ -4,6 +4,8 @@
 //
 // Bound: relative L2 error 3e-6; single-precision sums of up to a few thousand products measure up
 // to 5e-7 here.
+#include <stdlib.h>
+
 #include "isa.h"
 #include "opcase.h"
 #include "suite.h"
@@ -94,6 +96,85 @@ START_TEST(conv_networks)
 }
 END_TEST
 
+// Long sums over planes of a few pixels are done as matrix products (op_small.c), some images at
+// once: any window, group of output channels, fusion.
+START_TEST(conv_small)
+{
+    static const int64_t outs[] = {1, 7, 32, 70, 96, 128};
+    isa_limit(_i);
+    for (int round = 0; round < 36; round++) {
+        struct opcase c;
+        opcase_init(&c, 17, 5000 + (uint64_t)round);
+        int64_t in = opcase_pick(&c, 60, 130), out = outs[round % 6], k[2], s[2], d[2], p[4];
+        int64_t size[2], made[2], batch = opcase_pick(&c, 1, round % 4 ? 3 : 9);
+        for (int i = 0; i < 2; i++) {
+            k[i] = opcase_pick(&c, 3, 5);
+            s[i] = opcase_pick(&c, 1, 2);
+            d[i] = opcase_pick(&c, 1, 2);
+            p[i] = opcase_pick(&c, 0, k[i]);
+            p[2 + i] = opcase_pick(&c, 0, k[i]);
+            made[i] = opcase_pick(&c, 1, 11);
+            size[i] = (made[i] - 1) * s[i] + (k[i] - 1) * d[i] + 1 - p[i] - p[2 + i];
+            if (size[i] < 1) {
+                p[i] = p[2 + i] = 0;
+                size[i] = (made[i] - 1) * s[i] + (k[i] - 1) * d[i] + 1;
+            }
+        }
+        opcase_input(&c, SHAPE(batch, in, size[0], size[1]));
+        opcase_weight(&c, SHAPE(out, in, k[0], k[1]));
+        if (round % 2)
+            opcase_weight(&c, SHAPE(out));
+        struct cs_node *node = opcase_node(&c, "Conv", 1);
+        cs_node_add_ints(&c.graph, node, "strides", s, 2);
+        cs_node_add_ints(&c.graph, node, "dilations", d, 2);
+        cs_node_add_ints(&c.graph, node, "pads", p, 4);
+        add_tail(&c, SHAPE(batch, out, made[0], made[1]), round);
+        struct cs_err err = {0};
+        double error = opcase_difference(&c, "cpu", "ref", &err);
+        ck_assert_msg(error >= 0, "round %d: %s", round, err.text);
+        ck_assert_msg(error <= 6e-7, "round %d: error %g", round, error);
+        opcase_release(&c);
+    }
+}
+END_TEST
+
+// The same bits for an image alone and in a batch, on any number of threads.
+START_TEST(conv_small_bits)
+{
+    enum { BATCH = 5, IN = 80 * 36, OUT = 64 * 36 };
+    static float images[BATCH * IN], weights[64 * 80 * 9];
+    struct cs_err err = {0};
+    int64_t count;
+    isa_limit(_i);
+    for (int i = 0; i < BATCH * IN; i++)
+        images[i] = (float)((i * 7919) % 2003) / 1000 - 1;
+    for (int i = 0; i < 64 * 80 * 9; i++)
+        weights[i] = (float)((i * 7477) % 1999) / 1000 - 1;
+    float *whole = NULL;
+    for (int i = -1; i < BATCH; i++) {
+        struct opcase c;
+        opcase_init(&c, 17, 1);
+        c.threads = i < 0 ? 3 : 1 + i % 2;
+        if (i < 0)
+            opcase_input_data(&c, SHAPE(BATCH, 80, 6, 6), images);
+        else
+            opcase_input_data(&c, SHAPE(1, 80, 6, 6), images + i * IN);
+        opcase_weight_data(&c, SHAPE(64, 80, 3, 3), weights);
+        cs_node_add_ints(&c.graph, opcase_node(&c, "Conv", 1), "pads", (int64_t[]){1, 1, 1, 1}, 4);
+        float *out = opcase_run(&c, "cpu", &count, &err);
+        ck_assert_msg(out, "%s", err.text);
+        if (i < 0) {
+            whole = out;
+        } else {
+            ck_assert_mem_eq(out, whole + i * OUT, OUT * sizeof *out);
+            free(out);
+        }
+        opcase_release(&c);
+    }
+    free(whole);
+}
+END_TEST
+
 START_TEST(conv_transpose)
 {
     isa_limit(_i);
@@ -175,6 +256,8 @@ int main(void)
     tcase_set_timeout(core, 120);
     tcase_add_loop_test(core, conv, 0, ISA_LIMITS);
     tcase_add_loop_test(core, conv_networks, 0, ISA_LIMITS);
+    tcase_add_loop_test(core, conv_small, 0, ISA_LIMITS);
+    tcase_add_loop_test(core, conv_small_bits, 0, ISA_LIMITS);
     tcase_add_loop_test(core, conv_transpose, 0, ISA_LIMITS);
     tcase_add_loop_test(core, products, 0, ISA_LIMITS);
     suite_add_tcase(suite, core);

@@ -129,6 +129,8 @@ static int build_conv(struct cs_plan *plan, const struct cs_node *node, struct c
     struct cs_winograd winograd;
     if (cs_cpu_suits_winograd(plan, node, &conv, &winograd))
         return cs_cpu_build_winograd(plan, node, &winograd, err);
+    if (cs_cpu_suits_small(plan, node, &conv))
+        return cs_cpu_build_small(plan, node, &conv, err);
     // oneDNN's deconvolution does post-operations in reference code.
     bool add = node->fusion.add >= 0 && !conv.transposed;
     bool activated = (!conv.transposed && set_activation(&conv, &activation)) ||
