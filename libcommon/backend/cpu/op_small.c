@@ -147,7 +147,7 @@ static int fill(const void *context, const void *data, void *packed, struct cs_e
 static void set_product(struct small *p, const struct cs_kernels *kernels)
 {
     const struct cs_dnn_conv *conv = &p->conv;
-    int64_t all = conv->out_channels, columns = all % 64 == 0 ? 64 : all % 32 == 0 ? 32 : all;
+    int64_t all = conv->out_channels, columns = all % 32 == 0 ? 32 : all;
     int64_t depth = conv->kernel[0] * conv->kernel[1] * conv->in_channels;
     p->groups = all / columns;
     p->product = (struct cs_cpu_product){.depth = depth,
