@@ -4,8 +4,8 @@
 
 Each network (zoo_networks.py) is written by the TorchScript exporter (opset 17, weights inside) and
 by the current one (its own opset, weights in a file beside), with free batch, height and width
-where the exporter manages it. For each run, at the exported size and at another one in a batch of
-two, DIR gets the input, every output in double precision, and in zoo.json ONNX Runtime's relative
+where the exporter manages it. For each run, at the exported size and at others, one of them a batch
+of two, DIR gets the input, every output in double precision, and in zoo.json ONNX Runtime's relative
 L2 error against it. zoo_check.py reads them. Needs torch, torchvision, timm,
 segmentation-models-pytorch, numpy, onnx, onnxruntime.
 """
@@ -25,7 +25,7 @@ import networks
 import zoo_networks
 
 EXPORTED = (2, 128, 128)  # batch, height, width; a batch of one would be taken for a constant
-RUNS = [(1, 128, 128), (2, 160, 192)]
+RUNS = [(1, 128, 128), (2, 160, 192), (1, 224, 320), (1, 256, 256)]
 
 
 def calibrate(model, channels, seed):
