@@ -6,6 +6,8 @@
 tiny    fully convolutional, stride 4, safe to tile: bright things on dark ground
 whole   InstanceNormalization, one size of 48 x 64, format 0.4: not safe to tile
 pair    three outputs: a style vector, two flows, a probability; the maps come from the last two
+steep   eight channels, no preprocessing: samples near the largest float overflow in the transforms of
+        a Winograd convolution, and not in a direct one
 bare    no package: a network with its weights in a file beside it, two channels to a probability
 Weights are set by hand or by a seeded generator; the files are the same on every run.
 """
@@ -274,6 +276,46 @@ config:
 """
 
 
+STEEP = """\
+format_version: 0.5.4
+type: model
+name: steep
+version: 1.0.0
+description: A mean of the neighbourhood, for tests of samples near the largest float.
+license: MIT
+inputs:
+- id: image
+  axes:
+  - {{type: batch}}
+  - {{type: channel, channel_names: [intensity]}}
+  - {{type: space, id: y, size: {{min: 4, step: 1}}}}
+  - {{type: space, id: x, size: {{min: 4, step: 1}}}}
+outputs:
+- id: mean
+  axes:
+  - {{type: batch}}
+  - {{type: channel, channel_names: [foreground]}}
+  - {{type: space, id: y, size: {{tensor_id: image, axis_id: y}}}}
+  - {{type: space, id: x, size: {{tensor_id: image, axis_id: x}}}}
+weights:
+  onnx: {{source: steep.onnx, sha256: {weights}, opset_version: 17}}
+"""
+
+
+def make_steep():
+    f32 = TensorProto.FLOAT
+    folder = HERE / "steep"
+    folder.mkdir(exist_ok=True)
+    weights = {"eight.w": np.full((8, 1, 1, 1), 1.5), "mean.w": np.full((1, 8, 3, 3), 1 / 144)}
+    nodes = [helper.make_node("Conv", ["image", "eight.w"], ["a"], "eight", kernel_shape=[1, 1]),
+             helper.make_node("Conv", ["a", "mean.w"], ["mean"], "mean", kernel_shape=[3, 3],
+                              pads=[1, 1, 1, 1])]
+    shape = ["n", 1, "y", "x"]
+    save_model(folder / "steep.onnx", nodes, [helper.make_tensor_value_info("image", f32, shape)],
+               [helper.make_tensor_value_info("mean", f32, shape)], weights)
+    (folder / "rdf.yaml").write_text(STEEP.format(weights=sha(folder / "steep.onnx")))
+
+
 def make_pair():
     folder = HERE / "pair"
     folder.mkdir(exist_ok=True)
@@ -289,6 +331,7 @@ def make_pair():
 
 def main():
     make_pair()
+    make_steep()
     (HERE / "bare").mkdir(exist_ok=True)
     bare(HERE / "bare")
     for name, make, text in (("tiny", tiny, TINY), ("whole", whole, WHOLE)):

@@ -25,4 +25,18 @@ done
 if grep -q avx2 /proc/cpuinfo && [ "$(maps auto.cs)" = "$(maps direct.cs)" ]; then
     fail "--conv changes nothing"
 fi
+
+# Samples near the largest float overflow in the transforms: the image is run again, directly.
+{
+    printf '\x93NUMPY\x01\x00\x76\x00%-117s\n' \
+        "{'descr': '<f4', 'fortran_order': False, 'shape': (32, 32), }"
+    for ((i = 0; i < 1024; i++)); do
+        (((i + i / 32) % 2)) && printf '\x00\x00\x00\x7f' || printf '\x00\x00\x00\xff'
+    done
+} >steep.npy
+cs-load steep.npy >steep.cs || fail "cs-load"
+IMAGES=steep.cs infer 0 direct.cs -d cpu -m steep --prob f32 --conv direct
+[ ! -s stderr ] || fail "words without need: $(cat stderr)"
+IMAGES=steep.cs infer 0 auto.cs -d cpu -m steep --prob f32 -v
+same_maps direct.cs auto.cs
 exit 0
