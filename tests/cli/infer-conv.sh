@@ -2,8 +2,12 @@
 # --conv: direct sums and Winograd's method differ by rounding alone, and find the same objects;
 # each gives the same bytes for any slots, batch and threads.
 . "$SRC/tests/support/infer.sh"
-for model in nuclei spheroid; do
-    cs-load "$TESTDATA/$model" >"$model.cs" || fail "cs-load"
+# same_objects MODEL FILE...: of these images, for --conv auto and direct.
+same_objects()
+{
+    local model=$1 conv
+    shift
+    cs-load "$@" >"$model.cs" || fail "cs-load"
     for conv in auto direct; do
         IMAGES=$model.cs infer 0 "$model-$conv.cs" -d cpu -m "$SRC/models/$model" --conv $conv -T 2
         cs-postprocess <"$model-$conv.cs" >labels.cs || fail "cs-postprocess"
@@ -11,7 +15,13 @@ for model in nuclei spheroid; do
     done
     grep -q ok "$model-auto.labels" || fail "$model: no labels"
     cmp "$model-auto.labels" "$model-direct.labels" || fail "$model: other objects"
-done
+}
+if [ -d "${CELLSTREAM_DATA:-}" ]; then
+    same_objects nuclei --sample 12 "$CELLSTREAM_DATA/nuclei/images"
+    same_objects spheroid --sample 4 "$CELLSTREAM_DATA/spheroids/images"
+fi
+same_objects spheroid "$TESTDATA/spheroid"
+same_objects nuclei "$TESTDATA/nuclei"
 
 for conv in auto direct; do
     IMAGES=nuclei.cs infer 0 $conv.cs -d cpu -m "$SRC/models/nuclei" --prob f32 --conv $conv -T 1
