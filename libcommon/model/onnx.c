@@ -536,6 +536,9 @@ void cs_onnx_rest(const struct cs_onnx *file)
 {
     if (file->map)
         madvise(file->map, file->map_bytes, MADV_DONTNEED);
+    for (int i = 0; i < file->store.map_count; i++)
+        if (file->store.maps[i].bytes)
+            madvise(file->store.maps[i].data, file->store.maps[i].bytes, MADV_DONTNEED);
 }
 
 size_t cs_onnx_bytes(const struct cs_onnx *file)
