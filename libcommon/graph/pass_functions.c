@@ -37,15 +37,6 @@ static bool scalar(const struct cs_graph *graph, int value, double *number)
     return true;
 }
 
-static const struct cs_node *maker(const struct cs_graph *graph, int value, const char *op)
-{
-    int producer = value < 0 ? -1 : graph->values[value].producer;
-    const struct cs_node *node = producer < 0 ? NULL : &graph->nodes[producer];
-    return node && strcmp(node->op, op) == 0 && !node->fusion.activation && node->fusion.add < 0
-               ? node
-               : NULL;
-}
-
 static void add_factor(const struct cs_graph *graph, int value, bool top, struct product *p);
 
 static void add_factors(const struct cs_graph *graph, const struct cs_node *node, struct product *p)
@@ -64,8 +55,8 @@ static void add_factors(const struct cs_graph *graph, const struct cs_node *node
 static void add_factor(const struct cs_graph *graph, int value, bool top, struct product *p)
 {
     double number;
-    const struct cs_node *node = maker(graph, value, "Mul");
-    node = node ? node : maker(graph, value, "Div");
+    const struct cs_node *node = cs_pass_maker(graph, value, "Mul");
+    node = node ? node : cs_pass_maker(graph, value, "Div");
     if (p->count < 0)
         return;
     if (scalar(graph, value, &number))
@@ -88,7 +79,7 @@ static struct product product_of(const struct cs_graph *graph, int value)
 // The other input of a sum with this number, -1 if it is no such sum.
 static int summed_with(const struct cs_graph *graph, int value, double wanted)
 {
-    const struct cs_node *add = maker(graph, value, "Add");
+    const struct cs_node *add = cs_pass_maker(graph, value, "Add");
     double number;
     for (int i = 0; add && i < 2; i++)
         if (scalar(graph, add->inputs[i], &number) && near(number, wanted))
@@ -100,13 +91,13 @@ static int summed_with(const struct cs_graph *graph, int value, double wanted)
 
 static bool is_sigmoid(const struct cs_graph *graph, int value, int x)
 {
-    const struct cs_node *node = maker(graph, value, "Sigmoid");
+    const struct cs_node *node = cs_pass_maker(graph, value, "Sigmoid");
     return node && node->inputs[0] == x;
 }
 
 static bool is_hard_sigmoid(const struct cs_graph *graph, int value, int x)
 {
-    const struct cs_node *node = maker(graph, value, "HardSigmoid");
+    const struct cs_node *node = cs_pass_maker(graph, value, "HardSigmoid");
     return node && node->inputs[0] == x &&
            near((double)cs_node_float(node, "alpha", 0.2f), 1.0 / 6) &&
            near((double)cs_node_float(node, "beta", 0.5f), 0.5);
@@ -114,7 +105,7 @@ static bool is_hard_sigmoid(const struct cs_graph *graph, int value, int x)
 
 static bool is_clipped(const struct cs_graph *graph, int value, int x)
 {
-    const struct cs_node *node = maker(graph, value, "Clip");
+    const struct cs_node *node = cs_pass_maker(graph, value, "Clip");
     float low, high;
     return node && cs_node_clip(graph, node, &low, &high, NULL) == 0 && low == 0 && high == 6 &&
            summed_with(graph, node->inputs[0], 3) == x;
@@ -123,7 +114,7 @@ static bool is_clipped(const struct cs_graph *graph, int value, int x)
 // 1 + Erf(x / sqrt 2)
 static bool is_erf(const struct cs_graph *graph, int value, int x)
 {
-    const struct cs_node *node = maker(graph, summed_with(graph, value, 1), "Erf");
+    const struct cs_node *node = cs_pass_maker(graph, summed_with(graph, value, 1), "Erf");
     if (!node)
         return false;
     struct product p = product_of(graph, node->inputs[0]);
@@ -138,7 +129,7 @@ static bool is_cubic(const struct cs_graph *graph, int value, int x)
         return false;
     if (p.count == 3)
         return p.factors[0] == x && p.factors[1] == x && p.factors[2] == x;
-    const struct cs_node *pow = p.count == 1 ? maker(graph, p.factors[0], "Pow") : NULL;
+    const struct cs_node *pow = p.count == 1 ? cs_pass_maker(graph, p.factors[0], "Pow") : NULL;
     double exponent;
     return pow && pow->inputs[0] == x && scalar(graph, pow->inputs[1], &exponent) && exponent == 3;
 }
@@ -146,11 +137,11 @@ static bool is_cubic(const struct cs_graph *graph, int value, int x)
 // 1 + Tanh(sqrt(2 / pi) * (x + 0.044715 x^3))
 static bool is_tanh(const struct cs_graph *graph, int value, int x)
 {
-    const struct cs_node *node = maker(graph, summed_with(graph, value, 1), "Tanh");
+    const struct cs_node *node = cs_pass_maker(graph, summed_with(graph, value, 1), "Tanh");
     if (!node)
         return false;
     struct product p = product_of(graph, node->inputs[0]);
-    const struct cs_node *add = p.count == 1 ? maker(graph, p.factors[0], "Add") : NULL;
+    const struct cs_node *add = p.count == 1 ? cs_pass_maker(graph, p.factors[0], "Add") : NULL;
     return add && near(p.scale, 0.79788456080286535588) &&
            ((add->inputs[0] == x && is_cubic(graph, add->inputs[1], x)) ||
             (add->inputs[1] == x && is_cubic(graph, add->inputs[0], x)));

@@ -16,14 +16,6 @@ struct norm {
     int64_t groups;
 };
 
-static const struct cs_node *maker(const struct cs_graph *graph, int value, const char *op)
-{
-    int producer = value < 0 ? -1 : graph->values[value].producer;
-    const struct cs_node *node = producer < 0 ? NULL : &graph->nodes[producer];
-    bool plain = node && node->fusion.add < 0 && !node->fusion.activation;
-    return plain && strcmp(node->op, op) == 0 ? node : NULL;
-}
-
 static const float *floats(const struct cs_graph *graph, int value)
 {
     const struct cs_value *v = value < 0 ? NULL : &graph->values[value];
@@ -38,7 +30,7 @@ static bool is_affine(const struct cs_graph *graph, const struct cs_node *node, 
     if (strcmp(node->op, "Add") != 0 || node->fusion.add >= 0 || node->fusion.activation)
         return false;
     int c = floats(graph, node->inputs[0]) ? 0 : 1;
-    const struct cs_node *mul = maker(graph, node->inputs[1 - c], "Mul");
+    const struct cs_node *mul = cs_pass_maker(graph, node->inputs[1 - c], "Mul");
     if (!mul || !floats(graph, node->inputs[c]))
         return false;
     int m = floats(graph, mul->inputs[0]) ? 0 : 1;
@@ -65,7 +57,8 @@ static bool is_line_mean(const struct cs_graph *graph, const struct cs_node *nod
 
 static bool is_square(const struct cs_graph *graph, int value, int of)
 {
-    const struct cs_node *mul = maker(graph, value, "Mul"), *pow = maker(graph, value, "Pow");
+    const struct cs_node *mul = cs_pass_maker(graph, value, "Mul"),
+                         *pow = cs_pass_maker(graph, value, "Pow");
     if (mul)
         return mul->inputs[0] == of && mul->inputs[1] == of;
     const float *exponent = pow ? floats(graph, pow->inputs[1]) : NULL;
@@ -76,10 +69,10 @@ static bool is_square(const struct cs_graph *graph, int value, int of)
 // Sqrt(ReduceMean(d^2) + epsilon)
 static bool is_deviation(const struct cs_graph *graph, int value, int d, float *epsilon)
 {
-    const struct cs_node *root = maker(graph, value, "Sqrt");
-    const struct cs_node *add = root ? maker(graph, root->inputs[0], "Add") : NULL;
+    const struct cs_node *root = cs_pass_maker(graph, value, "Sqrt");
+    const struct cs_node *add = root ? cs_pass_maker(graph, root->inputs[0], "Add") : NULL;
     for (int i = 0; add && i < 2; i++) {
-        const struct cs_node *mean = maker(graph, add->inputs[i], "ReduceMean");
+        const struct cs_node *mean = cs_pass_maker(graph, add->inputs[i], "ReduceMean");
         const float *number = floats(graph, add->inputs[1 - i]);
         if (!is_line_mean(graph, mean) || !is_square(graph, mean->inputs[0], d) || !number ||
             cs_shape_elements(&graph->values[add->inputs[1 - i]].shape) != 1)
@@ -102,9 +95,9 @@ static bool find_layer_norm(const struct cs_graph *graph, const struct cs_node *
     int inner;
     if (!is_affine(graph, node, norm, &inner))
         return false;
-    const struct cs_node *div = maker(graph, inner, "Div");
-    const struct cs_node *sub = div ? maker(graph, div->inputs[0], "Sub") : NULL;
-    const struct cs_node *mean = sub ? maker(graph, sub->inputs[1], "ReduceMean") : NULL;
+    const struct cs_node *div = cs_pass_maker(graph, inner, "Div");
+    const struct cs_node *sub = div ? cs_pass_maker(graph, div->inputs[0], "Sub") : NULL;
+    const struct cs_node *mean = sub ? cs_pass_maker(graph, sub->inputs[1], "ReduceMean") : NULL;
     if (!is_line_mean(graph, mean) || mean->inputs[0] != sub->inputs[0] ||
         !is_deviation(graph, div->inputs[1], div->inputs[0], &norm->epsilon))
         return false;
@@ -158,10 +151,11 @@ static bool find_group_norm(const struct cs_graph *graph, const struct cs_node *
     int inner;
     if (!is_affine(graph, node, norm, &inner))
         return false;
-    const struct cs_node *back = maker(graph, inner, "Reshape");
+    const struct cs_node *back = cs_pass_maker(graph, inner, "Reshape");
     const struct cs_node *instance =
-        back ? maker(graph, back->inputs[0], "InstanceNormalization") : NULL;
-    const struct cs_node *reshape = instance ? maker(graph, instance->inputs[0], "Reshape") : NULL;
+        back ? cs_pass_maker(graph, back->inputs[0], "InstanceNormalization") : NULL;
+    const struct cs_node *reshape =
+        instance ? cs_pass_maker(graph, instance->inputs[0], "Reshape") : NULL;
     if (!reshape || !all_are(graph, instance->inputs[1], 1) ||
         !all_are(graph, instance->inputs[2], 0))
         return false;

@@ -68,6 +68,14 @@ struct cs_node *cs_pass_sole_producer(const struct cs_graph *graph, const struct
     return &graph->nodes[value->producer];
 }
 
+const struct cs_node *cs_pass_maker(const struct cs_graph *graph, int value, const char *op)
+{
+    int producer = value < 0 ? -1 : graph->values[value].producer;
+    const struct cs_node *node = producer < 0 ? NULL : &graph->nodes[producer];
+    bool plain = node && node->fusion.add < 0 && !node->fusion.activation;
+    return plain && strcmp(node->op, op) == 0 ? node : NULL;
+}
+
 void cs_pass_replace(struct cs_graph *graph, int from, int to)
 {
     for (int n = 0; n < graph->node_count; n++) {

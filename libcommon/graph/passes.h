@@ -22,6 +22,8 @@ bool cs_node_is(const struct cs_node *node, const char *const *ops); // list end
 // The node that makes input i if nobody else reads that value; NULL otherwise.
 struct cs_node *cs_pass_sole_producer(const struct cs_graph *graph, const struct cs_node *node,
                                       int i);
+// The node of this operator, without fusions, that makes the value; NULL otherwise, also for -1.
+const struct cs_node *cs_pass_maker(const struct cs_graph *graph, int value, const char *op);
 // Everybody who reads `from` reads `to` instead, outputs of the graph included.
 void cs_pass_replace(struct cs_graph *graph, int from, int to);
 // `host` makes output 0 of `node`, which is dropped.
