@@ -117,12 +117,15 @@ static int slots_within(const struct cs_session *s, const struct cs_session_plan
 static int refuse(const struct cs_session *s, const struct cs_session_plan *p, struct cs_err *err)
 {
     struct cs_session_memory memory = memory_of(s, p);
-    char need[CS_SIZE_TEXT], limit[CS_SIZE_TEXT];
-    cs_size_text(cs_session_memory_bytes(&memory, 1), need);
+    uint64_t bytes = cs_session_memory_bytes(&memory, 1);
+    char need[CS_SIZE_TEXT], limit[CS_SIZE_TEXT], would[CS_SIZE_TEXT];
+    cs_size_text(bytes, need);
     cs_size_text(s->options.memory, limit);
+    cs_size_option(bytes / 3 * 4, would); // a quarter is for images (budget.h)
     return cs_fail(err, CS_ENOMEM,
-                   "%d x %u x %u pixels need %s beside their images, %s are allowed", p->key.batch,
-                   p->key.width, p->key.height, need, limit);
+                   "%d x %u x %u pixels need %s beside their images, there are %s: --memory %s "
+                   "would do",
+                   p->key.batch, p->key.width, p->key.height, need, limit, would);
 }
 
 // How many slots each plan may have, now that the set has changed; other plans give way to `p`.
