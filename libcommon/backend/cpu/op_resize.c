@@ -5,6 +5,7 @@
 // out when the plan is made.
 #include <omp.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "backend/cpu/cpu.h"
 #include "graph/params.h"
@@ -29,32 +30,54 @@ struct resize {
     struct cs_cpu_activation activation;
 };
 
+// A row of few channels: loops of its own, with two samples a pixel where the filter is linear. The
+// addend may lie where the result goes.
+static void blend_few(const struct resize *r, const float *row, const float *add, float *dst)
+{
+    int64_t channels = r->channels;
+    for (int64_t x = 0; x < r->out[1]; x++, dst += channels) {
+        const struct filter *filter = &r->filters[1][x];
+        const float *first = row + filter->at[0] * channels;
+        const float *addend = add ? add + x * channels : NULL;
+        if (filter->count == 2) {
+            const float *second = row + filter->at[1] * channels;
+            float low = filter->weight[0], high = filter->weight[1];
+            for (int64_t c = 0; c < channels; c++)
+                dst[c] = first[c] * low + second[c] * high + (addend ? addend[c] : 0);
+            continue;
+        }
+        for (int64_t c = 0; c < channels; c++) {
+            float sum = first[c] * filter->weight[0];
+            for (int t = 1; t < filter->count; t++)
+                sum += row[filter->at[t] * channels + c] * filter->weight[t];
+            dst[c] = sum + (addend ? addend[c] : 0);
+        }
+    }
+}
+
 static void blend_row(const struct resize *r, const struct cs_kernels *kernels, const float *row,
                       const float *add, float *dst)
 {
     const float *src[CS_KERNEL_MAX_TAPS];
-    float weight[CS_KERNEL_MAX_TAPS];
+    float with_add[CS_KERNEL_MAX_TAPS];
     int64_t channels = r->channels;
+    if (channels < FEW_CHANNELS) {
+        blend_few(r, row, add, dst);
+        return;
+    }
     for (int64_t x = 0; x < r->out[1]; x++, dst += channels) {
         const struct filter *filter = &r->filters[1][x];
-        const float *addend = add ? add + x * channels : NULL;
+        const float *addend = add ? add + x * channels : NULL, *weight = filter->weight;
         int n = filter->count;
-        if (channels < FEW_CHANNELS) {
-            for (int64_t c = 0; c < channels; c++) {
-                float sum = row[filter->at[0] * channels + c] * filter->weight[0];
-                for (int t = 1; t < n; t++)
-                    sum += row[filter->at[t] * channels + c] * filter->weight[t];
-                dst[c] = addend ? sum + addend[c] : sum;
-            }
-            continue;
-        }
-        for (int t = 0; t < n; t++) {
+        for (int t = 0; t < n; t++)
             src[t] = row + filter->at[t] * channels;
-            weight[t] = filter->weight[t];
+        if (addend) {
+            memcpy(with_add, weight, (size_t)n * sizeof *weight);
+            src[n] = addend;
+            with_add[n++] = 1;
+            weight = with_add;
         }
-        src[n] = addend;
-        weight[n] = 1;
-        kernels->sum_of(dst, src, weight, addend ? n + 1 : n, channels);
+        kernels->sum_of(dst, src, weight, n, channels);
     }
 }
 
