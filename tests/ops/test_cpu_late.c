@@ -110,6 +110,20 @@ static int two_readers(struct opcase *c, int x)
     return binary(c, "Add", first, conv(c, both, 32, 48, 3));
 }
 
+// A 1x1 convolution that reads the parts one by one, and adds; it cannot map them.
+static int shortcut(struct opcase *c, int x)
+{
+    int both = concat(c, unary(c, "Sigmoid", x), block(c, x, 16, 32));
+    int main = conv(c, block(c, both, 48, 24), 24, 24, 3);
+    return unary(c, "Relu", binary(c, "Add", main, conv(c, both, 48, 24, 1)));
+}
+
+// Read by 1x1 convolutions alone, a concatenation is made.
+static int narrow(struct opcase *c, int x)
+{
+    return conv(c, concat(c, x, block(c, x, 16, 16)), 32, 8, 1);
+}
+
 // A residual block: the second norm adds, so only its statistics are gathered.
 static int residual(struct opcase *c, int x)
 {
@@ -133,10 +147,8 @@ static const struct {
     int (*make)(struct opcase *, int x);
     struct counts late;
 } nets[] = {
-    {unet, {1, 2, 4}},
-    {two_readers, {1, 4, 5}},
-    {residual, {0, 1, 3}},
-    {refused, {0, 0, 3}},
+    {unet, {1, 2, 4}},   {two_readers, {1, 4, 5}}, {shortcut, {1, 1, 2}},
+    {narrow, {0, 0, 1}}, {residual, {0, 1, 3}},    {refused, {0, 0, 3}},
 };
 enum { NETS = sizeof nets / sizeof *nets };
 

@@ -205,6 +205,7 @@ void cs_cpu_build_plain(struct cs_plan *plan, const struct cs_node *node);
 int cs_cpu_build_upscale(struct cs_plan *plan, const struct cs_node *node,
                          const struct cs_dnn_conv *conv, struct cs_err *err);
 bool cs_cpu_conv_is_winograd(const struct cs_plan *plan, const struct cs_node *node);
+bool cs_cpu_conv_is_pointwise(const struct cs_plan *plan, const struct cs_node *node);
 bool cs_cpu_suits_winograd(const struct cs_plan *plan, const struct cs_node *node,
                            const struct cs_dnn_conv *conv, struct cs_winograd *winograd);
 int cs_cpu_build_winograd(struct cs_plan *plan, const struct cs_node *node,

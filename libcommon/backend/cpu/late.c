@@ -72,9 +72,25 @@ static bool all_readers(const struct cs_plan *plan, int value,
     return true;
 }
 
-static bool reads_parts(const struct cs_plan *plan, const struct cs_node *node, int value)
+static bool maps_parts(const struct cs_plan *plan, const struct cs_node *node, int value)
 {
     return is_winograd(plan, node) && reads_first(node, value);
+}
+
+static bool reads_parts(const struct cs_plan *plan, const struct cs_node *node, int value)
+{
+    return maps_parts(plan, node, value) ||
+           (is(node, "Conv") && cs_cpu_op_of(plan->graph, node) && reads_first(node, value) &&
+            cs_cpu_conv_is_pointwise(plan, node));
+}
+
+// Where only 1x1 convolutions read a concatenation, adding their sums costs what making it does.
+static bool worth_joining(const struct cs_plan *plan, int value)
+{
+    for (int n = plan->graph->values[value].producer + 1; n < plan->graph->node_count; n++)
+        if (reads(&plan->graph->nodes[n], value) && maps_parts(plan, &plan->graph->nodes[n], value))
+            return true;
+    return false;
 }
 
 static bool is_joined(const struct cs_plan *plan, const struct cs_node *node)
@@ -93,7 +109,7 @@ static bool is_joined(const struct cs_plan *plan, const struct cs_node *node)
             plan->late[node->inputs[i]].joined)
             return false;
     }
-    return all_readers(plan, out, reads_parts);
+    return all_readers(plan, out, reads_parts) && worth_joining(plan, out);
 }
 
 static bool is_small_pool(const struct cs_plan *plan, const struct cs_node *node)
@@ -107,8 +123,9 @@ static bool is_small_pool(const struct cs_plan *plan, const struct cs_node *node
 static bool maps_on_reading(const struct cs_plan *plan, const struct cs_node *node, int value)
 {
     if (is(node, "Concat"))
-        return plan->late[node->outputs[0]].joined;
-    return (is_winograd(plan, node) && reads_first(node, value)) || is_small_pool(plan, node);
+        return plan->late[node->outputs[0]].joined &&
+               all_readers(plan, node->outputs[0], maps_parts);
+    return maps_parts(plan, node, value) || is_small_pool(plan, node);
 }
 
 static bool is_norm(const struct cs_plan *plan, const struct cs_node *node)
