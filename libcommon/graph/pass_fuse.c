@@ -22,8 +22,9 @@ static const char *const activation_hosts[] = {"Conv",
                                                "Gemm",
                                                "Resize",
                                                NULL};
-static const char *const activations[] = {"Relu", "LeakyRelu", "Clip",        "Sigmoid", "Tanh",
-                                          "Elu",  "HardSwish", "HardSigmoid", "Swish",   NULL};
+static const char *const activations[] = {"Relu",  "LeakyRelu", "Clip",      "Sigmoid",
+                                          "Tanh",  "Elu",       "HardSwish", "HardSigmoid",
+                                          "Swish", "Gelu",      NULL};
 
 static bool same_tensor(const struct cs_value *a, const struct cs_value *b)
 {
@@ -84,6 +85,8 @@ int cs_fuse_add_apply(struct cs_graph *graph, struct cs_node *node, struct cs_er
 bool cs_fuse_activation_match(const struct cs_graph *graph, const struct cs_node *node)
 {
     float low, high;
+    if (strcmp(cs_node_string(node, "approximate", "none"), "none") != 0)
+        return false; // a fusion says no more than a name and two numbers
     if (!cs_node_is(node, activations) || node->fusion.add >= 0 || node->fusion.activation ||
         !makes_floats(graph, node))
         return false;
