@@ -127,8 +127,9 @@ def one(name, model, channels, runs, exporter, folder):
             continue
         if [g.shape for g in got] != [e.shape for e in expected]:
             continue
-        entry["runs"].append({"key": key, "onnxruntime": [rel_l2(g, e)
-                                                          for g, e in zip(got, expected)]})
+        errors = [rel_l2(g, e) for g, e in zip(got, expected)]
+        if max(errors) < 1e-2:  # else what was exported is another function at this size
+            entry["runs"].append({"key": key, "onnxruntime": errors})
     return entry
 
 
