@@ -71,9 +71,9 @@ static int block(struct opcase *c, int from, int64_t in, int64_t out)
     return unary(c, "Relu", norm(c, conv(c, from, in, out, 3), out, 0));
 }
 
-// How many values are joined, mapped, gathered.
+// How many values are joined, mapped, gathered, taken along.
 struct counts {
-    int joined, mapped, gathered;
+    int joined, mapped, gathered, taken;
 };
 
 static struct counts count_late(const struct cs_plan *plan)
@@ -83,6 +83,7 @@ static struct counts count_late(const struct cs_plan *plan)
         n.joined += plan->late[v].joined;
         n.mapped += plan->late[v].mapped;
         n.gathered += plan->late[v].gathered;
+        n.taken += plan->late[v].taken;
     }
     return n;
 }
@@ -124,6 +125,27 @@ static int narrow(struct opcase *c, int x)
     return conv(c, concat(c, x, block(c, x, 16, 16)), 32, 8, 1);
 }
 
+static int over_channels(struct opcase *c, const char *op, int from)
+{
+    opcase_value(c, from);
+    opcase_ints(c, (int64_t[]){1}, 1);
+    opcase_node(c, op, 1);
+    return c->graph.outputs[0];
+}
+
+// Means and maxima of the same values, of pixels and of channels; a maximum before its mean is no
+// twin.
+static int attention(struct opcase *c, int x)
+{
+    int mean = unary(c, "GlobalAveragePool", x), most = unary(c, "GlobalMaxPool", x);
+    int gated = binary(c, "Mul", x, unary(c, "Sigmoid", binary(c, "Add", mean, most)));
+    mean = over_channels(c, "ReduceMean", gated);
+    most = over_channels(c, "ReduceMax", gated);
+    gated = binary(c, "Mul", gated, unary(c, "Sigmoid", binary(c, "Add", mean, most)));
+    most = unary(c, "GlobalMaxPool", gated);
+    return binary(c, "Sub", unary(c, "GlobalAveragePool", gated), most);
+}
+
 // A residual block: the second norm adds, so only its statistics are gathered.
 static int residual(struct opcase *c, int x)
 {
@@ -147,8 +169,9 @@ static const struct {
     int (*make)(struct opcase *, int x);
     struct counts late;
 } nets[] = {
-    {unet, {1, 2, 4}},   {two_readers, {1, 4, 5}}, {shortcut, {1, 1, 2}},
-    {narrow, {0, 0, 1}}, {residual, {0, 1, 3}},    {refused, {0, 0, 3}},
+    {unet, {1, 2, 4, 0}},    {two_readers, {1, 4, 5, 0}}, {shortcut, {1, 1, 2, 0}},
+    {narrow, {0, 0, 1, 0}},  {attention, {0, 0, 0, 2}},   {residual, {0, 1, 3, 0}},
+    {refused, {0, 0, 3, 0}},
 };
 enum { NETS = sizeof nets / sizeof *nets };
 
@@ -199,6 +222,7 @@ START_TEST(left_out)
     ck_assert(cpu->network_open(device, &network, &err) == 0);
     ck_assert(cpu->plan_open(network, &g, CS_FP32, false, &plan, &err) == 0);
     struct counts n = count_late(plan);
+    ck_assert_int_eq(n.taken, nets[_i].late.taken);
     if (device->kernels->winograd) {
         ck_assert_msg(n.joined == nets[_i].late.joined && n.mapped == nets[_i].late.mapped &&
                           n.gathered == nets[_i].late.gathered,

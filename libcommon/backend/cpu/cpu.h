@@ -77,6 +77,8 @@ struct cs_cpu_late {
     bool gathered;
     struct cs_cpu_place maps;
     float slope;
+    bool taken; // a maximum that the mean of the same values took along, to this place
+    struct cs_cpu_place maximum;
     int norm; // of a convolution's result: the node whose statistics are gathered, plus 1
 };
 

@@ -4,7 +4,8 @@
 //
 // Three shapes of work: over dimensions that lie together in memory with kept ones inside (the
 // pixels of an image, with sums of every channel at once), over the innermost dimension (one row a
-// result), and the rest, one result after the other.
+// result), and the rest, one result after the other. A mean takes the maximum of the same values
+// along where a later node wants it (attention in CBAM).
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -31,6 +32,10 @@ struct reduce {
     bool row;
     struct cs_shape kept, gone;
     int64_t kept_stride[CS_MAX_RANK], gone_stride[CS_MAX_RANK], dst_stride[CS_MAX_RANK];
+    // A mean takes the maximum of the same values along, for a node that comes later: the values
+    // are then read once.
+    bool twin;
+    struct cs_cpu_place twin_dst;
 };
 
 static float finish(const struct reduce *r, double sum)
@@ -64,24 +69,25 @@ static int run_pixels(const struct cs_cpu_step *step, const struct cs_cpu_run *r
     double *sums = (double *)(void *)run->scratch;
     float *bests = (float *)(void *)run->scratch;
     bool extreme = r->kind == MAX || r->kind == MIN;
+    if (r->twin)
+        bests = (float *)(void *)(sums + r->images * r->chunks * 2 * r->channels);
 #pragma omp parallel for schedule(static) if (r->results * r->count >= PARALLEL_FROM)
     for (int64_t i = 0; i < r->images * r->chunks; i++) {
         int64_t first = i % r->chunks * r->chunk, left = r->pixels - first;
         int64_t count = left < r->chunk ? left : r->chunk;
         const float *p = src + (i / r->chunks * r->pixels + first) * r->channels;
-        if (extreme)
-            run->kernels->extremes(bests + i * r->channels, p, count, r->channels, r->kind == MAX);
-        else
+        if (extreme || r->twin)
+            run->kernels->extremes(bests + i * r->channels, p, count, r->channels, r->kind != MIN);
+        if (!extreme)
             run->kernels->moments(p, count, r->channels, sums + i * 2 * r->channels,
                                   sums + (i * 2 + 1) * r->channels);
     }
-    if (!extreme) {
+    if (!extreme)
         combine_pixels(r, run->scratch, dst);
-        return 0;
-    }
-    for (int64_t image = 0; image < r->images; image++)
-        run->kernels->extremes(dst + image * r->channels, bests + image * r->chunks * r->channels,
-                               r->chunks, r->channels, r->kind == MAX);
+    float *best = r->twin ? cs_cpu_at(run, r->twin_dst) : dst;
+    for (int64_t image = 0; (extreme || r->twin) && image < r->images; image++)
+        run->kernels->extremes(best + image * r->channels, bests + image * r->chunks * r->channels,
+                               r->chunks, r->channels, r->kind != MIN);
     return 0;
 }
 
@@ -130,8 +136,10 @@ static int run_general(const struct cs_cpu_step *step, const struct cs_cpu_run *
 #pragma omp parallel for schedule(static) if (r->results * r->count >= PARALLEL_FROM)
     for (int64_t i = 0; i < r->results; i++) {
         const float *p = src + cs_nd_place(&r->kept, r->kept_stride, i);
-        float *out = dst + cs_nd_place(&r->kept, r->dst_stride, i);
-        *out = r->row ? reduce_row(r, run->kernels, p) : reduce_one(r, p);
+        int64_t at = cs_nd_place(&r->kept, r->dst_stride, i);
+        dst[at] = r->row ? reduce_row(r, run->kernels, p) : reduce_one(r, p);
+        if (r->twin)
+            cs_cpu_at(run, r->twin_dst)[at] = run->kernels->row_max(p, r->count);
     }
     return 0;
 }
@@ -178,7 +186,8 @@ static void build_pixels(struct cs_plan *plan, const struct cs_node *node, struc
 {
     r->chunk = CHUNK_FLOATS / r->channels > 16 ? CHUNK_FLOATS / r->channels : 16;
     r->chunks = (r->pixels + r->chunk - 1) / r->chunk;
-    cs_cpu_need_scratch(plan, (size_t)(r->images * r->chunks * 2 * r->channels) * sizeof(double));
+    size_t values = (size_t)(r->images * r->chunks * r->channels);
+    cs_cpu_need_scratch(plan, values * (2 * sizeof(double) + (r->twin ? sizeof(float) : 0)));
     cs_cpu_add_step(plan, node, run_pixels, r);
 }
 
@@ -210,10 +219,56 @@ static void build_general(struct cs_plan *plan, const struct cs_node *node, stru
     cs_cpu_add_step(plan, node, run_general, r);
 }
 
+static bool reduced_axes(const struct cs_graph *graph, const struct cs_node *node,
+                         bool axes[CS_MAX_RANK])
+{
+    struct cs_reduce reduce;
+    memset(axes, 0, CS_MAX_RANK * sizeof *axes);
+    if (strncmp(node->op, "Global", 6) == 0) {
+        axes[2] = axes[3] = true;
+        return true;
+    }
+    if (cs_node_reduce(graph, node, &reduce, NULL) != 0)
+        return false;
+    memcpy(axes, reduce.axes, CS_MAX_RANK * sizeof *axes);
+    return true;
+}
+
+// A later node that makes the maximum of the values whose mean this one makes, and in the same
+// order; NULL: none.
+static const struct cs_node *find_twin(const struct cs_plan *plan, const struct cs_node *node,
+                                       const bool axes[CS_MAX_RANK])
+{
+    const struct cs_graph *graph = plan->graph;
+    int out = node->outputs[0];
+    for (const struct cs_node *n = node + 1; n < graph->nodes + graph->node_count; n++) {
+        bool others[CS_MAX_RANK];
+        if ((strcmp(n->op, "ReduceMax") != 0 && strcmp(n->op, "GlobalMaxPool") != 0) ||
+            n->inputs[0] != node->inputs[0] || !cs_cpu_op_of(graph, n) ||
+            !reduced_axes(graph, n, others) || memcmp(axes, others, sizeof others) != 0)
+            continue;
+        int other = n->outputs[0];
+        if (cs_shape_equal(&graph->values[out].shape, &graph->values[other].shape) &&
+            plan->channels_last[out] == plan->channels_last[other])
+            return n;
+    }
+    return NULL;
+}
+
+static int run_taken(const struct cs_cpu_step *step, const struct cs_cpu_run *run,
+                     struct cs_err *err)
+{
+    (void)err;
+    const struct reduce *r = step->params;
+    memcpy(cs_cpu_at(run, r->dst), cs_cpu_at(run, r->src), (size_t)r->results * sizeof(float));
+    return 0;
+}
+
 static int build(struct cs_plan *plan, const struct cs_node *node, enum reduction kind,
                  const bool axes[CS_MAX_RANK])
 {
     const struct cs_value *in = cs_node_input(plan->graph, node, 0);
+    const struct cs_cpu_late *late = &plan->late[node->outputs[0]];
     struct reduce *r = cs_cpu_params(plan, sizeof *r);
     r->src = cs_cpu_place_of(plan, node->inputs[0]);
     r->dst = cs_cpu_place_of(plan, node->outputs[0]);
@@ -221,10 +276,24 @@ static int build(struct cs_plan *plan, const struct cs_node *node, enum reductio
     r->count = r->results = 1;
     for (int d = 0; d < in->shape.rank; d++)
         *(axes[d] ? &r->count : &r->results) *= in->shape.dim[d];
-    if (over_pixels(plan, node, axes, r))
+    if (late->taken) {
+        r->src = late->maximum;
+        cs_cpu_add_step(plan, node, run_taken, r);
+        return 0;
+    }
+    const struct cs_node *twin = kind == MEAN ? find_twin(plan, node, axes) : NULL;
+    if (over_pixels(plan, node, axes, r)) {
+        r->twin = twin != NULL;
         build_pixels(plan, node, r);
-    else
+    } else {
         build_general(plan, node, r, axes);
+        r->twin = twin && r->row;
+    }
+    if (r->twin) {
+        struct cs_cpu_late *other = &plan->late[twin->outputs[0]];
+        r->twin_dst = other->maximum = cs_cpu_reserve(plan, (size_t)r->results * sizeof(float));
+        other->taken = true;
+    }
     return 0;
 }
 
@@ -251,7 +320,7 @@ static int build_reduce(struct cs_plan *plan, const struct cs_node *node, struct
 static int build_global(struct cs_plan *plan, const struct cs_node *node, struct cs_err *err)
 {
     (void)err;
-    const bool axes[CS_MAX_RANK] = {false, false, true, true, CS_CPU_OVERWRITES_NOTHING};
+    const bool axes[CS_MAX_RANK] = {false, false, true, true};
     return build(plan, node, strcmp(node->op, "GlobalMaxPool") == 0 ? MAX : MEAN, axes);
 }
 
