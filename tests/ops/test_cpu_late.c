@@ -125,6 +125,23 @@ static int narrow(struct opcase *c, int x)
     return conv(c, concat(c, x, block(c, x, 16, 16)), 32, 8, 1);
 }
 
+// A transposed convolution maps its rows; one whose windows overlap does not.
+static int rise(struct opcase *c, int x)
+{
+    int blocks[] = {block(c, x, 16, 24), block(c, x, 16, 24)}, up[2];
+    for (int i = 0; i < 2; i++) {
+        opcase_value(c, blocks[i]);
+        opcase_weight(c, SHAPE(24, 12, 2 + i, 2 + i));
+        opcase_weight(c, SHAPE(12));
+        struct cs_node *node = opcase_node(c, "ConvTranspose", 1);
+        cs_node_add_ints(&c->graph, node, "strides", (int64_t[]){2, 2}, 2);
+        if (i)
+            cs_node_add_ints(&c->graph, node, "pads", (int64_t[]){0, 0, 1, 1}, 4);
+        up[i] = c->graph.outputs[0];
+    }
+    return binary(c, "Add", up[0], up[1]);
+}
+
 static int over_channels(struct opcase *c, const char *op, int from)
 {
     opcase_value(c, from);
@@ -169,9 +186,9 @@ static const struct {
     int (*make)(struct opcase *, int x);
     struct counts late;
 } nets[] = {
-    {unet, {1, 2, 4, 0}},    {two_readers, {1, 4, 5, 0}}, {shortcut, {1, 1, 2, 0}},
-    {narrow, {0, 0, 1, 0}},  {attention, {0, 0, 0, 2}},   {residual, {0, 1, 3, 0}},
-    {refused, {0, 0, 3, 0}},
+    {unet, {1, 2, 4, 0}},     {two_readers, {1, 4, 5, 0}}, {shortcut, {1, 1, 2, 0}},
+    {narrow, {0, 0, 1, 0}},   {attention, {0, 0, 0, 2}},   {rise, {0, 1, 2, 0}},
+    {residual, {0, 1, 3, 0}}, {refused, {0, 0, 3, 0}},
 };
 enum { NETS = sizeof nets / sizeof *nets };
 

@@ -188,7 +188,7 @@ struct cs_cpu_step *cs_cpu_add_step(struct cs_plan *plan, const struct cs_node *
     return step;
 }
 
-static size_t worker_scratch(const struct cs_dnn_op *op)
+size_t cs_cpu_op_scratch(const struct cs_dnn_op *op)
 {
     return (cs_dnn_op_scratch_bytes(op) + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
 }
@@ -200,7 +200,7 @@ void cs_cpu_set_op(struct cs_plan *plan, struct cs_cpu_step *step, struct cs_dnn
     step->workers = workers;
     step->first_binding = plan->binding_count;
     plan->binding_count += workers;
-    cs_cpu_need_scratch(plan, worker_scratch(op) * (size_t)workers);
+    cs_cpu_need_scratch(plan, cs_cpu_op_scratch(op) * (size_t)workers);
 }
 
 static size_t value_bytes(const struct cs_graph *graph, int value, void *context)
@@ -347,7 +347,7 @@ static int bind_plan(struct cs_slot *slot, struct bound_plan *bound, struct cs_e
                                            .bias = step->bias.constant,
                                            .dst = cs_cpu_at(&at, step->dst),
                                            .scratch = slot->scratch +
-                                                      worker_scratch(step->op) * (size_t)w};
+                                                      cs_cpu_op_scratch(step->op) * (size_t)w};
             if (cs_dnn_bind(step->op, &memory, &bound->bindings[step->first_binding + w], err) != 0)
                 return -1;
         }

@@ -130,6 +130,8 @@ struct cs_cpu_step *cs_cpu_add_step(struct cs_plan *plan, const struct cs_node *
 // Memory in the arena from a step to later ones, never shared. While nodes are built.
 struct cs_cpu_place cs_cpu_reserve(struct cs_plan *plan, size_t bytes);
 void cs_cpu_need_scratch(struct cs_plan *plan, size_t bytes);
+// Scratch of one worker of an op; those of all workers come first.
+size_t cs_cpu_op_scratch(const struct cs_dnn_op *op);
 // Give the step its op, which the plan takes over, and the scratchpads of all its workers.
 void cs_cpu_set_op(struct cs_plan *plan, struct cs_cpu_step *step, struct cs_dnn_op *op,
                    int workers);
@@ -207,6 +209,7 @@ void cs_cpu_build_plain(struct cs_plan *plan, const struct cs_node *node);
 int cs_cpu_build_upscale(struct cs_plan *plan, const struct cs_node *node,
                          const struct cs_dnn_conv *conv, struct cs_err *err);
 bool cs_cpu_conv_is_winograd(const struct cs_plan *plan, const struct cs_node *node);
+bool cs_cpu_conv_is_upscale(const struct cs_plan *plan, const struct cs_node *node);
 bool cs_cpu_conv_is_pointwise(const struct cs_plan *plan, const struct cs_node *node);
 bool cs_cpu_suits_winograd(const struct cs_plan *plan, const struct cs_node *node,
                            const struct cs_dnn_conv *conv, struct cs_winograd *winograd);

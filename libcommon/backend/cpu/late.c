@@ -125,6 +125,9 @@ static bool maps_on_reading(const struct cs_plan *plan, const struct cs_node *no
     if (is(node, "Concat"))
         return plan->late[node->outputs[0]].joined &&
                all_readers(plan, node->outputs[0], maps_parts);
+    if (is(node, "ConvTranspose"))
+        return cs_cpu_op_of(plan->graph, node) && reads_first(node, value) &&
+               cs_cpu_conv_is_upscale(plan, node);
     return maps_parts(plan, node, value) || is_small_pool(plan, node);
 }
 

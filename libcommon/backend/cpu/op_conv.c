@@ -118,6 +118,12 @@ bool cs_cpu_conv_is_winograd(const struct cs_plan *plan, const struct cs_node *n
            cs_cpu_suits_winograd(plan, node, &conv, &winograd);
 }
 
+bool cs_cpu_conv_is_upscale(const struct cs_plan *plan, const struct cs_node *node)
+{
+    struct cs_dnn_conv conv;
+    return describe(plan->graph, node, &conv, NULL) == 0 && is_upscale(&conv);
+}
+
 // A 1x1 convolution of oneDNN's.
 static bool is_pointwise(const struct cs_plan *plan, const struct cs_node *node,
                          const struct cs_dnn_conv *conv)

@@ -17,7 +17,25 @@ struct upscale {
     int64_t rows, factor;          // input rows of all images; k of the height
     int64_t in_floats, out_floats; // of a row
     const float *const *weights;   // packed, one a kernel row
+    // A norm that is applied here (late.c), row by row in scratch behind oneDNN's.
+    bool mapped;
+    struct cs_cpu_place maps;
+    float slope;
+    int64_t image_rows, width, channels;
+    size_t row_offset; // of the first thread's row in scratch
 };
+
+// The input row as the norm before would have left it.
+static const float *map_row(const struct upscale *up, const struct cs_cpu_run *run, int64_t y)
+{
+    const float *maps = cs_cpu_at(run, up->maps) + y / up->image_rows * 3 * up->channels;
+    const struct cs_affine f = {maps, maps + up->channels, maps + 2 * up->channels};
+    float *row =
+        (float *)(void *)(run->scratch + up->row_offset) + omp_get_thread_num() * up->in_floats;
+    run->kernels->affine(row, cs_cpu_at(run, up->src) + y * up->in_floats, NULL, up->width,
+                         up->channels, &f, up->slope);
+    return row;
+}
 
 static int run_upscale(const struct cs_cpu_step *step, const struct cs_cpu_run *run,
                        struct cs_err *err)
@@ -29,12 +47,18 @@ static int run_upscale(const struct cs_cpu_step *step, const struct cs_cpu_run *
 #pragma omp parallel num_threads(step->workers) reduction(| : failed)
     {
         struct cs_dnn_binding *binding = run->bindings[omp_get_thread_num()];
-        // Kernel rows outermost: one set of weights at a time in each core's cache.
+        // Kernel rows outermost: one set of weights at a time in each core's cache. But a row that
+        // is mapped is mapped once.
+        int64_t sets = up->mapped ? 1 : up->factor, at_once = up->factor / sets;
 #pragma omp for schedule(static) collapse(2)
-        for (int64_t dy = 0; dy < up->factor; dy++) {
-            for (int64_t y = 0; y < up->rows; y++)
-                failed |= cs_dnn_run_at(binding, src + y * up->in_floats, up->weights[dy],
-                                        dst + (y * up->factor + dy) * up->out_floats, NULL) != 0;
+        for (int64_t set = 0; set < sets; set++) {
+            for (int64_t y = 0; y < up->rows; y++) {
+                const float *from = up->mapped ? map_row(up, run, y) : src + y * up->in_floats;
+                for (int64_t dy = set; dy < set + at_once; dy++)
+                    failed |=
+                        cs_dnn_run_at(binding, from, up->weights[dy],
+                                      dst + (y * up->factor + dy) * up->out_floats, NULL) != 0;
+            }
         }
     }
     return failed ? cs_fail(err, CS_EDEVICE, "oneDNN: execution failed") : 0;
@@ -128,6 +152,17 @@ int cs_cpu_build_upscale(struct cs_plan *plan, const struct cs_node *node,
     cs_cpu_set_op(plan, step, op, threads);
     step->src = up->src;
     step->dst = up->dst;
+    const struct cs_cpu_late *late = &plan->late[node->inputs[0]];
+    up->mapped = late->mapped;
+    up->maps = late->maps;
+    up->slope = late->slope;
+    up->image_rows = conv->in[0];
+    up->width = conv->in[1];
+    up->channels = conv->in_channels;
+    up->row_offset = cs_cpu_op_scratch(op) * (size_t)threads;
+    if (up->mapped)
+        cs_cpu_need_scratch(plan,
+                            up->row_offset + (size_t)(threads * up->in_floats) * sizeof(float));
     step->weights.constant = up->weights[0];
     if (conv->bias) {
         const float *bias = cs_node_input(graph, node, 2)->data;
