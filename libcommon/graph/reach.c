@@ -355,14 +355,15 @@ static void walk_node(struct walk *w)
 }
 
 // Planes that come back after their track was lost (attention, reshaping) have the scale that
-// their size tells.
+// their size tells. What does not have the input's proportions is no plane but tokens and heads.
 static void recover(struct walk *w, int value)
 {
     const struct cs_shape *in = &w->graph->values[w->graph->inputs[0]].shape;
     const struct cs_shape *shape = &w->graph->values[value].shape;
     struct track *t = &w->tracks[value];
     if (t->spatial || w->reach->tile_safe || shape->rank != 4 || in->rank != 4 ||
-        w->graph->values[value].data || shape->dim[2] < 2 || shape->dim[3] < 2)
+        w->graph->values[value].data || shape->dim[2] < 2 || shape->dim[3] < 2 ||
+        shape->dim[2] * in->dim[3] != shape->dim[3] * in->dim[2])
         return;
     *t = (struct track){.spatial = true, .axis = {{1, 1, 0, 0}, {1, 1, 0, 0}}};
     for (int a = 0; a < 2; a++)

@@ -95,6 +95,26 @@ START_TEST(core_known)
 }
 END_TEST
 
+// Tokens and heads of an attention are of rank 4 too; only a plane comes back with a scale.
+START_TEST(core_tokens)
+{
+    struct opcase c;
+    begin(&c, -1);
+    pool(&c);
+    opcase_value(&c, value(&c));
+    opcase_ints(&c, (int64_t[]){1, 1, -1, 4}, 4);
+    opcase_node(&c, "Reshape", 1);
+    int tokens = value(&c);
+    opcase_value(&c, tokens);
+    opcase_ints(&c, (int64_t[]){1, 1, 2, -1}, 4);
+    opcase_node(&c, "Reshape", 1);
+    struct cs_reach reach = reach_of(&c);
+    ck_assert(!reach.tile_safe);
+    ck_assert_int_eq(reach.stride, 2);
+    opcase_release(&c);
+}
+END_TEST
+
 static const char *unsafe_of(struct opcase *c)
 {
     struct cs_reach reach = reach_of(c);
@@ -352,6 +372,7 @@ int main(void)
     Suite *suite = suite_create("reach");
     TCase *core = tcase_create("core");
     tcase_add_test(core, core_known);
+    tcase_add_test(core, core_tokens);
     tcase_add_test(core, core_unsafe);
     tcase_add_test(core, core_unsafe_picks);
     tcase_add_loop_test(core, core_promise, 0, 9);
