@@ -56,10 +56,10 @@ static int fail(struct cs_err *err, const char *what, dnnl_status_t status)
 
 static int limit_isa(const char *isa, struct cs_err *err)
 {
-    dnnl_cpu_isa_t most = strcmp(isa, "plain") == 0  ? dnnl_cpu_isa_sse41
-                          : strcmp(isa, "avx2") == 0 ? dnnl_cpu_isa_avx2
-                                                     : dnnl_cpu_isa_all;
+    if (strcmp(isa, "avx512") == 0)
+        return 0;
     // Refused once anything has asked for it: by then it was set here, from the same variable.
+    dnnl_cpu_isa_t most = strcmp(isa, "plain") == 0 ? dnnl_cpu_isa_sse41 : dnnl_cpu_isa_avx2;
     return dnnl_set_max_cpu_isa(most) == dnnl_unimplemented
                ? cs_fail(err, CS_EDEVICE, "oneDNN was built without limits of the instruction set")
                : 0;
