@@ -28,7 +28,8 @@ static void becomes(struct bytes from, struct bytes expected, const char *const 
     struct cs_err err = {0};
     ck_assert_msg(cs_onnx_slim_make(&slim, from.data, from.size, &err) == 0, "%s", err.text);
     ck_assert_uint_eq(slim.message.len, expected.size);
-    ck_assert_mem_eq(slim.message.data, expected.data, expected.size);
+    if (expected.size > 0) // an empty message has no bytes to point at
+        ck_assert_mem_eq(slim.message.data, expected.data, expected.size);
     ck_assert_uint_eq(slim.raw_count, count);
     for (size_t i = 0; i < count; i++) {
         if (!raws[i]) {

@@ -208,6 +208,8 @@ void cs_cpu_build_plain(struct cs_plan *plan, const struct cs_node *node);
 // Convolutions that have steps of their own.
 int cs_cpu_build_upscale(struct cs_plan *plan, const struct cs_node *node,
                          const struct cs_dnn_conv *conv, struct cs_err *err);
+int cs_cpu_build_transposed(struct cs_plan *plan, const struct cs_node *node,
+                            const struct cs_dnn_conv *conv, struct cs_err *err);
 bool cs_cpu_conv_is_winograd(const struct cs_plan *plan, const struct cs_node *node);
 bool cs_cpu_conv_is_upscale(const struct cs_plan *plan, const struct cs_node *node);
 bool cs_cpu_conv_is_pointwise(const struct cs_plan *plan, const struct cs_node *node);

@@ -190,10 +190,8 @@ static int describe_conv(const struct cs_dnn_conv *conv, struct cs_dnn_conv_desc
     bool groups = conv->groups > 1;
     const int64_t *weights = groups ? grouped : grouped + 1;
     int rank = groups ? 5 : 4;
-    bool input_major = conv->transposed || conv->input_major;
-    dnnl_format_tag_t plain =
-        input_major ? (groups ? dnnl_giohw : dnnl_iohw) : (groups ? dnnl_goihw : dnnl_oihw);
-    *desc = (struct cs_dnn_conv_desc){.transposed = conv->transposed, .has_bias = conv->bias};
+    dnnl_format_tag_t plain = conv->input_major ? dnnl_iohw : groups ? dnnl_goihw : dnnl_oihw;
+    *desc = (struct cs_dnn_conv_desc){.has_bias = conv->bias};
     for (int i = 0; i < 2; i++) {
         desc->stride[i] = conv->stride[i];
         desc->dilation[i] = conv->dilation[i] - 1;

@@ -35,12 +35,12 @@ enum cs_dnn_activation {
     CS_DNN_CLIP, // alpha..beta
 };
 
-// Convolution or its transpose. Pairs are height, width.
+// Convolution. Pairs are height, width.
 struct cs_dnn_conv {
     int64_t batch, in_channels, out_channels, groups;
     int64_t in[2], out[2], kernel[2], stride[2], dilation[2], pad_begin[2], pad_end[2];
-    bool transposed;  // weights are I O/g H W as ONNX has them, else O I/g H W
-    bool input_major; // weights are I O H W though not transposed (as a matrix product has them)
+    bool transposed;  // for the planner: no such op is made here
+    bool input_major; // weights are I O H W, as a matrix product has them, else O I/g H W
     bool bias;
     bool sum; // the output holds values to which the result is added, before the activation
     enum cs_dnn_activation activation;

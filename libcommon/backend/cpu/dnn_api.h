@@ -33,9 +33,9 @@ dnnl_status_t cs_dnn_append_sum(dnnl_post_ops_t ops);
 dnnl_status_t cs_dnn_append_eltwise(dnnl_post_ops_t ops, dnnl_alg_kind_t kind, float alpha,
                                     float beta);
 
-// The primitive of a convolution or, transposed, of its transpose.
+// The primitive of a convolution.
 struct cs_dnn_conv_desc {
-    bool transposed, has_bias;
+    bool has_bias;
     struct cs_dnn_desc src, weights, bias, dst;
     dnnl_dims_t stride, dilation, pad_begin, pad_end; // dilation as oneDNN counts: 0 for none
 };

@@ -58,17 +58,8 @@ dnnl_status_t cs_dnn_conv_desc_create(dnnl_primitive_desc_t *made, dnnl_engine_t
                                       const_dnnl_primitive_attr_t attr)
 {
     const dnnl_memory_desc_t *bias = c->has_bias ? &c->bias.md : NULL;
-    dnnl_status_t status;
-    if (c->transposed) {
-        dnnl_deconvolution_desc_t desc;
-        status = dnnl_dilated_deconvolution_forward_desc_init(
-            &desc, dnnl_forward_inference, dnnl_deconvolution_direct, &c->src.md, &c->weights.md,
-            bias, &c->dst.md, c->stride, c->dilation, c->pad_begin, c->pad_end);
-        return status != dnnl_success ? status
-                                      : dnnl_primitive_desc_create(made, &desc, attr, engine, NULL);
-    }
     dnnl_convolution_desc_t desc;
-    status = dnnl_dilated_convolution_forward_desc_init(
+    dnnl_status_t status = dnnl_dilated_convolution_forward_desc_init(
         &desc, dnnl_forward_inference, dnnl_convolution_direct, &c->src.md, &c->weights.md, bias,
         &c->dst.md, c->stride, c->dilation, c->pad_begin, c->pad_end);
     return status != dnnl_success ? status

@@ -75,10 +75,6 @@ dnnl_status_t cs_dnn_conv_desc_create(dnnl_primitive_desc_t *made, dnnl_engine_t
                                       const_dnnl_primitive_attr_t attr)
 {
     const_dnnl_memory_desc_t bias = c->has_bias ? c->bias.md : NULL;
-    if (c->transposed)
-        return dnnl_deconvolution_forward_primitive_desc_create(
-            made, engine, dnnl_forward_inference, dnnl_deconvolution_direct, c->src.md,
-            c->weights.md, bias, c->dst.md, c->stride, c->dilation, c->pad_begin, c->pad_end, attr);
     return dnnl_convolution_forward_primitive_desc_create(
         made, engine, dnnl_forward_inference, dnnl_convolution_direct, c->src.md, c->weights.md,
         bias, c->dst.md, c->stride, c->dilation, c->pad_begin, c->pad_end, attr);

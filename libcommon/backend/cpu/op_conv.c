@@ -166,7 +166,7 @@ static const float *pack_slice(struct cs_plan *plan, const struct cs_node *node,
                                int64_t first, struct cs_err *err)
 {
     const struct cs_value *weights = cs_node_input(plan->graph, node, 1);
-    if (part->in_channels == weights->shape.dim[1] || part->transposed || part->groups > 1)
+    if (part->in_channels == weights->shape.dim[1] || part->groups > 1)
         return cs_cpu_pack_weights(plan, op, weights, err);
     struct slice *slice = cs_cpu_params(plan, sizeof *slice);
     *slice =
@@ -195,8 +195,7 @@ static int add_conv(struct cs_plan *plan, const struct cs_node *node,
     step->weights.constant = packed;
     if (conv->bias)
         step->bias = cs_cpu_place_of(plan, node->inputs[2]);
-    const int64_t *pixels = conv->transposed ? conv->in : conv->out;
-    step->flops = 2.0 * (double)(conv->batch * pixels[0] * pixels[1]) *
+    step->flops = 2.0 * (double)(conv->batch * conv->out[0] * conv->out[1]) *
                   (double)(conv->kernel[0] * conv->kernel[1] * conv->in_channels) *
                   (double)(conv->out_channels / conv->groups);
     return 0;
@@ -230,27 +229,24 @@ static int build_conv(struct cs_plan *plan, const struct cs_node *node, struct c
     if (describe(plan->graph, node, &conv, err) != 0)
         return -1;
     cs_cpu_activation_of(&node->fusion, &activation);
-    if (is_upscale(&conv))
-        return cs_cpu_build_upscale(plan, node, &conv, err);
+    if (conv.transposed)
+        return is_upscale(&conv) ? cs_cpu_build_upscale(plan, node, &conv, err)
+                                 : cs_cpu_build_transposed(plan, node, &conv, err);
     struct cs_winograd winograd;
     if (cs_cpu_suits_winograd(plan, node, &conv, &winograd))
         return cs_cpu_build_winograd(plan, node, &winograd, err);
     if (cs_cpu_suits_small(plan, node, &conv))
         return cs_cpu_build_small(plan, node, &conv, err);
-    // oneDNN's deconvolution does post-operations in reference code.
-    bool add = node->fusion.add >= 0 && !conv.transposed;
-    bool activated = (!conv.transposed && set_activation(&conv, &activation)) ||
-                     activation.unary == CS_UNARY_IDENTITY;
-    conv.sum = add;
-    if (add)
+    bool activated = set_activation(&conv, &activation) || activation.unary == CS_UNARY_IDENTITY;
+    conv.sum = node->fusion.add >= 0;
+    if (conv.sum)
         build_addend(plan, node);
     int result = plan->late[node->inputs[0]].joined
                      ? add_parts(plan, node, &conv, err)
                      : add_conv(plan, node, &conv, node->inputs[0], 0, err);
     if (result != 0)
         return -1;
-    bool left_to_add = node->fusion.add >= 0 && !add;
-    return left_to_add || !activated ? cs_cpu_build_fusion(plan, node, left_to_add, err) : 0;
+    return activated ? 0 : cs_cpu_build_fusion(plan, node, false, err);
 }
 
 static bool supports(const struct cs_graph *graph, const struct cs_node *node, char *why,
