@@ -2,6 +2,8 @@
 // The writer's side of shared memory. Payloads are contiguous and are given back in the order in
 // which they were sent, so the free space is at most two runs: behind the newest payload up to the
 // oldest (or the end), and, when the newest lies behind the oldest, from the start to the oldest.
+// Memory is reserved as it is first needed, and what was used before is used again before that: a
+// reader that keeps up costs few pages, which stay in the processor's cache.
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -15,9 +17,12 @@
 #include "stream/frame.h"
 #include "stream/shm.h"
 
-enum { PAGE = 4096 };
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23
+#endif
 
-// The memory is reserved at once, so that a full machine is an error here and no SIGBUS later.
+enum { PAGE = 4096, STEP = 1 << 20 };
+
 // fallocate on a memfd would take all the memory there is before it fails: ask first.
 static int check_memory(uint64_t bytes, struct cs_err *err)
 {
@@ -28,13 +33,29 @@ static int check_memory(uint64_t bytes, struct cs_err *err)
     return 0;
 }
 
+// Memory up to offset `end` at least, reserved before it is touched, so that a full machine is an
+// error here and no SIGBUS later.
+static int reserve(struct cs_ring *ring, uint64_t end)
+{
+    uint64_t grown = (end + STEP - 1) / STEP * STEP;
+    grown = grown < ring->bytes ? grown : ring->bytes;
+    if (grown <= ring->reserved)
+        return 0;
+    if (fallocate(ring->memfd, 0, (off_t)ring->reserved, (off_t)(grown - ring->reserved)) != 0)
+        return -1;
+    // At once instead of page by page; Linux before 5.14 does not know it.
+    madvise(ring->map + ring->reserved, grown - ring->reserved, MADV_POPULATE_WRITE);
+    ring->reserved = grown;
+    return 0;
+}
+
 static int make_area(struct cs_ring *ring, uint64_t bytes, struct cs_err *err)
 {
     const int seals = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_FUTURE_WRITE | F_SEAL_SEAL;
     ring->memfd = memfd_create("cellstream", MFD_CLOEXEC | MFD_ALLOW_SEALING);
     if (ring->memfd < 0)
         return cs_fail_errno(err, CS_EIO, "shared memory");
-    if (fallocate(ring->memfd, 0, 0, (off_t)bytes) != 0)
+    if (ftruncate(ring->memfd, (off_t)bytes) != 0)
         return cs_fail_errno(err, CS_ENOMEM, "shared memory of %llu bytes",
                              (unsigned long long)bytes);
     void *map = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, ring->memfd, 0);
@@ -42,9 +63,12 @@ static int make_area(struct cs_ring *ring, uint64_t bytes, struct cs_err *err)
         return cs_fail_errno(err, CS_ENOMEM, "shared memory of %llu bytes",
                              (unsigned long long)bytes);
     ring->map = map;
-    ring->bytes = bytes;
+    ring->bytes = ring->limit = bytes;
     ring->next = CS_SHM_FIRST;
     madvise(map, bytes, MADV_DONTFORK); // a worker process has no business here
+    if (reserve(ring, STEP) != 0)
+        return cs_fail_errno(err, CS_ENOMEM, "shared memory of %llu bytes",
+                             (unsigned long long)bytes);
     if (fcntl(ring->memfd, F_ADD_SEALS, seals) != 0)
         return cs_fail_errno(err, CS_EIO, "seals of shared memory");
     if (getrandom(map, CS_SHM_NONCE, 0) != CS_SHM_NONCE)
@@ -90,7 +114,7 @@ int cs_ring_offer(const struct cs_ring *ring, int out_fd, struct cs_meta *head, 
 
 uint64_t cs_ring_most(const struct cs_ring *ring)
 {
-    return ring->map ? (ring->bytes - CS_SHM_FIRST) / 2 : 0;
+    return ring->map ? (ring->limit - CS_SHM_FIRST) / 2 : 0;
 }
 
 int cs_ring_credits(struct cs_ring *ring, struct cs_err *err)
@@ -113,22 +137,34 @@ int cs_ring_credits(struct cs_ring *ring, struct cs_err *err)
     }
 }
 
+// Where `bytes` fit. The area grows rather than that the payloads turn back to its start, unless a
+// half of what is reserved is free there: the reader keeps up. 0: nowhere now.
+static uint64_t find_room(const struct cs_ring *ring, uint64_t bytes)
+{
+    if (ring->sent == ring->released)
+        return ring->limit - CS_SHM_FIRST >= bytes ? CS_SHM_FIRST : 0;
+    uint64_t oldest = ring->inflight[ring->released % CS_SHM_INFLIGHT];
+    if (ring->next <= oldest)
+        return oldest - ring->next >= bytes ? ring->next : 0;
+    uint64_t before = oldest - CS_SHM_FIRST;
+    bool keeps_up = before >= bytes && before >= ring->reserved / 2;
+    if (ring->limit - ring->next >= bytes && (!keeps_up || ring->reserved - ring->next >= bytes))
+        return ring->next;
+    return before >= bytes ? CS_SHM_FIRST : 0;
+}
+
 uint64_t cs_ring_take(struct cs_ring *ring, uint64_t bytes)
 {
-    uint64_t begin = CS_SHM_FIRST;
     bytes = (bytes + 63) & ~(uint64_t)63;
-    if (ring->sent != ring->released) {
-        uint64_t oldest = ring->inflight[ring->released % CS_SHM_INFLIGHT];
-        if (ring->sent - ring->released == CS_SHM_INFLIGHT)
-            return 0;
-        if (ring->next > oldest && ring->bytes - ring->next >= bytes)
-            begin = ring->next;
-        else if (ring->next > oldest ? oldest - CS_SHM_FIRST >= bytes
-                                     : oldest - ring->next >= bytes)
-            begin = ring->next > oldest ? CS_SHM_FIRST : ring->next;
-        else
-            return 0;
+    if (ring->sent - ring->released == CS_SHM_INFLIGHT)
+        return 0;
+    uint64_t begin = find_room(ring, bytes);
+    if (begin && reserve(ring, begin + bytes) != 0) {
+        ring->limit = ring->reserved; // no memory: go on with what there is
+        begin = find_room(ring, bytes);
     }
+    if (!begin)
+        return 0;
     ring->inflight[ring->sent++ % CS_SHM_INFLIGHT] = begin;
     ring->next = begin + bytes;
     return begin;

@@ -24,8 +24,10 @@ enum {
 // Zero-initialise; release with cs_ring_release.
 struct cs_ring {
     unsigned char *map; // NULL: no ring
-    uint64_t bytes;
-    bool opened; // the descriptors below are ours to close
+    uint64_t bytes;     // of the area
+    uint64_t reserved;  // of them, from the start: have memory
+    uint64_t limit;     // of them, from the start: may get memory; less once the machine was full
+    bool opened;        // the descriptors below are ours to close
     int memfd, credit_read, credit_write;
     bool attached;           // a reader has said so
     uint64_t sent, released; // frames, counted
@@ -39,11 +41,13 @@ struct cs_ring {
 int cs_ring_init(struct cs_ring *ring, uint64_t bytes, struct cs_err *err);
 // Put the offer into HEAD; out_fd is the FIFO that it stands for.
 int cs_ring_offer(const struct cs_ring *ring, int out_fd, struct cs_meta *head, struct cs_err *err);
-// Largest payload that the ring takes; larger ones go inline.
+// Largest payload that the ring takes; larger ones go inline. It becomes less when cs_ring_take
+// finds the machine full.
 uint64_t cs_ring_most(const struct cs_ring *ring);
 // Take in the credits that have come, without waiting. CS_ESTREAM for impossible ones.
 int cs_ring_credits(struct cs_ring *ring, struct cs_err *err);
-// Room for `bytes`: its offset, or 0 while there is none. The frame counts as sent.
+// Room for `bytes`, at most cs_ring_most: its offset, or 0 while there is none. The frame counts as
+// sent.
 uint64_t cs_ring_take(struct cs_ring *ring, uint64_t bytes);
 // Wait for a credit: 1 when one came (or a signal), 0 after timeout_ms (-1: never), -1 when the
 // reader of out_fd is gone.

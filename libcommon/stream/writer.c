@@ -204,9 +204,12 @@ static int place_shared(struct cs_writer *w, const void *payload, size_t bytes, 
         return -1;
     if (!w->ring.attached)
         return 0;
-    while (!(*offset = cs_ring_take(&w->ring, bytes)))
+    while (!(*offset = cs_ring_take(&w->ring, bytes))) {
+        if (bytes > cs_ring_most(&w->ring)) // the ring could not grow
+            return 0;
         if (await_credit(w, -1, err) != 0)
             return -1;
+    }
     memcpy(w->ring.map + *offset, payload, bytes);
     return 0;
 }

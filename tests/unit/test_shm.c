@@ -153,6 +153,53 @@ START_TEST(limits_ring_no_memory)
 }
 END_TEST
 
+// The machine fills up while the ring is in use: what it has goes on, larger payloads go inline.
+START_TEST(limits_ring_cannot_grow)
+{
+    struct cs_ring ring;
+    struct cs_err err = {0};
+    ck_assert_int_eq(cs_ring_init(&ring, 16 << 20, &err), 0);
+    uint64_t most = cs_ring_most(&ring), half = 1 << 20;
+    ck_assert_uint_lt(ring.reserved, ring.bytes);
+    ck_assert_uint_ne(cs_ring_take(&ring, half), 0);
+    ck_assert_uint_ne(cs_ring_take(&ring, half), 0);
+    uint64_t reserved = ring.reserved;
+    int area = ring.memfd;
+    ring.memfd = -1; // the system refuses
+    ck_assert_uint_eq(cs_ring_take(&ring, most), 0);
+    ck_assert_uint_eq(ring.reserved, reserved);
+    ck_assert_uint_lt(cs_ring_most(&ring), most);
+    give_back(&ring, 2);
+    uint64_t offset = cs_ring_take(&ring, half);
+    ck_assert_uint_ne(offset, 0);
+    memset(ring.map + offset, 1, half); // memory that is there
+    give_back(&ring, 3);
+    ck_assert_uint_ne(cs_ring_take(&ring, cs_ring_most(&ring)), 0);
+    ring.memfd = area;
+    cs_ring_release(&ring);
+}
+END_TEST
+
+// A reader that keeps up is served from the first megabytes of a large ring.
+START_TEST(core_ring_reuses)
+{
+    struct cs_ring ring;
+    struct cs_err err = {0};
+    ck_assert_int_eq(cs_ring_init(&ring, 64 << 20, &err), 0);
+    for (uint64_t i = 1; i < 100; i++) {
+        ck_assert_uint_ne(cs_ring_take(&ring, 700000), 0);
+        ck_assert_uint_ne(cs_ring_take(&ring, 700000), 0);
+        give_back(&ring, 2 * i - 1); // one is always with the reader
+    }
+    ck_assert_uint_le(ring.reserved, 4 << 20);
+    give_back(&ring, ring.sent);
+    for (int i = 0; i < 60; i++) // one that lags does not stop the writer
+        ck_assert_uint_ne(cs_ring_take(&ring, 700000), 0);
+    ck_assert_uint_gt(ring.reserved, 32 << 20);
+    cs_ring_release(&ring);
+}
+END_TEST
+
 // ---- The seals -----------------------------------------------------------------------------
 
 // Whoever finds the area through /proc, even to write, can change nothing of it.
@@ -556,6 +603,7 @@ int main(void)
     Suite *suite = suite_create("shm");
     TCase *core = tcase_create("core"), *limits = tcase_create("limits");
     tcase_add_test(core, core_ring_allocation);
+    tcase_add_test(core, core_ring_reuses);
     tcase_add_test(core, core_seals);
     tcase_add_test(core, core_offer);
     tcase_add_test(core, core_late_reader);
@@ -563,6 +611,7 @@ int main(void)
     tcase_add_test(limits, limits_ring_inflight);
     tcase_add_test(limits, limits_ring_false_credits);
     tcase_add_test(limits, limits_ring_no_memory);
+    tcase_add_test(limits, limits_ring_cannot_grow);
     tcase_add_test(limits, limits_offer_refused);
     tcase_add_test(limits, limits_offer_other_pipe);
     tcase_add_test(limits, limits_hold_outside);
