@@ -3,7 +3,9 @@ include config.mk
 
 TOOLS   := $(patsubst tools/%.c,%,$(wildcard tools/cs-*.c))
 SCRIPTS := $(notdir $(wildcard scripts/cs-*))
-LIB_SRC := $(wildcard libcommon/*/*.c libcommon/*/*/*.c)
+# The CUDA backend is a plug-in, but what its plans take can be said anywhere.
+CUDA_SRC := $(filter-out %/memory.c,$(wildcard libcommon/backend/cuda/*.c))
+LIB_SRC := $(filter-out $(CUDA_SRC),$(wildcard libcommon/*/*.c libcommon/*/*/*.c))
 LIB_OBJ := $(LIB_SRC:%.c=$(BUILD)/%.o) $(BUILD)/gen/onnx.pb-c.o
 LIB     := $(BUILD)/libcellstream.a
 # Kernels for one instruction set are named *_avx512.c, *_avx2.c, *_plain.c and chosen at run time.

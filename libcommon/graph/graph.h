@@ -192,7 +192,7 @@ int cs_memory_plan_make(const struct cs_graph *graph,
                         size_t (*size_of)(const struct cs_graph *, int value, void *context),
                         void *context, struct cs_memory_plan *plan, struct cs_err *err);
 // The same with values that share memory: value v lies where share[v] lies (itself for most), which
-// must be as large and come first. For nodes that may write over what they read. CS_MEMORY_NONE: a
+// must be at least as large. For nodes that may write over what they read. CS_MEMORY_NONE: a
 // value without memory; its readers read what its node reads, which lives as long.
 enum { CS_MEMORY_NONE = -1 };
 int cs_memory_plan_make_shared(const struct cs_graph *graph,

@@ -8,6 +8,7 @@
 
 #include "backend/cpu/backend_cpu.h"
 #include "backend/cpu/cpu.h"
+#include "backend/order.h"
 #include "isa.h"
 #include "opcase.h"
 #include "suite.h"
@@ -225,7 +226,7 @@ START_TEST(shared_memory)
     struct cs_graph g;
     ck_assert_int_eq(cs_graph_infer(&c.graph, c.shapes, &g, &err), 0);
     ck_assert_int_eq(cs_graph_run_passes(&g, cs_backend_cpu.passes, &err), 0);
-    bool *layout = cs_cpu_layout(&g);
+    bool *layout = cs_channels_last(&g);
     int *share = cs_cpu_share(&g, layout), shared = 0;
     struct cs_memory_plan plan;
     ck_assert_int_eq(cs_memory_plan_make_shared(&g, NULL, NULL, share, &plan, &err), 0);

@@ -13,6 +13,7 @@
 #include "backend/cpu/peak.h"
 #include "backend/job_finish.h"
 #include "backend/job_prepare.h"
+#include "backend/order.h"
 #include "backend/ref/ref.h"
 #include "base/mem.h"
 
@@ -257,7 +258,7 @@ static int plan_open(struct cs_network *network, const struct cs_graph *graph,
     made->network = network;
     made->graph = graph;
     made->direct = direct;
-    made->channels_last = cs_cpu_layout(graph);
+    made->channels_last = cs_channels_last(graph);
     omp_set_num_threads(network->device->threads); // oneDNN shares work out when it plans
     cs_cpu_find_late(made);
     int *share = cs_cpu_share(graph, made->channels_last);

@@ -2,7 +2,7 @@
 // Inside of the backend "cpu". A plan is a list of steps in the graph's order; a step is a function
 // with its parameters, all sizes and addresses decided when the plan is made.
 //
-// Activations of images lie in memory as N, H, W, C, all others row-major (layout.c decides).
+// Activations of images lie in memory as N, H, W, C, all others row-major (backend/order.h).
 // Constants are as ONNX has them, unless a step packed them. Every activation has a fixed place in
 // the slot's arena.
 //
@@ -199,10 +199,6 @@ const struct cs_cpu_op *cs_cpu_op_of(const struct cs_graph *graph, const struct 
 void cs_cpu_find_late(struct cs_plan *plan);
 // For every value the one whose memory it uses. Caller frees with free().
 int *cs_cpu_share(const struct cs_graph *graph, const bool *channels_last);
-bool cs_cpu_keeps_order(const struct cs_graph *graph, const bool *channels_last,
-                        const struct cs_node *node);
-// For every value whether it lies channels last (layout.c). Caller frees with free().
-bool *cs_cpu_layout(const struct cs_graph *graph);
 // The node's step through the plain loops of backend "ref", its fusion included (plain.c).
 void cs_cpu_build_plain(struct cs_plan *plan, const struct cs_node *node);
 // Convolutions that have steps of their own.

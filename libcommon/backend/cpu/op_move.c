@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "backend/cpu/cpu.h"
+#include "backend/order.h"
 #include "graph/params.h"
 
 struct move {
@@ -175,79 +176,6 @@ static int build_gather(struct cs_plan *plan, const struct cs_node *node, struct
 
 // ---- Reshape -----------------------------------------------------------------------------
 
-// The common factors of both shapes with each side's strides; false when there are none.
-static bool factor(const struct cs_shape *a, const int64_t *a_stride, const struct cs_shape *b,
-                   const int64_t *b_stride, struct cs_shape *common, int64_t *a_out, int64_t *b_out)
-{
-    int i = a->rank - 1, j = b->rank - 1, n = 0;
-    int64_t a_left = i >= 0 ? a->dim[i] : 1, b_left = j >= 0 ? b->dim[j] : 1;
-    int64_t a_done = 1, b_done = 1; // of the current dimensions
-    int64_t dims[2 * CS_MAX_RANK], a_strides[2 * CS_MAX_RANK], b_strides[2 * CS_MAX_RANK];
-    while (i >= 0 && j >= 0) {
-        int64_t step = a_left < b_left ? a_left : b_left;
-        if (step == 0 || a_left % step || b_left % step)
-            return false;
-        dims[n] = step;
-        a_strides[n] = a_stride[i] * a_done;
-        b_strides[n++] = b_stride[j] * b_done;
-        a_left /= step;
-        b_left /= step;
-        a_done *= step;
-        b_done *= step;
-        if (a_left == 1) {
-            i--;
-            a_left = i >= 0 ? a->dim[i] : 1;
-            a_done = 1;
-        }
-        if (b_left == 1) {
-            j--;
-            b_left = j >= 0 ? b->dim[j] : 1;
-            b_done = 1;
-        }
-    }
-    // What is left on either side are dimensions of 1. Order: outermost first.
-    common->rank = 0;
-    for (int k = n - 1; k >= 0; k--) {
-        if (dims[k] == 1)
-            continue;
-        if (common->rank == CS_MAX_RANK)
-            return false;
-        a_out[common->rank] = a_strides[k];
-        b_out[common->rank] = b_strides[k];
-        common->dim[common->rank++] = dims[k];
-    }
-    return true;
-}
-
-// Reshapes keep ONNX's order of elements, a transposition the order within axes: whether no element
-// of `node` changes its place in memory.
-bool cs_cpu_keeps_order(const struct cs_graph *graph, const bool *channels_last,
-                        const struct cs_node *node)
-{
-    const struct cs_value *in = cs_node_input(graph, node, 0);
-    const struct cs_value *out = cs_node_output(graph, node, 0);
-    int64_t src[CS_MAX_RANK], dst[CS_MAX_RANK], a[CS_MAX_RANK], b[CS_MAX_RANK];
-    struct cs_shape from = in->shape, common;
-    int perm[CS_MAX_RANK];
-    cs_nd_dense(&in->shape, channels_last[node->inputs[0]], src);
-    cs_nd_dense(&out->shape, channels_last[node->outputs[0]], dst);
-    if (strcmp(node->op, "Transpose") == 0) {
-        int64_t turned[CS_MAX_RANK];
-        if (cs_node_perm(graph, node, perm, NULL) != 0)
-            return false;
-        for (int d = 0; d < from.rank; d++)
-            turned[d] = src[perm[d]];
-        memcpy(src, turned, sizeof src);
-        from = out->shape;
-    }
-    if (!factor(&from, src, &out->shape, dst, &common, a, b))
-        return false;
-    for (int d = 0; d < common.rank; d++)
-        if (a[d] != b[d])
-            return false;
-    return true;
-}
-
 struct reshape {
     struct cs_cpu_place src, dst;
     struct cs_shape from, to;
@@ -276,7 +204,7 @@ static int build_reshape(struct cs_plan *plan, const struct cs_node *node, struc
     struct cs_shape common;
     cs_cpu_strides_of(plan, in, src);
     cs_cpu_strides_of(plan, out, dst);
-    if (factor(from, src, to, dst, &common, a, b)) {
+    if (cs_common_factors(from, src, to, dst, &common, a, b)) {
         add_move(plan, node, in, out, &common, b, 0, a, 0);
         return 0;
     }

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "backend/cpu/cpu.h"
+#include "backend/order.h"
 #include "base/mem.h"
 
 struct sharing {
@@ -32,7 +33,7 @@ static int choose(const struct sharing *s, const struct cs_node *node, const boo
         return out;
     switch (op->overwrites) {
     case CS_CPU_VIEWS:
-        if (!s->graph->values[in].data && cs_cpu_keeps_order(s->graph, channels_last, node)) {
+        if (!s->graph->values[in].data && cs_keeps_order(s->graph, channels_last, node)) {
             s->pinned[out] = s->pinned[in] = s->pinned[in] || s->graph->values[in].uses > 1;
             return in;
         }

@@ -7,11 +7,13 @@
 // value joins those of the same shape that it is computed with element by element, and those that
 // are the same pixels in fewer axes (N, C, H W); a set with an image operator in it lies channels
 // last, one with an operator of rows in it row-major. Where attention meets an image, Transpose and
-// Reshape then leave every number where it is: such a node is a view and costs nothing (share.c).
+// Reshape then leave every number where it is: such a node is a view and costs nothing.
+#include "backend/order.h"
+
 #include <stdlib.h>
 #include <string.h>
 
-#include "backend/cpu/cpu.h"
+#include "backend/cpu/nd.h"
 #include "base/mem.h"
 #include "graph/params.h"
 
@@ -133,7 +135,7 @@ static void gather(const struct cs_graph *graph, const struct cs_node *node, int
         before->turned = after->turned = true;
 }
 
-bool *cs_cpu_layout(const struct cs_graph *graph)
+bool *cs_channels_last(const struct cs_graph *graph)
 {
     size_t count = (size_t)graph->value_count + 1;
     bool *last = cs_xcalloc(count, sizeof *last);
@@ -149,4 +151,77 @@ bool *cs_cpu_layout(const struct cs_graph *graph)
     free(all);
     free(set);
     return last;
+}
+
+// ---- Views ---------------------------------------------------------------------------------
+
+bool cs_common_factors(const struct cs_shape *a, const int64_t *a_stride, const struct cs_shape *b,
+                       const int64_t *b_stride, struct cs_shape *common, int64_t *a_out,
+                       int64_t *b_out)
+{
+    int i = a->rank - 1, j = b->rank - 1, n = 0;
+    int64_t a_left = i >= 0 ? a->dim[i] : 1, b_left = j >= 0 ? b->dim[j] : 1;
+    int64_t a_done = 1, b_done = 1; // of the current dimensions
+    int64_t dims[2 * CS_MAX_RANK], a_strides[2 * CS_MAX_RANK], b_strides[2 * CS_MAX_RANK];
+    while (i >= 0 && j >= 0) {
+        int64_t step = a_left < b_left ? a_left : b_left;
+        if (step == 0 || a_left % step || b_left % step)
+            return false;
+        dims[n] = step;
+        a_strides[n] = a_stride[i] * a_done;
+        b_strides[n++] = b_stride[j] * b_done;
+        a_left /= step;
+        b_left /= step;
+        a_done *= step;
+        b_done *= step;
+        if (a_left == 1) {
+            i--;
+            a_left = i >= 0 ? a->dim[i] : 1;
+            a_done = 1;
+        }
+        if (b_left == 1) {
+            j--;
+            b_left = j >= 0 ? b->dim[j] : 1;
+            b_done = 1;
+        }
+    }
+    // What is left on either side are dimensions of 1. Order: outermost first.
+    common->rank = 0;
+    for (int k = n - 1; k >= 0; k--) {
+        if (dims[k] == 1)
+            continue;
+        if (common->rank == CS_MAX_RANK)
+            return false;
+        a_out[common->rank] = a_strides[k];
+        b_out[common->rank] = b_strides[k];
+        common->dim[common->rank++] = dims[k];
+    }
+    return true;
+}
+
+bool cs_keeps_order(const struct cs_graph *graph, const bool *channels_last,
+                    const struct cs_node *node)
+{
+    const struct cs_value *in = cs_node_input(graph, node, 0);
+    const struct cs_value *out = cs_node_output(graph, node, 0);
+    int64_t src[CS_MAX_RANK], dst[CS_MAX_RANK], a[CS_MAX_RANK], b[CS_MAX_RANK];
+    struct cs_shape from = in->shape, common;
+    int perm[CS_MAX_RANK];
+    cs_nd_dense(&in->shape, channels_last[node->inputs[0]], src);
+    cs_nd_dense(&out->shape, channels_last[node->outputs[0]], dst);
+    if (strcmp(node->op, "Transpose") == 0) {
+        int64_t turned[CS_MAX_RANK];
+        if (cs_node_perm(graph, node, perm, NULL) != 0)
+            return false;
+        for (int d = 0; d < from.rank; d++)
+            turned[d] = src[perm[d]];
+        memcpy(src, turned, sizeof src);
+        from = out->shape;
+    }
+    if (!cs_common_factors(&from, src, &out->shape, dst, &common, a, b))
+        return false;
+    for (int d = 0; d < common.rank; d++)
+        if (a[d] != b[d])
+            return false;
+    return true;
 }
