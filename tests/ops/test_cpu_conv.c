@@ -96,7 +96,7 @@ START_TEST(conv_networks)
 }
 END_TEST
 
-// Long sums over planes of a few pixels are done as matrix products (op_small.c), some images at
+// Long sums over planes of a few pixels are done as matrix products (op_rows.c), some images at
 // once: any window, group of output channels, fusion.
 START_TEST(conv_small)
 {

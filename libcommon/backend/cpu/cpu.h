@@ -213,10 +213,10 @@ bool cs_cpu_suits_winograd(const struct cs_plan *plan, const struct cs_node *nod
                            const struct cs_dnn_conv *conv, struct cs_winograd *winograd);
 int cs_cpu_build_winograd(struct cs_plan *plan, const struct cs_node *node,
                           const struct cs_winograd *winograd, struct cs_err *err);
-bool cs_cpu_suits_small(const struct cs_plan *plan, const struct cs_node *node,
-                        const struct cs_dnn_conv *conv);
-int cs_cpu_build_small(struct cs_plan *plan, const struct cs_node *node,
-                       const struct cs_dnn_conv *conv, struct cs_err *err);
+bool cs_cpu_suits_rows(const struct cs_plan *plan, const struct cs_node *node,
+                       const struct cs_dnn_conv *conv);
+int cs_cpu_build_rows(struct cs_plan *plan, const struct cs_node *node,
+                      const struct cs_dnn_conv *conv, struct cs_err *err);
 // One table a file, ended by a NULL name; cpu.c lists them.
 extern const struct cs_cpu_op cs_cpu_conv_ops[], cs_cpu_norm_ops[], cs_cpu_pool_ops[],
     cs_cpu_element_ops[], cs_cpu_move_ops[], cs_cpu_reduce_ops[], cs_cpu_resize_ops[],

@@ -128,7 +128,7 @@ bool cs_cpu_conv_is_upscale(const struct cs_plan *plan, const struct cs_node *no
 static bool is_pointwise(const struct cs_plan *plan, const struct cs_node *node,
                          const struct cs_dnn_conv *conv)
 {
-    bool yes = !conv->transposed && conv->groups == 1 && !cs_cpu_suits_small(plan, node, conv);
+    bool yes = !conv->transposed && conv->groups == 1 && !cs_cpu_suits_rows(plan, node, conv);
     for (int i = 0; i < 2; i++)
         yes = yes && conv->kernel[i] == 1 && conv->stride[i] == 1 && conv->in[i] == conv->out[i];
     return yes;
@@ -235,8 +235,8 @@ static int build_conv(struct cs_plan *plan, const struct cs_node *node, struct c
     struct cs_winograd winograd;
     if (cs_cpu_suits_winograd(plan, node, &conv, &winograd))
         return cs_cpu_build_winograd(plan, node, &winograd, err);
-    if (cs_cpu_suits_small(plan, node, &conv))
-        return cs_cpu_build_small(plan, node, &conv, err);
+    if (cs_cpu_suits_rows(plan, node, &conv))
+        return cs_cpu_build_rows(plan, node, &conv, err);
     bool activated = set_activation(&conv, &activation) || activation.unary == CS_UNARY_IDENTITY;
     conv.sum = node->fusion.add >= 0;
     if (conv.sum)

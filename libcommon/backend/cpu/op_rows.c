@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT
-// Convolutions of small planes and long sums as one matrix product: the pixels under each window
-// are copied into a row (im2col), rows times weights. The deep layers of a network have planes of a
-// few pixels and sums of thousands of products; oneDNN adds these one after the other, the product
-// (product.h) adds blocks of them apart, so that its error is a fraction of that. Whether a
-// convolution is done this way follows from one image, never from the batch.
+// Convolutions of long sums as one matrix product: the pixels under each window are copied into a
+// row (im2col), rows times weights. oneDNN adds thousands of products one after the other; the
+// product (product.h) adds blocks of them apart, so that its error is a fraction of that. Done for
+// the planes of a few pixels deep in a network, where it is as fast, and for all where direct sums
+// are asked for, because that is to be right rather than fast. Whether a convolution is done this
+// way follows from one image, never from the batch.
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,12 +13,12 @@
 #include "base/mem.h"
 
 enum {
-    MAX_PIXELS = 128,     // of the output, one image: rows that the product takes at once
+    MAX_PIXELS = 128,     // of the output, one image
     MIN_DEPTH = 512,      // products in a sum from which its length shows
-    MAX_FLOATS = 1 << 22, // of the rows of one image
+    MAX_FLOATS = 1 << 22, // of the rows that are done at once
 };
 
-struct small {
+struct rows {
     struct cs_dnn_conv conv;
     struct cs_cpu_place src, dst, bias, add;
     bool biased, adding;
@@ -29,15 +30,16 @@ struct small {
     size_t rows_bytes;       // of scratch, before the results
 };
 
-bool cs_cpu_suits_small(const struct cs_plan *plan, const struct cs_node *node,
-                        const struct cs_dnn_conv *conv)
+bool cs_cpu_suits_rows(const struct cs_plan *plan, const struct cs_node *node,
+                       const struct cs_dnn_conv *conv)
 {
     int out = node->outputs[0], add = node->fusion.add;
     int64_t pixels = conv->out[0] * conv->out[1];
     int64_t depth = conv->kernel[0] * conv->kernel[1] * conv->in_channels;
-    return !conv->transposed && conv->groups == 1 && conv->kernel[0] * conv->kernel[1] > 1 &&
-           pixels <= MAX_PIXELS && depth >= MIN_DEPTH && pixels * depth <= MAX_FLOATS &&
-           plan->channels_last[node->inputs[0]] && plan->channels_last[out] &&
+    bool pays = plan->direct || (conv->kernel[0] * conv->kernel[1] > 1 && pixels <= MAX_PIXELS);
+    return pays && !conv->transposed && conv->groups == 1 && depth >= MIN_DEPTH &&
+           CS_CPU_PRODUCT_ROWS * depth <= MAX_FLOATS && plan->channels_last[node->inputs[0]] &&
+           plan->channels_last[out] &&
            (add < 0 || (plan->channels_last[add] && !plan->graph->values[add].data));
 }
 
@@ -60,7 +62,7 @@ static void gather(const struct cs_dnn_conv *c, const float *src, int64_t index,
 }
 
 // A row of results with bias, addend and activation, to its place, which may be the addend's.
-static void finish(const struct small *p, const struct cs_cpu_run *run, float *row, int64_t index)
+static void finish(const struct rows *p, const struct cs_cpu_run *run, float *row, int64_t index)
 {
     const struct cs_kernels *kernels = run->kernels;
     int64_t channels = p->conv.out_channels;
@@ -75,7 +77,7 @@ static void finish(const struct small *p, const struct cs_cpu_run *run, float *r
 }
 
 // Some images' rows, one group of output channels after the other.
-static void multiply(const struct small *p, const struct cs_kernels *kernels, const float *rows,
+static void multiply(const struct rows *p, const struct cs_kernels *kernels, const float *rows,
                      float *result, int64_t count)
 {
     const struct cs_cpu_product *product = &p->product;
@@ -91,11 +93,11 @@ static void multiply(const struct small *p, const struct cs_kernels *kernels, co
     }
 }
 
-static int run_small(const struct cs_cpu_step *step, const struct cs_cpu_run *run,
-                     struct cs_err *err)
+static int run_rows(const struct cs_cpu_step *step, const struct cs_cpu_run *run,
+                    struct cs_err *err)
 {
     (void)err;
-    const struct small *p = step->params;
+    const struct rows *p = step->params;
     const float *src = cs_cpu_at(run, p->src);
     float *rows = (float *)(void *)run->scratch;
     float *result = (float *)(void *)(run->scratch + p->rows_bytes);
@@ -144,7 +146,7 @@ static int fill(const void *context, const void *data, void *packed, struct cs_e
 }
 
 // Output channels in groups, each a matrix of its own, so that threads share them out.
-static void set_product(struct small *p, const struct cs_kernels *kernels)
+static void set_product(struct rows *p, const struct cs_kernels *kernels)
 {
     const struct cs_dnn_conv *conv = &p->conv;
     int64_t all = conv->out_channels, columns = all % 32 == 0 ? 32 : all;
@@ -159,22 +161,22 @@ static void set_product(struct small *p, const struct cs_kernels *kernels)
                                          .c_row = all,
                                          .c_column = 1};
     cs_cpu_product_size(kernels, &p->product);
-    int64_t plane = conv->out[0] * conv->out[1], images = MAX_PIXELS / plane;
-    p->pixels = conv->batch * plane;
-    p->at_once = (images < conv->batch ? images : conv->batch) * plane;
+    int64_t most = MAX_FLOATS / depth / CS_CPU_PRODUCT_ROWS * CS_CPU_PRODUCT_ROWS;
+    p->pixels = conv->batch * conv->out[0] * conv->out[1];
+    p->at_once = most < p->pixels ? most : p->pixels;
     p->rows_bytes = ((size_t)(p->at_once * depth) * sizeof(float) + 63) / 64 * 64;
 }
 
-int cs_cpu_build_small(struct cs_plan *plan, const struct cs_node *node,
-                       const struct cs_dnn_conv *conv, struct cs_err *err)
+int cs_cpu_build_rows(struct cs_plan *plan, const struct cs_node *node,
+                      const struct cs_dnn_conv *conv, struct cs_err *err)
 {
     const struct cs_kernels *kernels = plan->network->device->kernels;
-    struct small *p = cs_cpu_params(plan, sizeof *p);
+    struct rows *p = cs_cpu_params(plan, sizeof *p);
     struct packing *packing = cs_cpu_params(plan, sizeof *packing);
     p->conv = *conv;
     set_product(p, kernels);
     *packing = (struct packing){kernels, p->product, p->groups, conv->kernel[0] * conv->kernel[1]};
-    uint64_t key = UINT64_C(0x736d616c6c000000) + (uint64_t)kernels->tile_columns; // "small"
+    uint64_t key = UINT64_C(0x726f777300000000) + (uint64_t)kernels->tile_columns; // "rows"
     p->packed = cs_cpu_pack(plan, cs_node_input(plan->graph, node, 1), key,
                             (size_t)p->groups * p->product.packed_floats * sizeof(float), fill,
                             packing, err);
@@ -191,7 +193,7 @@ int cs_cpu_build_small(struct cs_plan *plan, const struct cs_node *node,
     cs_cpu_activation_of(&node->fusion, &p->activation);
     cs_cpu_need_scratch(plan,
                         p->rows_bytes + (size_t)(p->at_once * conv->out_channels) * sizeof(float));
-    struct cs_cpu_step *step = cs_cpu_add_step(plan, node, run_small, p);
+    struct cs_cpu_step *step = cs_cpu_add_step(plan, node, run_rows, p);
     step->kernel = "rows:own";
     step->flops = 2.0 * (double)(p->pixels * p->product.depth) * (double)conv->out_channels;
     return 0;
