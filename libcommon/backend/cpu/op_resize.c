@@ -98,15 +98,29 @@ static void filter_row(const struct resize *r, const struct cs_cpu_run *run, int
     blend_row(r, run->kernels, rows[0], add, dst);
 }
 
+// Few floats: a call of memcpy would take longer than the copy.
+static void copy_pixel(float *dst, const float *src, int64_t channels)
+{
+    enum { PIECE = 8 };
+    for (; channels >= PIECE; channels -= PIECE, dst += PIECE, src += PIECE)
+        memcpy(dst, src, PIECE * sizeof *dst);
+    for (int64_t c = 0; c < channels; c++)
+        dst[c] = src[c];
+}
+
 static void nearest_row(const struct resize *r, const struct cs_cpu_run *run, int64_t row,
                         const float *add, float *dst)
 {
     int64_t y = row / r->out[0] * r->in[0] + r->filters[0][row % r->out[0]].at[0];
-    const float *line = cs_cpu_at(run, r->src) + y * r->in[1] * r->channels;
+    int64_t channels = r->channels;
+    const float *line = cs_cpu_at(run, r->src) + y * r->in[1] * channels;
     for (int64_t x = 0; x < r->out[1]; x++) {
-        const float *from = line + r->filters[1][x].at[0] * r->channels;
-        for (int64_t c = 0; c < r->channels; c++)
-            dst[x * r->channels + c] = from[c] + (add ? add[x * r->channels + c] : 0);
+        const float *from = line + r->filters[1][x].at[0] * channels;
+        float *to = dst + x * channels;
+        if (add)
+            run->kernels->binary[CS_BINARY_ADD](to, from, add + x * channels, channels, 1, 1);
+        else
+            copy_pixel(to, from, channels);
     }
 }
 
