@@ -3,68 +3,59 @@
 //
 // A row of the map is made a block of columns and one channel at a time: activated values of the
 // network rows it needs (one for CS_PLACE_COPY, two where it is resized) go to a buffer on the
-// stack, are interpolated there and quantised into the map.
+// stack, are interpolated there and quantised into the map. The loops over pixels are job_rows.h's.
 #include "backend/job_finish.h"
 
+#include "backend/cpu/kernels.h"
+#include "backend/job_rows.h"
 #include <assert.h>
-#include <math.h>
-
-#include "backend/vecmath.h"
 
 enum { BLOCK = 1024 };
 
-static bool is_finite(float value)
+// One call's: the job, its planes and the loops for this processor.
+struct finish {
+    const struct cs_job *job;
+    const struct cs_job_plane *planes;
+    const struct cs_job_rows *rows;
+};
+
+static const struct cs_job_rows *pick_rows(void)
 {
-    return (cs_bits_of_float(value) & 0x7f800000u) != 0x7f800000u;
+    const struct cs_kernels *kernels = cs_kernels_pick(NULL);
+    return kernels ? kernels->job_rows : &cs_job_rows_plain;
 }
 
 // out[i] = the source's channel after its activation, columns x..x+count-1 of row y.
-static void activate(const struct cs_job_plane *plane, const struct cs_map_source *from, int64_t x,
-                     int64_t y, int64_t count, float *out)
+static void activate(const struct finish *f, const struct cs_map_source *from, int64_t x, int64_t y,
+                     int64_t count, float *out)
 {
-    const float *p = plane->data + x * plane->stride_x + y * plane->stride_y;
-    const float *value = p + from->channel * plane->stride_c;
-    ptrdiff_t step = plane->stride_x;
-    if (from->activation == CS_ACT_NONE) {
-        for (int64_t i = 0; i < count; i++)
-            out[i] = value[i * step];
-        return;
-    }
-    if (from->activation == CS_ACT_SIGMOID) {
-        for (int64_t i = 0; i < count; i++)
-            out[i] = cs_sigmoidf(value[i * step]);
-        return;
-    }
-    // softmax of c: 1 / sum over k of e^(v[k] - v[c]); an overflow to infinity gives 0.
-    for (int64_t i = 0; i < count; i++)
-        out[i] = 0;
-    for (int k = 0; k < plane->channels; k++) {
-        const float *other = p + k * plane->stride_c;
-        for (int64_t i = 0; i < count; i++)
-            out[i] += cs_expf(other[i * step] - value[i * step]);
-    }
-    for (int64_t i = 0; i < count; i++)
-        out[i] = 1.0f / out[i];
+    const struct cs_job_plane *plane = &f->planes[from->output];
+    const float *all = plane->data + x * plane->stride_x + y * plane->stride_y;
+    const float *value = all + from->channel * plane->stride_c;
+    if (from->activation == CS_ACT_NONE)
+        f->rows->take(out, value, plane->stride_x, count);
+    else if (from->activation == CS_ACT_SIGMOID)
+        f->rows->sigmoid(out, value, plane->stride_x, count);
+    else
+        f->rows->softmax(out, value, all, plane->channels, plane->stride_c, plane->stride_x, count);
 }
 
-static float unit(float p)
-{
-    return p > 0 ? (p < 1 ? p : 1) : 0; // NaN becomes 0
-}
-
-static void quantise(const struct cs_job *job, const float *values, int64_t count, int64_t x,
+static void quantise(const struct finish *f, const float *values, int64_t count, int64_t x,
                      int64_t y, int channel)
 {
+    const struct cs_job *job = f->job;
     size_t first = ((size_t)y * job->out_width + (size_t)x) * job->out_channels + (size_t)channel;
     size_t step = job->out_channels;
     if (job->out_dtype == CS_U8) {
-        uint8_t *out = (uint8_t *)job->out + first;
+        uint8_t *out = (uint8_t *)job->out + first, samples[BLOCK];
+        f->rows->to_u8(samples, values, count);
         for (int64_t i = 0; i < count; i++)
-            out[(size_t)i * step] = (uint8_t)cs_round_even(unit(values[i]) * 255);
+            out[(size_t)i * step] = samples[i];
     } else if (job->out_dtype == CS_U16) {
-        uint16_t *out = (uint16_t *)job->out + first;
+        uint16_t *out = (uint16_t *)job->out + first, samples[BLOCK];
+        f->rows->to_u16(samples, values, count);
         for (int64_t i = 0; i < count; i++)
-            out[(size_t)i * step] = (uint16_t)cs_round_even(unit(values[i]) * 65535);
+            out[(size_t)i * step] = samples[i];
     } else {
         float *out = (float *)job->out + first;
         for (int64_t i = 0; i < count; i++)
@@ -72,16 +63,17 @@ static void quantise(const struct cs_job *job, const float *values, int64_t coun
     }
 }
 
-static void copy_row(const struct cs_job *job, const struct cs_job_plane *planes, int64_t y)
+static void copy_row(const struct finish *f, int64_t y)
 {
+    const struct cs_job *job = f->job;
     float values[BLOCK];
     int64_t end = (int64_t)job->part_x + job->part_width;
     for (int c = 0; c < job->out_channels; c++) {
         const struct cs_map_source *from = &job->out_from[c];
         for (int64_t x = job->part_x; x < end; x += BLOCK) {
             int64_t count = end - x < BLOCK ? end - x : BLOCK;
-            activate(&planes[from->output], from, x - job->x0, y - job->y0, count, values);
-            quantise(job, values, count, x, y, c);
+            activate(f, from, x - job->x0, y - job->y0, count, values);
+            quantise(f, values, count, x, y, c);
         }
     }
 }
@@ -112,12 +104,13 @@ static int64_t block_length(const struct cs_job *job, const struct cs_job_plane 
     return left < most ? left : most;
 }
 
-static void scale_row(const struct cs_job *job, const struct cs_job_plane *planes, int64_t y)
+static void scale_row(const struct finish *f, int64_t y)
 {
+    const struct cs_job *job = f->job;
     float low[BLOCK], high[BLOCK], values[BLOCK];
     for (int c = 0; c < job->out_channels; c++) {
         const struct cs_map_source *from = &job->out_from[c];
-        const struct cs_job_plane *plane = &planes[from->output];
+        const struct cs_job_plane *plane = &f->planes[from->output];
         double ratio = (double)plane->width / job->out_width;
         struct blend rows = blend_at(y, (double)plane->height / job->out_height, plane->height);
         for (int64_t x = 0, count; x < job->out_width; x += count) {
@@ -126,8 +119,8 @@ static void scale_row(const struct cs_job *job, const struct cs_job_plane *plane
             int64_t last = blend_at(x + count - 1, ratio, plane->width).high;
             int64_t columns = last - first + 1;
             assert(columns <= BLOCK);
-            activate(plane, from, first, rows.low, columns, low);
-            activate(plane, from, first, rows.high, columns, high);
+            activate(f, from, first, rows.low, columns, low);
+            activate(f, from, first, rows.high, columns, high);
             for (int64_t i = 0; i < columns; i++)
                 low[i] = low[i] + rows.part * (high[i] - low[i]);
             for (int64_t i = 0; i < count; i++) {
@@ -135,24 +128,22 @@ static void scale_row(const struct cs_job *job, const struct cs_job_plane *plane
                 float a = low[at.low - first], b = low[at.high - first];
                 values[i] = a + at.part * (b - a);
             }
-            quantise(job, values, count, x, y, c);
+            quantise(f, values, count, x, y, c);
         }
     }
 }
 
 // Of one channel, rows first_y to first_y + rows - 1, columns x to x + count - 1.
-static uint64_t count_nonfinite(const struct cs_job_plane *plane, int channel, int64_t x,
-                                int64_t first_y, int64_t count, int64_t rows)
+static uint64_t count_nonfinite(const struct cs_job_rows *kernels, const struct cs_job_plane *plane,
+                                int channel, int64_t x, int64_t first_y, int64_t count,
+                                int64_t rows)
 {
     uint64_t total = 0;
 #pragma omp parallel for schedule(static) reduction(+ : total)
     for (int64_t y = first_y; y < first_y + rows; y++) {
         const float *p =
             plane->data + x * plane->stride_x + y * plane->stride_y + channel * plane->stride_c;
-        int64_t found = 0;
-        for (int64_t i = 0; i < count; i++)
-            found += !is_finite(p[i * plane->stride_x]);
-        total += (uint64_t)found;
+        total += (uint64_t)kernels->count_nonfinite(p, plane->stride_x, count);
     }
     return total;
 }
@@ -174,6 +165,7 @@ static bool has_logits(const struct cs_job_plane *plane)
 void cs_job_finish(struct cs_job *job, const struct cs_job_plane *planes)
 {
     struct cs_job decided = *job; // no CS_ACT_LOGITS any more
+    const struct finish finish = {&decided, planes, pick_rows()};
     int64_t first = job->part_y, last = (int64_t)job->part_y + job->part_height;
     bool copy = job->placement == CS_PLACE_COPY;
     assert(copy || (job->part_width == job->out_width && job->part_height == job->out_height));
@@ -185,16 +177,17 @@ void cs_job_finish(struct cs_job *job, const struct cs_job_plane *planes)
             from->activation = has_logits(plane) ? CS_ACT_SIGMOID : CS_ACT_NONE;
         job->nonfinite +=
             copy
-                ? count_nonfinite(plane, from->channel, (int64_t)job->part_x - job->x0,
+                ? count_nonfinite(finish.rows, plane, from->channel, (int64_t)job->part_x - job->x0,
                                   (int64_t)job->part_y - job->y0, job->part_width, job->part_height)
-                : count_nonfinite(plane, from->channel, 0, 0, plane->width, plane->height);
+                : count_nonfinite(finish.rows, plane, from->channel, 0, 0, plane->width,
+                                  plane->height);
     }
 #pragma omp parallel for schedule(static)
     for (int64_t y = first; y < last; y++) {
         if (copy)
-            copy_row(&decided, planes, y);
+            copy_row(&finish, y);
         else
-            scale_row(&decided, planes, y);
+            scale_row(&finish, y);
     }
 }
 

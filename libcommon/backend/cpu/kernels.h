@@ -10,6 +10,7 @@
 
 #include "base/err.h"
 
+struct cs_job_rows;
 struct cs_winograd_kernels;
 
 enum {
@@ -66,6 +67,7 @@ struct cs_affine {
 struct cs_kernels {
     const char *name;
     const struct cs_winograd_kernels *winograd; // winograd.h; NULL: none
+    const struct cs_job_rows *job_rows;         // job_rows.h
 
     // sum[c] and square[c] (overwritten): sums over pixels of x and x * x, in double.
     void (*moments)(const float *src, int64_t pixels, int64_t channels, double *sum,

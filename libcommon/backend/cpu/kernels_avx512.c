@@ -4,4 +4,5 @@
 #define WIDTH            16
 #define KERNELS_NAME     "avx512"
 #define KERNELS_WINOGRAD &cs_winograd_avx512
+#define KERNELS_JOB_ROWS &cs_job_rows_avx512
 #include "backend/cpu/kernels_body.h"

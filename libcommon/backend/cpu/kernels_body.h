@@ -16,6 +16,7 @@
 
 #include "backend/cpu/kernels.h"
 #include "backend/cpu/winograd.h"
+#include "backend/job_rows.h"
 #include "backend/vecmath.h"
 
 // WIDTH is the number of floats in a register; 16, 8 or 4.
@@ -347,6 +348,7 @@ static void extremes(float *dst, const float *src, int64_t pixels, int64_t chann
 const struct cs_kernels KERNELS = {
     .name = KERNELS_NAME,
     .winograd = KERNELS_WINOGRAD,
+    .job_rows = KERNELS_JOB_ROWS,
     .moments = moments,
     .affine = affine,
     .max_of = max_of,

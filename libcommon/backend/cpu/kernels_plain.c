@@ -4,4 +4,5 @@
 #define WIDTH            4
 #define KERNELS_NAME     "plain"
 #define KERNELS_WINOGRAD NULL
+#define KERNELS_JOB_ROWS &cs_job_rows_plain
 #include "backend/cpu/kernels_body.h"
