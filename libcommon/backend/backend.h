@@ -28,6 +28,7 @@ const char *cs_precision_name(enum cs_precision precision); // "fp32"
 struct cs_device_options {
     int threads;          // per slot, for backends that compute on the CPU; 0: all that may be used
     const char *scenario; // fake: script of faults (backend/fake/fake.h)
+    int index;            // cuda: which of the devices, from 0
 };
 
 // Bytes of memory, for cs-model info, --memory and the session's budget.
