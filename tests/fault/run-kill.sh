@@ -20,18 +20,24 @@ interrupt()
     # The shell starts what runs behind it with SIGINT ignored, and bash cannot undo that.
     env --default-signal=INT cs-run -q -m nuclei -o "$out" in 2>stderr &
     local run=$!
-    for _ in $(seq 400); do
+    for _ in $(seq 3000); do
         [ "$(ls "$out/labels" 2>/dev/null | wc -l)" -ge 2 ] && break
         sleep 0.02
     done
+    [ -e "$out/labels" ] || fail "$who: no labels within a minute: $(cat stderr)"
     for signal; do
         pid=$run
-        [ "$who" = cs-run ] || pid=$(cat "$out/.cs/run-0/$who.pid")
+        if [ "$who" != cs-run ]; then
+            pid=$(cat "$out/.cs/run-0/$who.pid")
+            touch "$out/labels/.10.tif.tmp-$pid" # as of a stage that dies while it writes
+        fi
         kill -s "$signal" "$pid" 2>kill.err || fail "$who ended too early: $(cat kill.err)"
         sleep 0.1
     done
     status=0
     wait $run || status=$?
+    [ -z "$(find "$out" -name '.*.tmp-*')" ] ||
+        fail "$who: unfinished files are left: $(find "$out" -name '.*.tmp-*')"
 }
 
 finish() # NAME
