@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// cs-model: what a model package is, and whether it works here. The verbs are in tools/model/.
+// cs-model: what a model package is, and whether it works here. Its verbs are in tools/verbs/.
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
