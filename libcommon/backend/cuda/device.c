@@ -5,8 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "backend/cuda/cuda.h"
 #include "backend/cuda/dnn.h"
+#include "backend/cuda/inside.h"
 #include "base/mem.h"
 #include "base/num.h"
 

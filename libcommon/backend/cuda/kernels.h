@@ -18,7 +18,7 @@ extern "C" {
 #endif
 
 enum cs_cuda_type { CS_CUDA_F32, CS_CUDA_F16, CS_CUDA_I64, CS_CUDA_I32, CS_CUDA_BOOL };
-enum { CS_CUDA_MAX_RANK = 8 };
+enum { CS_CUDA_MAX_RANK = 8, CS_CUDA_COUNTERS = 4096 };
 
 // A tensor on the device. Dimensions and strides in logical (ONNX) order, strides in elements: a
 // plane of images has N, C, H, W with stride 1 at C, and a stride at W that may exceed C where it

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "backend/cuda/cuda.h"
+#include "backend/cuda/inside.h"
 #include "base/mem.h"
 
 int cs_cuda_network_open(struct cs_device *device, struct cs_network **network, struct cs_err *err)

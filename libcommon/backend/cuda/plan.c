@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "backend/cuda/cuda.h"
+#include "backend/cuda/inside.h"
 #include "base/mem.h"
 
 // ---- Operators ---------------------------------------------------------------------------
@@ -56,6 +56,16 @@ struct cs_cuda_step *cs_cuda_add_step(struct cs_plan *plan, const struct cs_node
 void cs_cuda_need_scratch(struct cs_plan *plan, size_t bytes)
 {
     plan->scratch_bytes = bytes > plan->scratch_bytes ? bytes : plan->scratch_bytes;
+}
+
+const struct cs_graph *cs_cuda_graph(const struct cs_plan *plan)
+{
+    return plan->graph;
+}
+
+enum cs_cuda_type cs_cuda_real(const struct cs_plan *plan)
+{
+    return plan->memory.real;
 }
 
 struct cs_cuda_tensor cs_cuda_at(const struct cs_cuda_run *run, int value)

@@ -8,8 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "backend/cuda/cuda.h"
 #include "backend/cuda/dnn.h"
+#include "backend/cuda/inside.h"
 #include "base/mem.h"
 
 struct bound_plan {
