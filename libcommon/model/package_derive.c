@@ -147,6 +147,9 @@ static int derive_free(struct cs_deriver *d)
     if (o->height && (o->height % stride || o->width % stride))
         return cs_fail(d->err, CS_EUSAGE, "--size %ux%u: the network takes multiples of %lld",
                        o->width, o->height, (long long)stride);
+    struct cs_err why;
+    if (o->height && try_plane(d, o->height, o->width, &why) != 0)
+        return cs_fail(d->err, CS_EUSAGE, "--size %ux%u: %s", o->width, o->height, why.text);
     return try_plane(d, least, least, d->err);
 }
 

@@ -67,6 +67,14 @@ says 'beside.onnx.data: its sha256 is'
 infer 4 out.cs -m ./beside
 says 'beside.onnx.data: its sha256 is'
 
+# The network's own name stays, but for the names of the other files.
+cp "$nets/tiny/tiny.onnx" cells.v2.onnx && mkdir taken && cp cells.v2.onnx taken/test_output.npy
+package 0 cells.v2.onnx -o named --maps foreground,distance --activation sigmoid
+grep -q '^name: cells.v2$' named/rdf.yaml || fail "name of the file"
+package 2 taken/test_output.npy -o taken --maps foreground,distance --activation sigmoid
+says 'test_output.npy: a package has another file of this name'
+cmp cells.v2.onnx taken/test_output.npy || fail "the network was overwritten"
+
 # A size for images of any plane; several outputs.
 package 2 "$nets/whole/whole.onnx" -o x --fit pad --size 64x64
 says '--size goes with --fit resize'
@@ -75,6 +83,8 @@ check sized
 grep -q 'size: \[64, 128\]' sized/rdf.yaml || fail "size"
 package 2 "$nets/tiny/tiny.onnx" -o x "${tiny[@]}" --size 66x64
 says 'multiples of 4'
+package 2 "$nets/tiny/tiny.onnx" -o x "${tiny[@]}" --size 1000000x1000000
+says '--size 1000000x1000000: input'
 package 2 "$nets/pair/pair.onnx" -o x --maps foreground=prob,flow=nothing.1
 says 'has no map nothing.1'
 package 0 "$nets/pair/pair.onnx" -o pair --maps foreground=prob,flow=flows.1 --activation flows=none

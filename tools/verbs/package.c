@@ -40,6 +40,32 @@ static const char *in_folder(struct wrap *w, const char *name)
 
 // ---- The description ---------------------------------------------------------------------
 
+// "test_output.npy", "test_output1.npy"...
+static char *output_name(int k)
+{
+    return k ? cs_xasprintf("test_output%d.npy", k) : cs_xstrdup("test_output.npy");
+}
+
+// The network's files keep their names, which must not be those that are written beside them.
+static int check_name(const char *name, struct cs_err *err)
+{
+    bool taken = strcmp(name, "rdf.yaml") == 0 || strcmp(name, "test_input.npy") == 0;
+    for (int k = 0; k < CS_PACKAGE_MAX_TENSORS && !taken; k++) {
+        char *output = output_name(k);
+        taken = strcmp(name, output) == 0;
+        free(output);
+    }
+    return taken ? cs_fail(err, CS_EUSAGE, "%s: a package has another file of this name", name) : 0;
+}
+
+// The file's name without its ending.
+static const char *bare_name(struct wrap *w, const char *base)
+{
+    const char *dot = strrchr(base, '.');
+    return cs_arena_strndup(&w->package.arena, base,
+                            dot && dot > base ? (size_t)(dot - base) : strlen(base));
+}
+
 static int set_post(struct wrap *w, struct cs_err *err)
 {
     struct cs_post post;
@@ -68,7 +94,7 @@ static int describe(struct wrap *w, struct cs_err *err)
     const char *slash = strrchr(w->onnx, '/');
     const char *base = slash ? slash + 1 : w->onnx;
     struct cs_derive_options d = {
-        .name = o->name ? o->name : cs_arena_strndup(&p->arena, base, strcspn(base, ".")),
+        .name = o->name ? o->name : bare_name(w, base),
         .description = o->describe,
         .license = o->license,
         .normalise = o->normalise,
@@ -85,6 +111,8 @@ static int describe(struct wrap *w, struct cs_err *err)
     if (cs_onnx_external(w->file, 1))
         return cs_fail(err, CS_EMODEL, "%s: its weights lie in several files, one is supported",
                        w->onnx);
+    if (check_name(base, err) != 0 || (external && check_name(external, err) != 0))
+        return -1;
     if (external)
         p->external_path = in_folder(w, external);
     p->weights_sha256 = w->weights_sha;
@@ -95,7 +123,7 @@ static int describe(struct wrap *w, struct cs_err *err)
     p->inputs[0].test_path = in_folder(w, "test_input.npy");
     p->inputs[0].test_sha256 = w->in_sha;
     for (int k = 0; k < p->output_count; k++) {
-        char *name = k ? cs_xasprintf("test_output%d.npy", k) : cs_xstrdup("test_output.npy");
+        char *name = output_name(k);
         p->outputs[k].test_path = in_folder(w, name);
         p->outputs[k].test_sha256 = w->out_sha[k];
         free(name);
