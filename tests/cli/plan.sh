@@ -53,6 +53,11 @@ CELLSTREAM_MEMORY=10K expect 5 cs-model plan nuclei
 memory=$(sed -n 's/.*--memory \([0-9]*[MG]\) .*/\1/p' stderr)
 expect 0 cs-model plan nuclei --memory "$memory"
 
+# More pixels than oneDNN counts; with fewer, more memory than there is can still be planned.
+expect 4 cs-model plan nuclei --size 65536x65536
+says '65536 x 65536 has more than 2147483647 pixels'
+expect 0 cs-model plan nuclei --size 32768x32768
+
 # CUDA: an estimate, with half the arena in fp16.
 cs-model plan nuclei --size 512x512 -d cuda >cuda || fail "plan -d cuda"
 grep -q 'estimate' cuda || fail "not said to be an estimate"

@@ -249,11 +249,26 @@ static int build_node(struct cs_plan *plan, const struct cs_node *node, struct c
     return result == 0 ? 0 : cs_err_context(err, "node %s (%s)", node->name, node->op);
 }
 
+// oneDNN counts the pixels of a plane in an int.
+static int check_planes(const struct cs_graph *graph, struct cs_err *err)
+{
+    for (int v = 0; v < graph->value_count; v++) {
+        const struct cs_value *value = &graph->values[v];
+        const int64_t *dim = value->shape.dim;
+        if (value->shape.rank == 4 && !value->data && dim[2] * dim[3] > INT32_MAX)
+            return cs_fail(err, CS_EMODEL, "%s: a plane of %lld x %lld has more than %d pixels",
+                           value->name, (long long)dim[3], (long long)dim[2], INT32_MAX);
+    }
+    return 0;
+}
+
 static int plan_open(struct cs_network *network, const struct cs_graph *graph,
                      enum cs_precision precision, bool direct, struct cs_plan **plan,
                      struct cs_err *err)
 {
     (void)precision; // fp32, the only one
+    if (check_planes(graph, err) != 0)
+        return -1;
     struct cs_plan *made = cs_xcalloc(1, sizeof *made);
     made->network = network;
     made->graph = graph;
