@@ -28,37 +28,48 @@ static float value_of(uint32_t key)
     return value;
 }
 
-static double sample_at(const struct cs_job *job, size_t i)
+// Equal samples lie side by side in pictures, and a counter that was just written is slow to read:
+// neighbours count in tables of their own.
+static void count_bytes(uint64_t *bins, const uint8_t *p, size_t pixels, size_t step)
 {
-    switch (job->dtype) {
-    case CS_U8:
-        return ((const uint8_t *)job->pixels)[i];
-    case CS_U16:
-        return ((const uint16_t *)job->pixels)[i];
-    default:
-        return (double)((const float *)job->pixels)[i];
+    enum { TABLES = 4, PART = 1 << 30 };
+    while (pixels) {
+        uint32_t tables[TABLES][256] = {{0}};
+        size_t part = pixels < PART ? pixels : PART, i = 0;
+        for (; i + TABLES <= part; i += TABLES, p += TABLES * step)
+            for (size_t t = 0; t < TABLES; t++)
+                tables[t][p[t * step]]++;
+        for (; i < part; i++, p += step)
+            tables[0][*p]++;
+        for (int v = 0; v < 256; v++)
+            for (int t = 0; t < TABLES; t++)
+                bins[v] += tables[t][v];
+        pixels -= part;
     }
 }
+
+#define COUNT_SUMS(type)                                                                           \
+    for (const type *p = job->pixels, *end = p + pixels * step; p < end; p += step) {              \
+        uint32_t sum = 0;                                                                          \
+        for (size_t c = 0; c < step; c++)                                                          \
+            sum += p[c];                                                                           \
+        s->bins[sum]++;                                                                            \
+    }
 
 // Histogram of one image channel, or of the sum of all channels (channel < 0).
 static void count_integers(struct cs_statistics *s, const struct cs_job *job, int channel)
 {
     size_t pixels = (size_t)job->width * job->height, step = job->channels;
-    if (channel >= 0 && job->dtype == CS_U8) {
-        const uint8_t *p = (const uint8_t *)job->pixels + channel;
-        for (size_t i = 0; i < pixels; i++)
-            s->bins[p[i * step]]++;
-    } else if (channel >= 0) {
+    if (channel < 0 && job->dtype == CS_U8) {
+        COUNT_SUMS(uint8_t)
+    } else if (channel < 0) {
+        COUNT_SUMS(uint16_t)
+    } else if (job->dtype == CS_U8) {
+        count_bytes(s->bins, (const uint8_t *)job->pixels + channel, pixels, step);
+    } else {
         const uint16_t *p = (const uint16_t *)job->pixels + channel;
         for (size_t i = 0; i < pixels; i++)
             s->bins[p[i * step]]++;
-    } else {
-        for (size_t i = 0; i < pixels; i++) {
-            uint32_t sum = 0;
-            for (size_t c = 0; c < step; c++)
-                sum += (uint32_t)sample_at(job, i * step + c);
-            s->bins[sum]++;
-        }
     }
 }
 
