@@ -167,27 +167,18 @@ static int taken_neighbours(const struct flood *f, uint32_t i, uint32_t neighbou
     return n;
 }
 
-static void take(struct flood *f, uint32_t i)
+// Pixel i is where the basins of its neighbours meet.
+static void meet(struct flood *f, uint32_t i, const uint32_t *neighbours, int n)
 {
-    uint32_t neighbours[8], roots[8];
-    int n = taken_neighbours(f, i, neighbours);
-    if (!n) {
-        f->parent[i] = i;
-        return;
-    }
-    uint32_t best = neighbours[0], high = roots[0] = find_root(f->parent, best);
-    bool one = true; // all neighbours are in one basin, as most are
+    uint32_t roots[8], best = neighbours[0], high = roots[0] = find_root(f->parent, best);
     for (int k = 1; k < n; k++) {
         roots[k] = find_root(f->parent, neighbours[k]);
-        one = one && roots[k] == high;
         if (above(f, neighbours[k], best))
             best = neighbours[k];
         if (above(f, roots[k], high))
             high = roots[k];
     }
     f->parent[i] = high;
-    if (one)
-        return;
     for (int k = 0; k < n; k++) {
         uint32_t r = roots[k];
         if (r != high &&
@@ -195,6 +186,24 @@ static void take(struct flood *f, uint32_t i)
             f->parent[r] = high;
     }
     f->parent[i] = find_root(f->parent, best);
+}
+
+static void take(struct flood *f, uint32_t i)
+{
+    uint32_t neighbours[8];
+    int n = taken_neighbours(f, i, neighbours);
+    if (!n) {
+        f->parent[i] = i;
+        return;
+    }
+    uint32_t root = find_root(f->parent, neighbours[0]);
+    for (int k = 1; k < n; k++)
+        // Mostly all are in one basin, and most pixels know its root.
+        if (f->parent[neighbours[k]] != root && find_root(f->parent, neighbours[k]) != root) {
+            meet(f, i, neighbours, n);
+            return;
+        }
+    f->parent[i] = root;
 }
 
 // Names of the basins into the plane, in raster order; returns the last label used.
