@@ -335,8 +335,10 @@ static void slot_close(struct cs_slot *slot)
     free(slot);
 }
 
-// Zeroed memory with large pages where the system gives them.
-static char *slot_memory(size_t bytes, const char *what, struct cs_err *err)
+// Zeroed memory with large pages where the system gives them. All threads of the slot ask for
+// pages: a virtual machine may have to get each from its host.
+static char *slot_memory(const struct cs_network *network, size_t bytes, const char *what,
+                         struct cs_err *err)
 {
     size_t alignment = bytes >= LARGE_PAGE ? LARGE_PAGE : ALIGNMENT;
     bytes = slab_bytes(bytes);
@@ -345,9 +347,14 @@ static char *slot_memory(size_t bytes, const char *what, struct cs_err *err)
         cs_fail(err, CS_ENOMEM, "%s: cannot have %zu bytes", what, bytes);
         return NULL;
     }
-    if (alignment == LARGE_PAGE)
-        madvise(memory, bytes, MADV_HUGEPAGE);
-    memset(memory, 0, bytes);
+    if (alignment != LARGE_PAGE) {
+        memset(memory, 0, bytes);
+        return memory;
+    }
+    madvise(memory, bytes, MADV_HUGEPAGE);
+#pragma omp parallel for schedule(dynamic, 1) num_threads(network->device->threads)
+    for (size_t at = 0; at < bytes; at += LARGE_PAGE)
+        memset(memory + at, 0, LARGE_PAGE);
     return memory;
 }
 
@@ -388,8 +395,8 @@ static int slot_open(struct cs_network *network, struct cs_plan *const *plans, i
         arena = plans[p]->memory.arena_bytes > arena ? plans[p]->memory.arena_bytes : arena;
         scratch = plans[p]->scratch_bytes > scratch ? plans[p]->scratch_bytes : scratch;
     }
-    made->arena = slot_memory(arena, "activations", err);
-    made->scratch = made->arena ? slot_memory(scratch, "workspace", err) : NULL;
+    made->arena = slot_memory(network, arena, "activations", err);
+    made->scratch = made->arena ? slot_memory(network, scratch, "workspace", err) : NULL;
     int result = made->scratch ? 0 : -1;
     for (int p = 0; result == 0 && p < plan_count; p++)
         result = bind_plan(made, &made->plans[p], err);
