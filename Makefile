@@ -3,7 +3,7 @@ include config.mk
 
 TOOLS   := $(patsubst tools/%.c,%,$(wildcard tools/cs-*.c))
 SCRIPTS := $(notdir $(wildcard scripts/cs-*))
-# The CUDA backend is a plug-in, but what its plans take can be said anywhere.
+# The CUDA backend is a plug-in, but what its plans take can be said anywhere (cuda.mk).
 CUDA_SRC := $(filter-out %/memory.c,$(wildcard libcommon/backend/cuda/*.c))
 LIB_SRC := $(filter-out $(CUDA_SRC),$(wildcard libcommon/*/*.c libcommon/*/*/*.c))
 LIB_OBJ := $(LIB_SRC:%.c=$(BUILD)/%.o) $(BUILD)/gen/onnx.pb-c.o
@@ -62,6 +62,8 @@ $(BUILD)/%.o: %.c
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
 
+include cuda.mk
+
 # Tests: one Check program a suite; helpers and benchmarks are plain programs.
 $(UNIT): $(BUILD)/%: $(BUILD)/%.o $(TEST_SUPPORT) $(LIB)
 	$(CC) $(LDFLAGS) -o $@ $< $(TEST_SUPPORT) $(LIB) -lcheck -lsubunit -lrt $(LDLIBS)
@@ -110,6 +112,8 @@ install: all
 	install -m 755 $(BUILD)/bin/cs-* $(DESTDIR)$(PREFIX)/bin
 	for page in man/*.[157]; do \
 	    install -m 644 $$page $(DESTDIR)$(PREFIX)/share/man/man$${page##*.} || exit 1; done
+	for plugin in $(PLUGINS); do \
+	    install -D -m 755 $$plugin $(DESTDIR)$(PREFIX)/lib/cellstream/$${plugin##*/} || exit 1; done
 	for package in models/*/rdf.yaml; do dir=$${package%/rdf.yaml}; \
 	    install -d $(DESTDIR)$(PREFIX)/share/cellstream/$$dir && \
 	    install -m 644 $$dir/rdf.yaml $$dir/*.onnx $$dir/*.npy \
@@ -119,4 +123,4 @@ install: all
 .SECONDARY:
 
 clean:
-	rm -rf build build-san build-fuzz build-clang build-dnn3
+	rm -rf build build-san build-fuzz build-clang build-dnn3 build-cuda

@@ -10,6 +10,11 @@ WERROR =
 FUZZER =
 # DNNL=DIR: the oneDNN in DIR/include and DIR/lib instead of the installed one.
 DNNL    =
+# CUDA=1: also the plug-in for GPUs, with nvcc (CUDA 12 or 13) and cuDNN 9 in CUDA_HOME. Code for
+# every architecture of CUDA_ARCHS, and PTX of the last one for those to come.
+CUDA       =
+CUDA_HOME  = /usr/local/cuda
+CUDA_ARCHS = 75 80 86 89 90
 BUILD   = build$(if $(SANITIZE),-san)
 
 WARN    = -Wall -Wextra -Wshadow -Wvla -Wstrict-prototypes -Wmissing-prototypes \

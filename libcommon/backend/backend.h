@@ -26,9 +26,10 @@ enum cs_precision { CS_FP32, CS_TF32, CS_FP16, CS_BF16, CS_PRECISION_COUNT };
 const char *cs_precision_name(enum cs_precision precision); // "fp32"
 
 struct cs_device_options {
-    int threads;          // per slot, for backends that compute on the CPU; 0: all that may be used
-    const char *scenario; // fake: script of faults (backend/fake/fake.h)
-    int index;            // cuda: which of the devices, from 0
+    int threads; // per slot, for backends that compute on the CPU; 0: all that may be used
+    // What follows the backend's name; NULL or "": nothing. fake: script of faults (fake/fake.h);
+    // cuda: number of the GPU, from 0.
+    const char *detail;
 };
 
 // Bytes of memory, for cs-model info, --memory and the session's budget.
@@ -55,8 +56,11 @@ struct cs_profile {
 };
 
 struct cs_backend {
-    const char *name; // "ref", "cpu", "fake"
+    const char *name; // "ref", "cpu", "fake", "cuda"
 
+    // How many devices there are, and whether they can be used: CS_EDEVICE with the reason. Opens
+    // none. NULL: one.
+    int (*device_count)(int *count, struct cs_err *err);
     // A device ready for work. CS_EDEVICE with the reason when it cannot be had.
     int (*device_open)(const struct cs_device_options *options, struct cs_device **device,
                        struct cs_err *err);
@@ -115,7 +119,10 @@ struct cs_backend {
 
 // NULL-terminated, in order of preference for "auto".
 extern const struct cs_backend *const cs_backends[];
-const struct cs_backend *cs_backend_find(const char *name); // NULL: no such backend
+const struct cs_backend *cs_backend_find(const char *name); // NULL: not in the table
+// The same, and backends that are loaded at run time (plugin.h). NULL with CS_EDEVICE: what is
+// missing. From one thread.
+const struct cs_backend *cs_backend_get(const char *name, struct cs_err *err);
 
 // `precisions` of a device that offers fp32 alone.
 unsigned cs_precisions_fp32(const struct cs_device *device);

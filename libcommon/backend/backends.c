@@ -6,6 +6,7 @@
 #include "backend/backend.h"
 #include "backend/cpu/backend_cpu.h"
 #include "backend/fake/fake.h"
+#include "backend/plugin.h"
 #include "backend/ref/backend_ref.h"
 
 const struct cs_backend *const cs_backends[] = {&cs_backend_cpu, &cs_backend_ref, &cs_backend_fake,
@@ -17,6 +18,12 @@ const struct cs_backend *cs_backend_find(const char *name)
         if (strcmp(cs_backends[i]->name, name) == 0)
             return cs_backends[i];
     return NULL;
+}
+
+const struct cs_backend *cs_backend_get(const char *name, struct cs_err *err)
+{
+    const struct cs_backend *found = cs_backend_find(name);
+    return found ? found : cs_plugin_load(name, err);
 }
 
 const char *cs_precision_name(enum cs_precision precision)

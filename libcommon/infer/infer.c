@@ -151,7 +151,7 @@ static int start_worker(struct infer *in, int slots, uint64_t memory, struct cs_
                   err) != 0 ||
         copy_text(load.package, sizeof load.package, in->package.path, "the model's path", err) !=
             0 ||
-        copy_text(load.scenario, sizeof load.scenario, in->device.scenario, "the script", err) != 0)
+        copy_text(load.detail, sizeof load.detail, in->device.detail, "the script", err) != 0)
         return -1;
     cs_supervisor_init(&in->supervisor, &load, o->load_timeout);
     in->supervised = true;
@@ -193,9 +193,9 @@ static int load_model(struct infer *in, struct cs_err *err)
     const struct cs_session_info *info = &in->supervisor.info;
     cs_log(CS_LOG_INFO, "loaded in %.2f s: file %.2f, network %.2f, sha256 %.2f beside them",
            info->load_seconds, info->read_seconds, info->network_seconds, info->hash_seconds);
-    cs_log(CS_LOG_INFO, "%s on %s, %s%s", in->package.name, in->supervisor.info.device_text,
-           cs_precision_name(in->supervisor.precision),
-           in->device.chosen ? " (auto: no GPU was allocated)" : "");
+    cs_log(CS_LOG_INFO, "%s on %s, %s%s%s%s", in->package.name, in->supervisor.info.device_text,
+           cs_precision_name(in->supervisor.precision), in->device.chosen ? " (auto: " : "",
+           in->device.why, in->device.chosen ? ")" : "");
     if (in->supervisor.info.unused[0])
         cs_log(in->package.maps_chosen ? CS_LOG_INFO : CS_LOG_WARN,
                "model %s: no map comes from the outputs %s%s", in->package.short_name,

@@ -18,8 +18,8 @@
 enum { CS_MAX_SLOTS = 64, CS_MAX_BATCH = 32 };
 
 struct cs_session_options {
-    const char *device;   // name of a backend
-    const char *scenario; // fake
+    const char *device; // name of a backend
+    const char *detail; // fake
     int slots;
     int threads;      // of one slot
     uint64_t memory;  // limit of this process, shared memory not counted; 0: none

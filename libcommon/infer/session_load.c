@@ -215,11 +215,10 @@ static int read_network(struct cs_session *s, const struct cs_package *package,
 static int open_parts(struct cs_session *s, const struct cs_package *package,
                       struct cs_session_info *info, struct cs_err *err)
 {
-    struct cs_device_options options = {.threads = s->options.threads,
-                                        .scenario = s->options.scenario};
-    s->backend = cs_backend_find(s->options.device);
+    struct cs_device_options options = {.threads = s->options.threads, .detail = s->options.detail};
+    s->backend = cs_backend_get(s->options.device, err);
     if (!s->backend)
-        return cs_fail(err, CS_EDEVICE, "this build has no device '%s'", s->options.device);
+        return -1;
     if (s->backend->device_open(&options, &s->device, err) != 0)
         return -1;
     snprintf(info->device_text, sizeof info->device_text, "%s", s->backend->device_text(s->device));

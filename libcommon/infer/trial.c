@@ -80,7 +80,7 @@ static int open_parts(struct cs_trial *t, const struct cs_package *package,
     t->threads = (o->threads ? o->threads : cs_usable_threads()) / o->slots;
     t->threads = t->threads > 0 ? t->threads : 1;
     struct cs_session_options session = {.device = o->backend,
-                                         .scenario = o->scenario,
+                                         .detail = o->detail,
                                          .slots = t->slots,
                                          .threads = t->threads,
                                          .memory = memory - memory / 4,

@@ -9,7 +9,7 @@
 struct cs_trial;
 
 struct cs_trial_options {
-    const char *backend, *scenario;
+    const char *backend, *detail;
     int threads;            // of all slots together; 0: all that may be used
     int slots;              // 1 to CS_MAX_SLOTS
     uint32_t width, height; // of the images; 0: the plane that the model asks for, else 1024

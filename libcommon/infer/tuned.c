@@ -31,11 +31,11 @@ struct about {
 static int describe(const struct cs_package *package, const struct cs_device_choice *device,
                     int threads, struct about *about, struct cs_err *err)
 {
-    const struct cs_backend *backend = cs_backend_find(device->backend);
-    struct cs_device_options options = {.threads = threads, .scenario = device->scenario};
+    const struct cs_backend *backend = cs_backend_get(device->backend, err);
+    struct cs_device_options options = {.threads = threads, .detail = device->detail};
     struct cs_device *opened;
     if (!backend)
-        return cs_fail(err, CS_EDEVICE, "this build has no device '%s'", device->backend);
+        return -1;
     if (package->weights_sha256)
         snprintf(about->weights, sizeof about->weights, "%s", package->weights_sha256);
     else if (cs_package_check_file(package->weights_path, NULL, about->weights, err) != 0)

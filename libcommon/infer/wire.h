@@ -31,7 +31,7 @@ struct cs_wire_load {
     int32_t precision; // CS_PRECISION_AUTO, or one
     int32_t direct;    // convolutions by direct sums only
     uint64_t memory;
-    char device[32], package[CS_WIRE_PATH], scenario[CS_WIRE_PATH], cache[CS_WIRE_PATH];
+    char device[32], package[CS_WIRE_PATH], detail[CS_WIRE_PATH], cache[CS_WIRE_PATH];
 };
 
 // The memory behind a buffer's id: new, another, or (bytes 0, no descriptor) none any more.

@@ -196,7 +196,7 @@ static int on_load(struct worker *w, struct cs_wire_load *m, struct cs_wire_read
 {
     struct cs_session_options options = {
         .device = m->device,
-        .scenario = m->scenario,
+        .detail = m->detail,
         .slots = m->slots,
         .threads = m->threads,
         .memory = m->memory,

@@ -63,7 +63,7 @@ says "no model 'nothing'"
 cs-view -i out.cs | grep -q '^END 0.*exit=4' || fail "END without the reason"
 expect 4 cs-infer -m nothing </dev/null
 infer 5 out.cs -m tiny -d cuda
-says 'no CUDA'
+says 'cuda: '
 CUDA_VISIBLE_DEVICES=0 infer 5 out.cs -m tiny
 says 'CUDA_VISIBLE_DEVICES=0'
 SLURM_JOB_GPUS=1 infer 5 out.cs -m tiny -d auto

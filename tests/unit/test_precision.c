@@ -11,7 +11,7 @@
 static void halve(const float *in, float *out, int count)
 {
     const struct cs_backend *fake = cs_backend_find("fake");
-    const struct cs_device_options options = {.threads = 1, .scenario = "fp16"};
+    const struct cs_device_options options = {.threads = 1, .detail = "fp16"};
     struct cs_device *device;
     struct cs_network *network;
     struct cs_plan *plan;

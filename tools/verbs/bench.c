@@ -231,7 +231,7 @@ int model_bench(const struct model_options *options, const struct cs_package *p,
         cs_device_choose(options->device ? options->device : "auto", &choice, err) != 0)
         return -1;
     o.backend = choice.backend;
-    o.scenario = choice.scenario;
+    o.detail = choice.detail;
     if (cs_trial_open(&trial, p, &o, err) != 0)
         return -1;
     int result = bench(trial, options, err);

@@ -100,16 +100,13 @@ static int check_precisions(struct cs_session *session, const struct cs_package 
     return 0;
 }
 
-static int check_device(const struct cs_package *p, const char *backend, const char *scenario,
+static int check_device(const struct cs_package *p, const char *backend, const char *detail,
                         const struct model_options *options, struct cs_err *err)
 {
     struct cs_session *session = NULL;
     struct cs_session_info about;
-    struct cs_session_options o = {.device = backend,
-                                   .scenario = scenario,
-                                   .slots = 1,
-                                   .check_files = true,
-                                   .all_outputs = true};
+    struct cs_session_options o = {
+        .device = backend, .detail = detail, .slots = 1, .check_files = true, .all_outputs = true};
     int result = cs_session_open(&session, p, &o, &about, err);
     if (result != 0) {
         printf("device\t%s\t-\tdoes not load: %s\n", backend, err->text);
@@ -130,7 +127,7 @@ int model_check(const struct model_options *options, const struct cs_package *p,
     if (options->device)
         return cs_device_choose(options->device, &choice, err) != 0
                    ? -1
-                   : check_device(p, choice.backend, choice.scenario, options, err);
+                   : check_device(p, choice.backend, choice.detail, options, err);
     for (int i = 0; cs_backends[i]; i++) {
         struct cs_err why = {0};
         if (strcmp(cs_backends[i]->name, "fake") == 0 ||

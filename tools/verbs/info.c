@@ -100,7 +100,7 @@ int model_info(const struct model_options *options, const struct cs_package *p, 
     if (cs_device_choose(options->device ? options->device : "auto", &choice, err) != 0)
         return -1;
     struct cs_session_options o = {
-        .device = choice.backend, .scenario = choice.scenario, .slots = 1, .check_files = true};
+        .device = choice.backend, .detail = choice.detail, .slots = 1, .check_files = true};
     print_package(p);
     if (cs_session_open(&session, p, &o, &about, err) != 0)
         return -1;

@@ -150,7 +150,7 @@ int model_plan(const struct model_options *options, const struct cs_package *pac
         return -1;
     int threads = options->threads ? (int)options->threads : cs_usable_threads();
     struct cs_session_options o = {.device = choice.backend,
-                                   .scenario = choice.scenario,
+                                   .detail = choice.detail,
                                    .slots = p.slots,
                                    .threads = threads > p.slots ? threads / p.slots : 1};
     if (cs_session_open(&p.session, package, &o, &p.info, err) != 0)

@@ -86,7 +86,7 @@ int model_tune(const struct model_options *options, const struct cs_package *p, 
         cs_device_choose(options->device ? options->device : "auto", &device, err) != 0)
         return -1;
     t.options.backend = device.backend;
-    t.options.scenario = device.scenario;
+    t.options.detail = device.detail;
     t.options.threads = threads;
     printf("slots\tthreads a slot\tbatch\timages/s\tMiB\n");
     for (size_t i = 0; i < sizeof slot_counts / sizeof *slot_counts; i++) {

@@ -119,16 +119,17 @@ int cs_cuda_device_open(const struct cs_device_options *options, struct cs_devic
                         struct cs_err *err)
 {
     int count;
+    int64_t index = 0;
+    if (options && options->detail && *options->detail &&
+        cs_num_int(options->detail, 0, INT32_MAX, "cuda: number of the GPU", &index, err) != 0)
+        return -1;
     if (cs_cuda_device_count(&count, err) != 0)
         return -1;
+    if (index >= count)
+        return cs_fail(err, CS_EDEVICE, "cuda:%d: there %s %d GPU%s, counted from 0", (int)index,
+                       count == 1 ? "is" : "are", count, count == 1 ? "" : "s");
     struct cs_device *made = cs_xcalloc(1, sizeof *made);
-    made->index = options ? options->index : 0;
-    if (made->index < 0 || made->index >= count) {
-        free(made);
-        return cs_fail(err, CS_EDEVICE, "cuda:%d: there %s %d GPU%s, counted from 0",
-                       options ? options->index : 0, count == 1 ? "is" : "are", count,
-                       count == 1 ? "" : "s");
-    }
+    made->index = (int)index;
     // Threads sleep while they wait for the device: the CPU has images to decode.
     cudaError_t code = cudaSetDevice(made->index);
     if (code == cudaSuccess)

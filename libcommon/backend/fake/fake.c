@@ -217,7 +217,7 @@ static int fake_device_open(const struct cs_device_options *options, struct cs_d
 {
     struct cs_device *d = cs_xcalloc(1, sizeof *d);
     d->base = cs_backend_find("ref");
-    d->script = cs_xstrdup(options->scenario ? options->scenario : "");
+    d->script = cs_xstrdup(options->detail ? options->detail : "");
     pthread_mutex_init(&d->lock, NULL);
     if (parse_script(d, err) != 0 || fail_at_load(d, err) != 0 ||
         d->base->device_open(options, &d->inner, err) != 0) {

@@ -1,0 +1,30 @@
+# The plug-in of the CUDA backend, with CUDA=1: our kernels, the CUDA runtime linked in, cuDNN beside
+# it. It has its own copy of what it needs of the library, compiled for a shared object.
+PLUGIN_SRC := $(CUDA_SRC) libcommon/backend/cuda/memory.c libcommon/backend/order.c \
+    libcommon/backend/cpu/nd.c libcommon/backend/plugin_build.c $(wildcard libcommon/graph/*.c \
+    libcommon/base/*.c) libcommon/image/image.c
+PLUGIN_OBJ := $(PLUGIN_SRC:%.c=$(BUILD)/plugin/%.o)
+CUDA_OBJ   := $(patsubst %,$(BUILD)/plugin/%.o,$(wildcard libcommon/backend/cuda/*.cu))
+PLUGINS    := $(if $(CUDA),$(BUILD)/lib/cellstream/cuda.so)
+NVCC        = $(CUDA_HOME)/bin/nvcc
+NVCC_FLAGS  = -std=c++17 -O3 -lineinfo -Ilibcommon \
+    $(foreach arch,$(CUDA_ARCHS),-gencode arch=compute_$(arch),code=sm_$(arch)) \
+    -gencode arch=compute_$(lastword $(CUDA_ARCHS)),code=compute_$(lastword $(CUDA_ARCHS)) \
+    -Xcompiler -fPIC,-fvisibility=hidden,-fno-exceptions,-fno-rtti,-fno-threadsafe-statics \
+    $(if $(WERROR),-Werror all-warnings)
+
+all: $(PLUGINS)
+
+$(BUILD)/lib/cellstream/cuda.so: $(PLUGIN_OBJ) $(CUDA_OBJ)
+	@mkdir -p $(@D)
+	$(CC) $(LDFLAGS) -shared -Wl,--no-undefined,--gc-sections,-rpath,'$$ORIGIN' -o $@ $^ \
+	    -L$(CUDA_HOME)/lib64 -lcudart_static -lcudnn_graph -lxxhash -lnettle -ldl -lrt -lpthread -lm
+
+$(BUILD)/plugin/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) -isystem $(CUDA_HOME)/include $(CFLAGS) -fPIC -fvisibility=hidden \
+	    -ffunction-sections -MMD -MP -c -o $@ $<
+
+$(BUILD)/plugin/%.cu.o: %.cu
+	@mkdir -p $(@D)
+	$(NVCC) $(NVCC_FLAGS) -MMD -MF $(@:.o=.d) -c -o $@ $<

@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: MIT
+// What the plug-in exports: the backend's table.
+#include "backend/plugin.h"
+
+#include "backend/cuda/inside.h"
+
+static const char *device_text(const struct cs_device *device)
+{
+    return device->text;
+}
+
+static unsigned precisions(const struct cs_device *device)
+{
+    enum { FIRST_WITH_TF32 = 80 };
+    return 1U << CS_FP32 | 1U << CS_FP16 |
+           (device->capability >= FIRST_WITH_TF32 ? 1U << CS_TF32 : 0);
+}
+
+static const struct cs_backend cuda = {
+    .name = "cuda",
+    .device_count = cs_cuda_device_count,
+    .device_open = cs_cuda_device_open,
+    .device_close = cs_cuda_device_close,
+    .device_text = device_text,
+    .precisions = precisions,
+    .passes = CS_PASSES_FUSION,
+    .reads_file = true,
+    .supports = cs_cuda_supports,
+    .network_open = cs_cuda_network_open,
+    .network_close = cs_cuda_network_close,
+    .plan_open = cs_cuda_plan_open,
+    .plan_close = cs_cuda_plan_close,
+    .plan_memory = cs_cuda_plan_memory,
+    .slot_open = cs_cuda_slot_open,
+    .slot_close = cs_cuda_slot_close,
+    .run = cs_cuda_run_jobs,
+    .run_tensors = cs_cuda_run_tensors,
+};
+
+extern const struct cs_plugin cs_plugin;
+__attribute__((visibility("default"))) const struct cs_plugin cs_plugin = {cs_plugin_build, &cuda};
