@@ -71,6 +71,27 @@ $(UNIT): $(BUILD)/%: $(BUILD)/%.o $(TEST_SUPPORT) $(LIB)
 $(HELPERS): $(BUILD)/%: $(BUILD)/%.o $(TEST_SUPPORT) $(LIB)
 	$(CC) $(LDFLAGS) -o $@ $< $(TEST_SUPPORT) $(LIB) $(LDLIBS)
 
+# Operators of the CUDA backend with its kernels compiled for the host (tests/cuda/).
+CUDA_HOST := $(BUILD)/tests/libcudahost.a
+CUDA_HOST_FLAGS = -std=c++17 -g $(OPT) -fno-exceptions -fno-rtti -fno-strict-aliasing -Wall -Wextra \
+    -Wshadow -Wno-unknown-pragmas $(if $(WERROR),-Werror) $(SANFLAGS) -Ilibcommon -Itests/cuda/shim
+CUDA_HOST_OBJ := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/cuda/*.c) \
+    libcommon/backend/cuda/call.c libcommon/backend/cuda/ops.c \
+    $(filter-out %/op_conv.c,$(wildcard libcommon/backend/cuda/op_*.c))) \
+    $(patsubst %,$(BUILD)/host/%.o,$(wildcard libcommon/backend/cuda/*.cu tests/cuda/shim/*.cpp))
+
+$(CUDA_HOST): $(CUDA_HOST_OBJ)
+	@mkdir -p $(@D)
+	rm -f $@ && $(AR) rcs $@ $^
+
+$(BUILD)/host/%.o: %
+	@mkdir -p $(@D)
+	$(CXX) $(CUDA_HOST_FLAGS) -MMD -MP -x c++ -c -o $@ $<
+
+$(filter $(BUILD)/tests/ops/test_cuda_%,$(UNIT)): $(CUDA_HOST)
+$(filter $(BUILD)/tests/ops/test_cuda_%,$(UNIT)): TEST_SUPPORT := $(CUDA_HOST) $(TEST_SUPPORT)
+$(BUILD)/tests/%.o: CPPFLAGS += -Itests/cuda
+
 $(TEST_SUPPORT): $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/support/*.c))
 	@mkdir -p $(@D)
 	rm -f $@ && $(AR) rcs $@ $^
@@ -94,7 +115,8 @@ lint: all
 	@tests/check-all lint
 
 format:
-	clang-format -i $$(find libcommon tools tests bench -name '*.[ch]')
+	clang-format -i $$(find libcommon tools tests bench -name '*.[ch]' -o -name '*.cu' -o -name '*.cuh' \
+	    -o -name '*.cpp')
 
 # Longer than in `make check`: a minute a target.
 fuzz:

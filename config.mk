@@ -2,6 +2,7 @@
 VERSION = 0.1.0
 PREFIX  = /usr/local
 CC      = gcc
+CXX     = $(if $(findstring clang,$(CC)),clang++,g++)
 # SANITIZE=1: AddressSanitizer and UndefinedBehaviorSanitizer, in a build folder of its own.
 SANITIZE =
 # WERROR=1: warnings are errors (the checks and CI set it).

@@ -159,8 +159,8 @@ static int session_open(struct session *s, const struct opcase *c, struct cs_err
         return -1;
     return s->backend->device_open(&options, &s->device, err) < 0 ||
                    s->backend->network_open(s->device, &s->network, err) < 0 ||
-                   s->backend->plan_open(s->network, &s->concrete, CS_FP32, c->direct, &s->plan,
-                                         err) < 0 ||
+                   s->backend->plan_open(s->network, &s->concrete, c->precision, c->direct,
+                                         &s->plan, err) < 0 ||
                    s->backend->slot_open(s->network, &s->plan, 1, &s->slot, err) < 0
                ? -1
                : 0;
@@ -238,7 +238,8 @@ static double *session_run(struct session *s, const struct opcase *c, int64_t *e
 double *opcase_values(const struct opcase *c, const char *backend, int64_t *elements,
                       struct cs_err *err)
 {
-    struct session s = {.backend = cs_backend_find(backend)};
+    bool own = c->own && strcmp(c->own->name, backend) == 0;
+    struct session s = {.backend = own ? c->own : cs_backend_find(backend)};
     double *result = NULL;
     if (!s.backend) {
         cs_fail(err, CS_EUSAGE, "no backend %s", backend);

@@ -29,6 +29,8 @@ struct opcase {
     bool fused;  // run the fusing passes of the backend first
     int threads; // of the backend; 0: two
     bool direct; // backend.h, plan_open
+    enum cs_precision precision;
+    const struct cs_backend *own; // found by its name too; NULL: none
 };
 
 void opcase_init(struct opcase *c, int opset, uint64_t seed);

@@ -1,0 +1,389 @@
+// SPDX-License-Identifier: MIT
+// Sums, products and extremes over any axes.
+//
+// A block has lanes along what is kept and lanes along what is reduced; whichever is dense in
+// memory lies along neighbouring threads. A thread sums its share with Kahan's compensation, the
+// block adds its lanes up as a tree. Where outputs are few, the reduced part is cut into chunks,
+// one a block, and the block that ends last adds the chunks up in their order.
+#include "backend/cuda/axes.cuh"
+
+using namespace cs;
+
+namespace {
+
+constexpr int THREADS = 256, SHARE = 16, BLOCKS = 512;
+// Chunks are made for BLOCKS blocks at most, and one more a group, of which there are fewer.
+static_assert(2 * BLOCKS * THREADS * 8 <= CS_CUDA_SUMS, "scratch");
+
+// How a reduction is cut up; depends on shapes alone.
+struct cut {
+    loop<2> kept;          // output, input
+    loop<1> gone;          // input
+    int width, lanes;      // outputs of a thread, and lanes along them
+    int64_t groups;        // blocks along what is kept
+    int64_t chunks, share; // blocks along what is reduced, and elements of each
+    bool along_gone;       // neighbouring threads read what is reduced
+};
+
+struct reduce_job {
+    steps<2> kept;
+    steps<1> gone;
+    const void *in;
+    void *out;
+    int in_type, out_type, kind;
+    uint32_t lanes, chunks, share, outputs; // outputs: of one chunk in scratch
+    bool along_gone;
+    float scale; // of a mean
+    cs_cuda_activation activation;
+    float *scratch;
+    uint32_t *counters;
+};
+
+struct total {
+    float sum, lost; // Kahan's
+};
+
+__device__ __forceinline__ void start(total &t, int kind)
+{
+    t.sum = kind == CS_RED_MAX   ? -INFINITY
+            : kind == CS_RED_MIN ? INFINITY
+                                 : static_cast<float>(kind == CS_RED_PRODUCT);
+    t.lost = 0;
+}
+
+__device__ __forceinline__ void add(total &t, float x, int kind)
+{
+    switch (kind) {
+    case CS_RED_MAX:
+        t.sum = x > t.sum || isnan(x) ? x : t.sum;
+        break;
+    case CS_RED_MIN:
+        t.sum = x < t.sum || isnan(x) ? x : t.sum;
+        break;
+    case CS_RED_PRODUCT:
+        t.sum *= x;
+        break;
+    default: {
+        float more = x - t.lost, next = t.sum + more;
+        t.lost = isfinite(next) ? (next - t.sum) - more : 0;
+        t.sum = next;
+    }
+    }
+}
+
+// Two finished parts; a length is still a sum of squares.
+__device__ __forceinline__ float join(float a, float b, int kind)
+{
+    switch (kind) {
+    case CS_RED_MAX:
+        return b > a || isnan(b) ? b : a;
+    case CS_RED_MIN:
+        return b < a || isnan(b) ? b : a;
+    case CS_RED_PRODUCT:
+        return a * b;
+    default:
+        return a + b;
+    }
+}
+
+template <int W> __device__ void finish(const reduce_job &j, int64_t to, const float *sums)
+{
+    reals<W> r;
+#pragma unroll
+    for (int i = 0; i < W; i++)
+        r.v[i] = j.kind == CS_RED_LENGTH ? sqrtf(sums[i]) : sums[i] * j.scale;
+    activate(r, j.activation);
+    store<W>(j.out, j.out_type, to, r);
+}
+
+// Whether this block is the last of its group to come here; resets the group's counter.
+__device__ bool is_last(uint32_t *counter, uint32_t blocks)
+{
+    __shared__ uint32_t before;
+    __threadfence();
+    __syncthreads();
+    if (threadIdx.x == 0) {
+        before = atomicAdd(counter, 1U);
+        if (before == blocks - 1)
+            *counter = 0;
+    }
+    __syncthreads();
+    __threadfence();
+    return before == blocks - 1;
+}
+
+template <int W>
+__global__ void __launch_bounds__(THREADS) reduce_kernel(const __grid_constant__ reduce_job j)
+{
+    __shared__ float sums[THREADS][W];
+    uint32_t depth = THREADS / j.lanes;
+    uint32_t lane = j.along_gone ? threadIdx.x / depth : threadIdx.x % j.lanes;
+    uint32_t level = j.along_gone ? threadIdx.x % depth : threadIdx.x / j.lanes;
+    uint32_t index = blockIdx.x * j.lanes + lane, begin = blockIdx.y * j.share;
+    uint32_t end = min(begin + j.share, j.gone.count);
+    int64_t at[2] = {0, 0}, from[1];
+    total totals[W];
+    if (index < j.kept.count)
+        offsets(j.kept, index, at);
+#pragma unroll
+    for (int i = 0; i < W; i++)
+        start(totals[i], j.kind);
+    for (uint32_t k = begin + level; index < j.kept.count && k < end; k += depth) {
+        offsets(j.gone, k, from);
+        reals<W> x = load<W>(j.in, j.in_type, at[1] + from[0]);
+#pragma unroll
+        for (int i = 0; i < W; i++)
+            add(totals[i], j.kind == CS_RED_LENGTH ? x.v[i] * x.v[i] : x.v[i], j.kind);
+    }
+    uint32_t slot = level * j.lanes + lane;
+#pragma unroll
+    for (int i = 0; i < W; i++)
+        sums[slot][i] = totals[i].sum;
+    for (uint32_t half = depth / 2; half > 0; half /= 2) {
+        __syncthreads();
+        if (level < half) {
+#pragma unroll
+            for (int i = 0; i < W; i++)
+                sums[slot][i] = join(sums[slot][i], sums[slot + half * j.lanes][i], j.kind);
+        }
+    }
+    bool mine = level == 0 && index < j.kept.count;
+    if (j.chunks == 1) {
+        if (mine)
+            finish<W>(j, at[0], sums[slot]);
+        return;
+    }
+    for (int i = 0; mine && i < W; i++)
+        j.scratch[static_cast<int64_t>(blockIdx.y) * j.outputs + index * W + i] = sums[slot][i];
+    if (!is_last(&j.counters[blockIdx.x], j.chunks) || !mine)
+        return;
+    for (int i = 0; i < W; i++) {
+        total all;
+        start(all, j.kind);
+        for (uint32_t c = 0; c < j.chunks; c++)
+            add(all, j.scratch[static_cast<int64_t>(c) * j.outputs + index * W + i], j.kind);
+        sums[slot][i] = all.sum;
+    }
+    finish<W>(j, at[0], sums[slot]);
+}
+
+// ---- Integers and arguments: a thread an output ---------------------------------------------
+
+struct serial_job {
+    steps<2> kept;
+    steps<1> gone;
+    const void *in;
+    void *out;
+    int in_type, out_type, kind;
+    bool least, last;
+};
+
+__device__ int64_t integer_at(const void *p, int type, int64_t at)
+{
+    return type == CS_CUDA_I64   ? static_cast<const int64_t *>(p)[at]
+           : type == CS_CUDA_I32 ? static_cast<const int32_t *>(p)[at]
+                                 : static_cast<const uint8_t *>(p)[at] != 0;
+}
+
+__device__ int64_t limit_of(int type, bool most)
+{
+    if (type == CS_CUDA_BOOL)
+        return most;
+    return type == CS_CUDA_I32 ? (most ? INT32_MAX : INT32_MIN) : most ? INT64_MAX : INT64_MIN;
+}
+
+__global__ void __launch_bounds__(THREADS) integer_kernel(const __grid_constant__ serial_job j)
+{
+    uint32_t index = blockIdx.x * THREADS + threadIdx.x;
+    int64_t at[2], from[1], most = limit_of(j.in_type, false), least = limit_of(j.in_type, true);
+    uint64_t sum = 0, product = 1;
+    double squares = 0;
+    if (index >= j.kept.count)
+        return;
+    offsets(j.kept, index, at);
+    for (uint32_t k = 0; k < j.gone.count; k++) {
+        offsets(j.gone, k, from);
+        int64_t x = integer_at(j.in, j.in_type, at[1] + from[0]);
+        most = x > most ? x : most;
+        least = x < least ? x : least;
+        sum += static_cast<uint64_t>(x);
+        product *= static_cast<uint64_t>(x);
+        squares += static_cast<double>(x) * static_cast<double>(x);
+    }
+    int64_t count = j.gone.count, total = static_cast<int64_t>(sum);
+    int64_t result = j.kind == CS_RED_MAX       ? most
+                     : j.kind == CS_RED_MIN     ? least
+                     : j.kind == CS_RED_PRODUCT ? static_cast<int64_t>(product)
+                     : j.kind == CS_RED_MEAN    ? (count ? total / count : 0)
+                     : j.kind == CS_RED_LENGTH
+                         ? (squares < 0x1p126 ? static_cast<int64_t>(sqrt(squares)) : INT64_MAX)
+                         : total;
+    if (j.out_type == CS_CUDA_I64)
+        static_cast<int64_t *>(j.out)[at[0]] = result;
+    else if (j.out_type == CS_CUDA_I32)
+        static_cast<int32_t *>(j.out)[at[0]] = static_cast<int32_t>(result);
+    else
+        static_cast<uint8_t *>(j.out)[at[0]] = result != 0;
+}
+
+__global__ void __launch_bounds__(THREADS) arg_kernel(const __grid_constant__ serial_job j)
+{
+    uint32_t index = blockIdx.x * THREADS + threadIdx.x;
+    int64_t at[2], from[1], best = 0, best_integer = 0;
+    bool real = j.in_type == CS_CUDA_F32 || j.in_type == CS_CUDA_F16;
+    float best_real = 0;
+    if (index >= j.kept.count)
+        return;
+    offsets(j.kept, index, at);
+    for (uint32_t k = 0; k < j.gone.count; k++) {
+        offsets(j.gone, k, from);
+        float x = real ? load_real(j.in, j.in_type, at[1] + from[0]) : 0;
+        int64_t n = real ? 0 : integer_at(j.in, j.in_type, at[1] + from[0]);
+        bool same = real ? x == best_real : n == best_integer;
+        bool more = real ? (j.least ? x < best_real : x > best_real)
+                         : (j.least ? n < best_integer : n > best_integer);
+        more = more || (real && isnan(x) && !isnan(best_real)); // the first NaN wins
+        if (k == 0 || more || (same && j.last)) {
+            best = k;
+            best_real = x;
+            best_integer = n;
+        }
+    }
+    static_cast<int64_t *>(j.out)[at[0]] = best;
+}
+
+// ---- Launches ------------------------------------------------------------------------------
+
+// Axes where the output has as many elements are kept.
+void split(const cs_cuda_tensor &in, const cs_cuda_tensor &out, cut &c)
+{
+    c.kept.count = c.gone.count = 1;
+    for (int d = 0; d < in.rank; d++) {
+        if (out.dim[d] == in.dim[d]) {
+            c.kept.dim[c.kept.rank] = in.dim[d];
+            c.kept.stride[0][c.kept.rank] = out.stride[d];
+            c.kept.stride[1][c.kept.rank++] = in.stride[d];
+            c.kept.count *= in.dim[d];
+        } else {
+            c.gone.dim[c.gone.rank] = in.dim[d];
+            c.gone.stride[0][c.gone.rank++] = in.stride[d];
+            c.gone.count *= in.dim[d];
+        }
+    }
+    simplify(c.kept);
+    simplify(c.gone);
+}
+
+int64_t power_below(int64_t n, int64_t most)
+{
+    int64_t power = 1;
+    while (power * 2 <= n && power * 2 <= most)
+        power *= 2;
+    return power;
+}
+
+cut cut_up(const cs_cuda_tensor &in, const cs_cuda_tensor &out)
+{
+    cut c = {};
+    split(in, out, c);
+    c.along_gone = c.gone.rank > 0 && c.gone.stride[0][c.gone.rank - 1] == 1;
+    const cs_cuda_tensor *const tensors[2] = {&out, &in};
+    bool floats = in.type <= CS_CUDA_F16 && out.type <= CS_CUDA_F16;
+    bool columns = floats && !c.along_gone && c.kept.rank > 0 &&
+                   c.kept.stride[1][c.kept.rank - 1] == 1 && c.kept.stride[0][c.kept.rank - 1] == 1;
+    c.width = columns ? width_of(c.kept, tensors) : 1;
+    for (int d = 0; c.width > 1 && d < c.gone.rank; d++) // addresses stay aligned on the way
+        if (c.gone.stride[0][d] % c.width != 0)
+            c.width = 1;
+    int64_t items = c.kept.count / c.width;
+    // As many lanes along what is reduced as have work.
+    int64_t depth =
+        power_below(blocks_for(c.gone.count, c.along_gone ? 1 : 4), c.along_gone ? THREADS : 32);
+    c.lanes = static_cast<int>(THREADS / depth);
+    c.groups = blocks_for(items, c.lanes);
+    int64_t wanted = c.groups > 0 ? blocks_for(BLOCKS, c.groups) : 1;
+    int64_t most = blocks_for(c.gone.count, depth * SHARE);
+    c.chunks = wanted < most ? wanted : most;
+    if (c.chunks > CS_CUDA_CHUNKS)
+        c.chunks = CS_CUDA_CHUNKS;
+    if (c.chunks < 1 || c.groups > CS_CUDA_COUNTERS)
+        c.chunks = 1;
+    c.share = blocks_for(c.gone.count, c.chunks);
+    c.chunks = c.share > 0 ? blocks_for(c.gone.count, c.share) : 1;
+    return c;
+}
+
+template <int W> int launch_reduce(void *stream, const reduce_job &j, int64_t groups)
+{
+    return launch(stream, dim3(static_cast<unsigned>(groups), j.chunks), THREADS, reduce_kernel<W>,
+                  j);
+}
+
+serial_job serial_of(const cs_cuda_tensor &in, const cs_cuda_tensor &out, const cut &c)
+{
+    serial_job j = {};
+    j.kept = steps_of(c.kept, 1);
+    j.gone = steps_of(c.gone, 1);
+    j.in = in.data;
+    j.out = out.data;
+    j.in_type = in.type;
+    j.out_type = out.type;
+    return j;
+}
+
+unsigned blocks_of(const cut &c)
+{
+    return static_cast<unsigned>(blocks_for(c.kept.count, THREADS));
+}
+
+} // namespace
+
+int cs_cuda_reduce_launch(void *stream, const struct cs_cuda_reduce *reduce)
+{
+    const cs_cuda_tensor &in = reduce->in, &out = reduce->out;
+    cut c = cut_up(in, out);
+    if (c.kept.count == 0)
+        return 0;
+    if (c.kept.count > CS_CUDA_MAX_ELEMENTS || c.gone.count > CS_CUDA_MAX_ELEMENTS)
+        return static_cast<int>(cudaErrorInvalidValue);
+    if (in.type > CS_CUDA_F16) {
+        serial_job serial = serial_of(in, out, c);
+        serial.kind = reduce->kind;
+        return launch(stream, dim3(blocks_of(c)), THREADS, integer_kernel, serial);
+    }
+    reduce_job j = {};
+    j.kept = steps_of(c.kept, c.width);
+    j.gone = steps_of(c.gone, 1);
+    j.in = in.data;
+    j.out = out.data;
+    j.in_type = in.type;
+    j.out_type = out.type;
+    j.kind = reduce->kind;
+    j.lanes = static_cast<uint32_t>(c.lanes);
+    j.chunks = static_cast<uint32_t>(c.chunks);
+    j.share = static_cast<uint32_t>(c.share);
+    j.outputs = static_cast<uint32_t>(c.kept.count);
+    j.along_gone = c.along_gone;
+    j.scale = reduce->kind == CS_RED_MEAN ? 1 / static_cast<float>(c.gone.count) : 1;
+    j.activation = reduce->activation;
+    j.scratch = static_cast<float *>(reduce->scratch);
+    j.counters = reduce->counters;
+    return c.width == 8   ? launch_reduce<8>(stream, j, c.groups)
+           : c.width == 4 ? launch_reduce<4>(stream, j, c.groups)
+                          : launch_reduce<1>(stream, j, c.groups);
+}
+
+int cs_cuda_arg(void *stream, const struct cs_cuda_tensor *in, const struct cs_cuda_tensor *out,
+                bool least, bool last)
+{
+    cut c = {};
+    split(*in, *out, c);
+    if (c.kept.count == 0)
+        return 0;
+    if (c.kept.count > CS_CUDA_MAX_ELEMENTS || c.gone.count > CS_CUDA_MAX_ELEMENTS)
+        return static_cast<int>(cudaErrorInvalidValue);
+    serial_job j = serial_of(*in, *out, c);
+    j.least = least;
+    j.last = last;
+    return launch(stream, dim3(blocks_of(c)), THREADS, arg_kernel, j);
+}
