@@ -22,12 +22,14 @@ expect 0 cs-model tune tiny -d cpu --size 64x64 --seconds 0.02 --cache cache
 [ "$(grep -c '^[124]	[12]	[124]	[0-9.]*	[0-9]' stdout)" = 6 ] || fail "not six cases: $(cat stdout)"
 grep -q '^kept	cache' stdout || fail "nothing is kept"
 [ "$(ls cache | wc -l)" = 1 ] || fail "not one file in the cache"
-slots=$(sed -n 's/^best	\([0-9]*\) slots, batch \([0-9]*\).*/\1/p' stdout)
-batch=$(sed -n 's/^best	\([0-9]*\) slots, batch \([0-9]*\).*/\2/p' stdout)
+slots=$(sed -n 's/^best	\([0-9]*\) slots*, batch \([0-9]*\).*/\1/p' stdout)
+batch=$(sed -n 's/^best	\([0-9]*\) slots*, batch \([0-9]*\).*/\2/p' stdout)
 grep -q "\"64.slots\":\"$slots\"" cache/*.json && grep -q "\"64.batch\":\"$batch\"" cache/*.json ||
     fail "another choice is kept than printed"
 expect 0 cs-model tune tiny -d cpu --size 64x64 --seconds 0
 says "not kept"
+expect 1 cs-model tune tiny -d cpu --cache /dev/null/cache
+[ ! -s stdout ] || fail "measured for a folder that cannot be"
 
 # cs-infer takes it; results are the same bytes.
 sed -i 's/"64.slots":"[0-9]*"/"64.slots":"2"/; s/"64.batch":"[0-9]*"/"64.batch":"3"/' cache/*.json

@@ -2,9 +2,13 @@
 // cs-model tune: images a second for each number of slots, with the threads shared out among them,
 // and each batch; the best is kept for cs-infer. Results do not depend on either.
 #include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
 
 #include "backend/backend.h"
+#include "base/io.h"
 #include "base/log.h"
+#include "base/mem.h"
 #include "infer/device.h"
 #include "infer/trial.h"
 #include "infer/tuned.h"
@@ -57,12 +61,22 @@ static int measure_slots(struct tune *t, struct cs_err *err)
     return result;
 }
 
+// Before minutes go by.
+static int make_folder(const char *folder, struct cs_err *err)
+{
+    char *inside = cs_xasprintf("%s/", folder);
+    int result = cs_make_parents(inside, err);
+    free(inside);
+    return result != 0 || access(folder, W_OK) == 0 ? result
+                                                    : cs_fail_errno(err, CS_EIO, "%s", folder);
+}
+
 static int keep(const struct tune *t, const struct model_options *o,
                 const struct cs_device_choice *device, int threads, struct cs_err *err)
 {
     const char *folder = cs_tuning_folder(o->cache);
-    printf("best\t%d slots, batch %d: %.2f images/s\n", t->best.slots, t->best.batch,
-           t->best.images_per_second);
+    printf("best\t%d slot%s, batch %d: %.2f images/s\n", t->best.slots,
+           t->best.slots == 1 ? "" : "s", t->best.batch, t->best.images_per_second);
     if (!folder) {
         cs_log(CS_LOG_WARN, "not kept: --cache and CELLSTREAM_CACHE name no folder");
         return 0;
@@ -84,6 +98,9 @@ int model_tune(const struct model_options *options, const struct cs_package *p, 
     if ((options->size &&
          model_size(options->size, &t.options.width, &t.options.height, err) != 0) ||
         cs_device_choose(options->device ? options->device : "auto", &device, err) != 0)
+        return -1;
+    const char *folder = cs_tuning_folder(options->cache);
+    if (folder && make_folder(folder, err) != 0)
         return -1;
     t.options.backend = device.backend;
     t.options.detail = device.detail;
