@@ -85,8 +85,7 @@ static void init_winograd(struct bench *b, const struct cs_winograd_kernels *ker
                                  .bias = b->bias,
                                  .dst = b->dst,
                                  .scratch = b->scratch,
-                                 .activation = CS_WINOGRAD_CLAMP,
-                                 .high = 1e30F};
+                                 .finish = {.kind = CS_FINISH_CLAMP, .high = 1e30F}};
 }
 
 static int init_direct(struct bench *b, struct cs_dnn *dnn, struct cs_err *err)

@@ -111,7 +111,7 @@ static int two_readers(struct opcase *c, int x)
     return binary(c, "Add", first, conv(c, both, 32, 48, 3));
 }
 
-// A 1x1 convolution that reads the parts one by one, and adds; it cannot map them.
+// A 1x1 convolution that maps parts, and adds.
 static int shortcut(struct opcase *c, int x)
 {
     int both = concat(c, unary(c, "Sigmoid", x), block(c, x, 16, 32));
@@ -119,7 +119,7 @@ static int shortcut(struct opcase *c, int x)
     return unary(c, "Relu", binary(c, "Add", main, conv(c, both, 48, 24, 1)));
 }
 
-// Read by 1x1 convolutions alone, a concatenation is made.
+// Read by a 1x1 convolution alone.
 static int narrow(struct opcase *c, int x)
 {
     return conv(c, concat(c, x, block(c, x, 16, 16)), 32, 8, 1);
@@ -186,8 +186,8 @@ static const struct {
     int (*make)(struct opcase *, int x);
     struct counts late;
 } nets[] = {
-    {unet, {1, 2, 4, 0}},     {two_readers, {1, 4, 5, 0}}, {shortcut, {1, 1, 2, 0}},
-    {narrow, {0, 0, 1, 0}},   {attention, {0, 0, 0, 2}},   {rise, {0, 1, 2, 0}},
+    {unet, {1, 3, 4, 0}},     {two_readers, {1, 4, 5, 0}}, {shortcut, {1, 2, 2, 0}},
+    {narrow, {1, 1, 1, 0}},   {attention, {0, 0, 0, 2}},   {rise, {0, 1, 2, 0}},
     {residual, {0, 1, 3, 0}}, {refused, {0, 0, 3, 0}},
 };
 enum { NETS = sizeof nets / sizeof *nets };

@@ -22,7 +22,7 @@ struct conv {
     struct cs_winograd_shape shape;
     int64_t in_floats, out_floats, weight_floats;
     float *src, *weights, *add, *bias;
-    enum cs_winograd_activation activation;
+    enum cs_finish_kind activation;
     bool adding;
 };
 
@@ -71,9 +71,9 @@ static const struct cs_winograd_kernels *kernels_of(int isa)
 
 static double activate(const struct conv *c, double y)
 {
-    if (c->activation == CS_WINOGRAD_CLAMP)
+    if (c->activation == CS_FINISH_CLAMP)
         return y < -0.5 ? -0.5 : y > 2 ? 2 : y;
-    return c->activation == CS_WINOGRAD_SLOPE && y < 0 ? y * 0.25 : y;
+    return c->activation == CS_FINISH_SLOPE && y < 0 ? y * 0.25 : y;
 }
 
 static double direct_at(const struct conv *c, int64_t n, int64_t y, int64_t x, int64_t o)
@@ -138,10 +138,7 @@ static float *run(const struct conv *c, const struct cs_winograd_kernels *kernel
         .dst = out + GUARD,
         .add = c->adding ? out + GUARD : NULL,
         .scratch = (float *)(void *)scratch,
-        .activation = c->activation,
-        .low = -0.5F,
-        .high = 2,
-        .slope = 0.25F};
+        .finish = {c->activation, .low = -0.5F, .high = 2, .slope = 0.25F}};
     cs_winograd_run(w, &how);
     for (int i = 0; i < GUARD; i++)
         ck_assert(out[i] == -12345 && out[GUARD + c->out_floats + i] == -12345);
@@ -196,7 +193,7 @@ START_TEST(remainders)
             struct cs_winograd_shape s =
                 shape_of(pick(1, 3), pick(1, 20), pick(1, 40), turned ? other : size, size, pads);
             conv_init(&c, &s);
-            c.activation = (enum cs_winograd_activation)(size % 3);
+            c.activation = (enum cs_finish_kind)(size % 3);
             c.adding = size % 2;
             check(&c, kernels);
             conv_release(&c);
@@ -404,7 +401,7 @@ START_TEST(not_finite)
     struct cs_winograd w;
     struct cs_winograd_shape s = shape_of(1, 16, 16, 40, 40, 15);
     conv_init(&c, &s);
-    c.activation = CS_WINOGRAD_CLAMP;
+    c.activation = CS_FINISH_CLAMP;
     c.src[(17 * 40 + 22) * 16 + 3] = NAN;
     float *out = run(&c, kernels, 2, &usual, &w);
     for (int64_t y = 0; y < 40; y++)

@@ -202,12 +202,13 @@ int *cs_cpu_share(const struct cs_graph *graph, const bool *channels_last);
 // The node's step through the plain loops of backend "ref", its fusion included (plain.c).
 void cs_cpu_build_plain(struct cs_plan *plan, const struct cs_node *node);
 // Convolutions that have steps of their own.
-int cs_cpu_build_upscale(struct cs_plan *plan, const struct cs_node *node,
-                         const struct cs_dnn_conv *conv, struct cs_err *err);
+bool cs_cpu_suits_pointwise(const struct cs_plan *plan, const struct cs_node *node,
+                            const struct cs_dnn_conv *conv);
+int cs_cpu_build_pointwise(struct cs_plan *plan, const struct cs_node *node,
+                           const struct cs_dnn_conv *conv, struct cs_err *err);
 int cs_cpu_build_transposed(struct cs_plan *plan, const struct cs_node *node,
                             const struct cs_dnn_conv *conv, struct cs_err *err);
 bool cs_cpu_conv_is_winograd(const struct cs_plan *plan, const struct cs_node *node);
-bool cs_cpu_conv_is_upscale(const struct cs_plan *plan, const struct cs_node *node);
 bool cs_cpu_conv_is_pointwise(const struct cs_plan *plan, const struct cs_node *node);
 bool cs_cpu_suits_winograd(const struct cs_plan *plan, const struct cs_node *node,
                            const struct cs_dnn_conv *conv, struct cs_winograd *winograd);

@@ -6,8 +6,10 @@
 #ifndef CS_BACKEND_CPU_KERNELS_H
 #define CS_BACKEND_CPU_KERNELS_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
+#include "backend/cpu/finish.h"
 #include "base/err.h"
 
 struct cs_job_rows;
@@ -17,6 +19,7 @@ enum {
     CS_KERNEL_MAX_TAPS = 256,
     CS_KERNEL_DEPTH = 256, // of a matrix product's tile
     CS_KERNEL_TILE = 384,  // floats of the largest tile
+    CS_POINTWISE_VECTORS = 4,
 };
 
 // Functions of one value. alpha and beta: as the ONNX operator of that name has them; Clip min and
@@ -64,6 +67,34 @@ struct cs_affine {
     const float *offset, *scale, *shift;
 };
 
+// Some input channels of a 1x1 convolution: pixels are `step` floats apart.
+struct cs_pointwise_part {
+    const float *a;
+    int64_t step, depth;
+};
+
+// c = finish(sum over parts + bias + add). The sums over each part are added up apart.
+struct cs_pointwise_tile {
+    const struct cs_pointwise_part *parts;
+    int part_count;
+    const float *b;    // one row of `vectors` registers an input channel
+    const float *bias; // of as many channels
+    int64_t columns;   // of them to store
+    float *c;
+    const float *add; // as c, which it may be; or NULL
+    int64_t step;     // of c and add, from pixel to pixel
+    struct cs_finish finish;
+    bool stream; // past the caches: c and step are multiples of a register
+    // NULL, or to them are added, of whole registers of channels, the sums over the tile's pixels
+    // of y and y * y before the activation. Squares are summed round the tile's mean.
+    double *sum, *square;
+};
+
+struct cs_pointwise_kernel {
+    int rows;
+    void (*tile[3])(const struct cs_pointwise_tile *tile); // of `rows`, 4 and 1 pixels
+};
+
 struct cs_kernels {
     const char *name;
     const struct cs_winograd_kernels *winograd; // winograd.h; NULL: none
@@ -99,6 +130,9 @@ struct cs_kernels {
     void (*product_tile)(float *c, int64_t c_step, const float *a, int64_t a_step, const float *b,
                          int64_t depth, int rows, int adding);
     int tile_rows, tile_columns;
+    int width; // floats of a register
+    // By registers of output channels, from 1 on; NULL from where there are too few registers.
+    const struct cs_pointwise_kernel *pointwise[CS_POINTWISE_VECTORS];
     void (*unary[CS_UNARY_COUNT])(float *dst, const float *src, int64_t count, float alpha,
                                   float beta);
     // dst[i] = f(a[i * a_step], b[i * b_step]); dst may be a or b.

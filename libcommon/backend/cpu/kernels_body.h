@@ -33,19 +33,29 @@ typedef double wide_double __attribute__((vector_size(4 * WIDTH)));
 // m ? a : b, lane by lane; C has no ?: for vectors.
 #define SELECT(m, a, b) ((vec)(((mask)(a) & (m)) | ((mask)(b) & ~(m))))
 #define NANS            ((vec){0} + NAN)
-// The larger and the smaller, lane by lane; where either is NaN, b: one instruction on x86.
+// The larger and the smaller, lane by lane, where either is NaN, b: one instruction on x86. a * b +
+// c, rounded once where there is an instruction for it. A store past the caches, to whole
+// registers' addresses.
 #if defined(__x86_64__) && WIDTH == 16
-#define LARGER(a, b)  ((vec)_mm512_max_ps(a, b))
-#define SMALLER(a, b) ((vec)_mm512_min_ps(a, b))
+#define LARGER(a, b)          ((vec)_mm512_max_ps(a, b))
+#define SMALLER(a, b)         ((vec)_mm512_min_ps(a, b))
+#define MULTIPLY_ADD(a, b, c) ((vec)_mm512_fmadd_ps(a, b, c))
+#define STREAM(p, v)          _mm512_stream_ps(p, v)
 #elif defined(__x86_64__) && WIDTH == 8
-#define LARGER(a, b)  ((vec)_mm256_max_ps(a, b))
-#define SMALLER(a, b) ((vec)_mm256_min_ps(a, b))
+#define LARGER(a, b)          ((vec)_mm256_max_ps(a, b))
+#define SMALLER(a, b)         ((vec)_mm256_min_ps(a, b))
+#define MULTIPLY_ADD(a, b, c) ((vec)_mm256_fmadd_ps(a, b, c))
+#define STREAM(p, v)          _mm256_stream_ps(p, v)
 #elif defined(__x86_64__)
-#define LARGER(a, b)  ((vec)_mm_max_ps(a, b))
-#define SMALLER(a, b) ((vec)_mm_min_ps(a, b))
+#define LARGER(a, b)          ((vec)_mm_max_ps(a, b))
+#define SMALLER(a, b)         ((vec)_mm_min_ps(a, b))
+#define MULTIPLY_ADD(a, b, c) ((a) * (b) + (c))
+#define STREAM(p, v)          _mm_stream_ps(p, v)
 #else
-#define LARGER(a, b)  SELECT((a) > (b), a, b)
-#define SMALLER(a, b) SELECT((a) < (b), a, b)
+#define LARGER(a, b)          SELECT((a) > (b), a, b)
+#define SMALLER(a, b)         SELECT((a) < (b), a, b)
+#define MULTIPLY_ADD(a, b, c) ((a) * (b) + (c))
+#define STREAM(p, v)          STORE(p, v)
 #endif
 
 typedef float quad __attribute__((vector_size(16)));
@@ -342,6 +352,7 @@ static void extremes(float *dst, const float *src, int64_t pixels, int64_t chann
 }
 
 #include "backend/cpu/kernels_functions_body.h"
+#include "backend/cpu/kernels_pointwise_body.h"
 #include "backend/cpu/kernels_product_body.h"
 #include "backend/cpu/kernels_rows_body.h"
 
@@ -362,6 +373,16 @@ const struct cs_kernels KERNELS = {
     .product_tile = product_tile,
     .tile_rows = TILE_ROWS,
     .tile_columns = 2 * WIDTH,
+    .width = WIDTH,
+    .pointwise =
+        {
+            &point_1,
+            &point_2,
+            &point_3,
+#if WIDTH == 16
+            &point_4,
+#endif
+        },
     .unary =
         {
             [CS_UNARY_IDENTITY] = unary_identity,

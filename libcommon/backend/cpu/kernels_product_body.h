@@ -3,16 +3,7 @@
 // registers while depth goes by (Goto and van de Geijn 2008). An element is the same chain of
 // multiply-adds wherever in a tile it lies and however many rows the tile has.
 
-#if defined(__x86_64__) && WIDTH == 16
-#define MULTIPLY_ADD(a, b, c) ((vec)_mm512_fmadd_ps(a, b, c))
-enum { TILE_ROWS = 12 };
-#elif defined(__x86_64__) && WIDTH == 8
-#define MULTIPLY_ADD(a, b, c) ((vec)_mm256_fmadd_ps(a, b, c))
-enum { TILE_ROWS = 6 };
-#else
-#define MULTIPLY_ADD(a, b, c) ((a) * (b) + (c))
-enum { TILE_ROWS = 6 };
-#endif
+enum { TILE_ROWS = WIDTH == 16 ? 12 : 6 };
 
 ALWAYS_INLINE void tile_rows(float *c, int64_t c_step, const float *a, int64_t a_step,
                              const float *b, int64_t depth, int rows, int adding)

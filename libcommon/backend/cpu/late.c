@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT
 // What a plan leaves out because its readers or writers do it on the way:
 //
-//   gathered  statistics of a norm are taken by the Winograd convolution before it, while it stores
+//   gathered  statistics of a norm are taken by the convolution before it, while it stores
 //   mapped    such a norm is not computed at all: its readers map what they load. Its memory is
-//   that
-//             of the convolution's result
+//             that of the convolution's result
 //   joined    a concatenation is not made: convolutions read its operands, and it has no memory
 //
+// Only convolutions of ours can: 3x3 by Winograd's method, 1x1, and touching transposed ones.
 // Results do not depend on it but for rounding.
 #include <string.h>
 
@@ -26,10 +26,11 @@ static bool is_fused(const struct cs_node *node)
            activation.unary != CS_UNARY_IDENTITY;
 }
 
-static bool is_winograd(const struct cs_plan *plan, const struct cs_node *node)
+// A convolution that maps what it reads, reads in parts, and gathers statistics.
+static bool is_own(const struct cs_plan *plan, const struct cs_node *node)
 {
-    return is(node, "Conv") && cs_cpu_op_of(plan->graph, node) &&
-           cs_cpu_conv_is_winograd(plan, node);
+    return (is(node, "Conv") || is(node, "ConvTranspose")) && cs_cpu_op_of(plan->graph, node) &&
+           (cs_cpu_conv_is_winograd(plan, node) || cs_cpu_conv_is_pointwise(plan, node));
 }
 
 static bool is_output(const struct cs_graph *graph, int value)
@@ -74,23 +75,7 @@ static bool all_readers(const struct cs_plan *plan, int value,
 
 static bool maps_parts(const struct cs_plan *plan, const struct cs_node *node, int value)
 {
-    return is_winograd(plan, node) && reads_first(node, value);
-}
-
-static bool reads_parts(const struct cs_plan *plan, const struct cs_node *node, int value)
-{
-    return maps_parts(plan, node, value) ||
-           (is(node, "Conv") && cs_cpu_op_of(plan->graph, node) && reads_first(node, value) &&
-            cs_cpu_conv_is_pointwise(plan, node));
-}
-
-// Where only 1x1 convolutions read a concatenation, adding their sums costs what making it does.
-static bool worth_joining(const struct cs_plan *plan, int value)
-{
-    for (int n = plan->graph->values[value].producer + 1; n < plan->graph->node_count; n++)
-        if (reads(&plan->graph->nodes[n], value) && maps_parts(plan, &plan->graph->nodes[n], value))
-            return true;
-    return false;
+    return is_own(plan, node) && reads_first(node, value);
 }
 
 static bool is_joined(const struct cs_plan *plan, const struct cs_node *node)
@@ -109,7 +94,7 @@ static bool is_joined(const struct cs_plan *plan, const struct cs_node *node)
             plan->late[node->inputs[i]].joined)
             return false;
     }
-    return all_readers(plan, out, reads_parts) && worth_joining(plan, out);
+    return all_readers(plan, out, maps_parts);
 }
 
 static bool is_small_pool(const struct cs_plan *plan, const struct cs_node *node)
@@ -125,9 +110,6 @@ static bool maps_on_reading(const struct cs_plan *plan, const struct cs_node *no
     if (is(node, "Concat"))
         return plan->late[node->outputs[0]].joined &&
                all_readers(plan, node->outputs[0], maps_parts);
-    if (is(node, "ConvTranspose"))
-        return cs_cpu_op_of(plan->graph, node) && reads_first(node, value) &&
-               cs_cpu_conv_is_upscale(plan, node);
     return maps_parts(plan, node, value) || is_small_pool(plan, node);
 }
 
@@ -142,8 +124,8 @@ static bool gathers(const struct cs_plan *plan, const struct cs_node *norm)
 {
     int producer = plan->graph->values[norm->inputs[0]].producer;
     const struct cs_node *conv = producer >= 0 ? &plan->graph->nodes[producer] : NULL;
-    return conv && plan->late[norm->inputs[0]].norm == 0 && is_winograd(plan, conv) &&
-           !is_fused(conv);
+    return conv && plan->late[norm->inputs[0]].norm == 0 && is_own(plan, conv) &&
+           is(conv, "Conv") && !is_fused(conv);
 }
 
 static void see_norm(struct cs_plan *plan, int n)

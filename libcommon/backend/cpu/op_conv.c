@@ -100,16 +100,6 @@ static int describe(const struct cs_graph *graph, const struct cs_node *node,
     return 0;
 }
 
-// A transposed convolution whose windows touch without overlapping.
-static bool is_upscale(const struct cs_dnn_conv *conv)
-{
-    bool yes = conv->transposed && conv->groups == 1;
-    for (int i = 0; i < 2; i++)
-        yes = yes && conv->kernel[i] == conv->stride[i] && conv->dilation[i] == 1 &&
-              conv->pad_begin[i] == 0 && conv->out[i] == conv->in[i] * conv->kernel[i];
-    return yes;
-}
-
 bool cs_cpu_conv_is_winograd(const struct cs_plan *plan, const struct cs_node *node)
 {
     struct cs_dnn_conv conv;
@@ -118,79 +108,27 @@ bool cs_cpu_conv_is_winograd(const struct cs_plan *plan, const struct cs_node *n
            cs_cpu_suits_winograd(plan, node, &conv, &winograd);
 }
 
-bool cs_cpu_conv_is_upscale(const struct cs_plan *plan, const struct cs_node *node)
-{
-    struct cs_dnn_conv conv;
-    return describe(plan->graph, node, &conv, NULL) == 0 && is_upscale(&conv);
-}
-
-// A 1x1 convolution of oneDNN's.
-static bool is_pointwise(const struct cs_plan *plan, const struct cs_node *node,
-                         const struct cs_dnn_conv *conv)
-{
-    bool yes = !conv->transposed && conv->groups == 1 && !cs_cpu_suits_rows(plan, node, conv);
-    for (int i = 0; i < 2; i++)
-        yes = yes && conv->kernel[i] == 1 && conv->stride[i] == 1 && conv->in[i] == conv->out[i];
-    return yes;
-}
-
 bool cs_cpu_conv_is_pointwise(const struct cs_plan *plan, const struct cs_node *node)
 {
     struct cs_dnn_conv conv;
-    return describe(plan->graph, node, &conv, NULL) == 0 && is_pointwise(plan, node, &conv);
+    return describe(plan->graph, node, &conv, NULL) == 0 &&
+           cs_cpu_suits_pointwise(plan, node, &conv);
 }
 
-// Some input channels of a 1x1 convolution's weights.
-struct slice {
-    const struct cs_dnn_op *op;
-    int64_t outs, ins, first, count;
-};
-
-static int fill_slice(const void *context, const void *data, void *packed, struct cs_err *err)
-{
-    const struct slice *s = context;
-    const float *weights = data;
-    float *part = cs_alloc((size_t)(s->outs * s->count), sizeof *part, "packing weights", err);
-    if (!part)
-        return -1;
-    for (int64_t o = 0; o < s->outs; o++)
-        memcpy(part + o * s->count, weights + o * s->ins + s->first,
-               (size_t)s->count * sizeof *part);
-    int result = cs_dnn_op_pack(s->op, part, packed, err);
-    free(part);
-    return result;
-}
-
-static const float *pack_slice(struct cs_plan *plan, const struct cs_node *node,
-                               const struct cs_dnn_op *op, const struct cs_dnn_conv *part,
-                               int64_t first, struct cs_err *err)
-{
-    const struct cs_value *weights = cs_node_input(plan->graph, node, 1);
-    if (part->in_channels == weights->shape.dim[1] || part->groups > 1)
-        return cs_cpu_pack_weights(plan, op, weights, err);
-    struct slice *slice = cs_cpu_params(plan, sizeof *slice);
-    *slice =
-        (struct slice){op, part->out_channels, weights->shape.dim[1], first, part->in_channels};
-    return cs_cpu_pack(plan, weights, cs_dnn_op_weight_key(op) + (uint64_t)first + 1,
-                       cs_dnn_op_weight_bytes(op), fill_slice, slice, err);
-}
-
-// The step of a convolution of `value`, which is the node's input or, from channel `first` on, a
-// part of it.
 static int add_conv(struct cs_plan *plan, const struct cs_node *node,
-                    const struct cs_dnn_conv *conv, int value, int64_t first, struct cs_err *err)
+                    const struct cs_dnn_conv *conv, struct cs_err *err)
 {
     struct cs_dnn_op *op;
     if (cs_dnn_conv_new(plan->network->device->dnn, conv, &op, err) != 0)
         return -1;
-    const float *packed = pack_slice(plan, node, op, conv, first, err);
+    const float *packed = cs_cpu_pack_weights(plan, op, cs_node_input(plan->graph, node, 1), err);
     if (!packed) {
         cs_dnn_op_free(op);
         return -1;
     }
     struct cs_cpu_step *step = cs_cpu_add_step(plan, node, NULL, NULL);
     cs_cpu_set_op(plan, step, op, 1);
-    step->src = cs_cpu_place_of(plan, value);
+    step->src = cs_cpu_place_of(plan, node->inputs[0]);
     step->dst = cs_cpu_place_of(plan, node->outputs[0]);
     step->weights.constant = packed;
     if (conv->bias)
@@ -201,27 +139,6 @@ static int add_conv(struct cs_plan *plan, const struct cs_node *node,
     return 0;
 }
 
-// A concatenation that is not made (late.c): one convolution a part, each adding to the one before.
-static int add_parts(struct cs_plan *plan, const struct cs_node *node,
-                     const struct cs_dnn_conv *whole, struct cs_err *err)
-{
-    const struct cs_graph *graph = plan->graph;
-    const struct cs_node *concat = &graph->nodes[graph->values[node->inputs[0]].producer];
-    int64_t first = 0;
-    for (int i = 0; i < concat->input_count; i++) {
-        struct cs_dnn_conv part = *whole;
-        part.in_channels = graph->values[concat->inputs[i]].shape.dim[1];
-        part.sum = whole->sum || i > 0;
-        part.bias = whole->bias && i == 0;
-        if (i + 1 < concat->input_count)
-            part.activation = CS_DNN_NONE;
-        if (add_conv(plan, node, &part, concat->inputs[i], first, err) != 0)
-            return -1;
-        first += part.in_channels;
-    }
-    return 0;
-}
-
 static int build_conv(struct cs_plan *plan, const struct cs_node *node, struct cs_err *err)
 {
     struct cs_cpu_activation activation;
@@ -229,9 +146,10 @@ static int build_conv(struct cs_plan *plan, const struct cs_node *node, struct c
     if (describe(plan->graph, node, &conv, err) != 0)
         return -1;
     cs_cpu_activation_of(&node->fusion, &activation);
+    if (cs_cpu_suits_pointwise(plan, node, &conv))
+        return cs_cpu_build_pointwise(plan, node, &conv, err);
     if (conv.transposed)
-        return is_upscale(&conv) ? cs_cpu_build_upscale(plan, node, &conv, err)
-                                 : cs_cpu_build_transposed(plan, node, &conv, err);
+        return cs_cpu_build_transposed(plan, node, &conv, err);
     struct cs_winograd winograd;
     if (cs_cpu_suits_winograd(plan, node, &conv, &winograd))
         return cs_cpu_build_winograd(plan, node, &winograd, err);
@@ -241,10 +159,7 @@ static int build_conv(struct cs_plan *plan, const struct cs_node *node, struct c
     conv.sum = node->fusion.add >= 0;
     if (conv.sum)
         build_addend(plan, node);
-    int result = plan->late[node->inputs[0]].joined
-                     ? add_parts(plan, node, &conv, err)
-                     : add_conv(plan, node, &conv, node->inputs[0], 0, err);
-    if (result != 0)
+    if (add_conv(plan, node, &conv, err) != 0)
         return -1;
     return activated ? 0 : cs_cpu_build_fusion(plan, node, false, err);
 }

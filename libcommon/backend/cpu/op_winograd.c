@@ -1,67 +1,38 @@
 // SPDX-License-Identifier: MIT
 // The step of a 3x3 convolution by Winograd's method: bias, a ReLU-like activation and an added
 // tensor of the output's shape are part of it.
-#include <math.h>
 #include <string.h>
 
-#include "backend/cpu/norm.h"
+#include "backend/cpu/conv.h"
 #include "backend/cpu/winograd.h"
-
-enum { PARALLEL_BYTES = 1 << 19 }; // of sums: less is added up by one thread
-
-struct source {
-    struct cs_cpu_place src, maps;
-    int64_t channels;
-    bool mapped;
-    float slope;
-};
 
 struct step {
     struct cs_winograd winograd;
-    struct source sources[CS_WINOGRAD_SOURCES];
-    int source_count;
+    struct cs_cpu_sources sources;
     struct cs_cpu_place dst, add;
     bool adding;
     const float *packed, *bias;
-    enum cs_winograd_activation activation;
-    float low, high, slope;
-    // Statistics for the norm that follows: sums in scratch behind what the convolution needs.
-    bool gathers;
-    struct cs_cpu_norm norm;
-    struct cs_cpu_place maps;
-    size_t conv_scratch, sums_bytes;
+    struct cs_finish finish;
+    struct cs_cpu_gather gather;
 };
-
-static void combine(const struct step *p, const struct cs_cpu_run *run, const double *sums)
-{
-    int64_t step = p->winograd.panels * p->winograd.panel;
-    double *totals = (double *)(void *)(run->scratch + p->conv_scratch + p->sums_bytes);
-    float *maps = cs_cpu_at(run, p->maps);
-#pragma omp parallel if (p->sums_bytes > PARALLEL_BYTES)
-    cs_cpu_norm_combine(&p->norm, sums, p->winograd.units, step, totals, maps);
-}
 
 static int run_step(const struct cs_cpu_step *step, const struct cs_cpu_run *run,
                     struct cs_err *err)
 {
     (void)err;
     const struct step *p = step->params;
-    double *sums = p->gathers ? (double *)(void *)(run->scratch + p->conv_scratch) : NULL;
     struct cs_winograd_run how = {
-        .source_count = p->source_count,
+        .source_count = p->sources.count,
         .dst = cs_cpu_at(run, p->dst),
         .add = p->adding ? cs_cpu_at(run, p->add) : NULL,
         .packed = p->packed,
         .bias = p->bias,
         .scratch = (float *)(void *)run->scratch,
-        .activation = p->activation,
-        .low = p->low,
-        .high = p->high,
-        .slope = p->slope,
-        .sums = sums,
+        .finish = p->finish,
+        .sums = cs_cpu_gather_sums(&p->gather, run),
     };
-    for (int i = 0; i < p->source_count; i++) {
-        const struct source *from = &p->sources[i];
+    for (int i = 0; i < p->sources.count; i++) {
+        const struct cs_cpu_source *from = &p->sources.source[i];
         how.sources[i] = (struct cs_winograd_source){
             .src = cs_cpu_at(run, from->src),
             .channels = from->channels,
@@ -71,34 +42,8 @@ static int run_step(const struct cs_cpu_step *step, const struct cs_cpu_run *run
         };
     }
     cs_winograd_run(&p->winograd, &how);
-    if (sums)
-        combine(p, run, sums);
+    cs_cpu_gather_finish(&p->gather, run);
     return 0;
-}
-
-static bool set_activation(struct step *step, const struct cs_cpu_activation *activation)
-{
-    step->low = -INFINITY;
-    step->high = INFINITY;
-    switch (activation->unary) {
-    case CS_UNARY_IDENTITY:
-        return true;
-    case CS_UNARY_RELU:
-        step->activation = CS_WINOGRAD_CLAMP;
-        step->low = 0;
-        return true;
-    case CS_UNARY_CLIP:
-        step->activation = CS_WINOGRAD_CLAMP;
-        step->low = activation->alpha;
-        step->high = activation->beta;
-        return true;
-    case CS_UNARY_LEAKY_RELU:
-        step->activation = CS_WINOGRAD_SLOPE;
-        step->slope = activation->alpha;
-        return true;
-    default:
-        return false;
-    }
 }
 
 // Whether an InstanceNormalization or GroupNormalization is all that reads the node's output.
@@ -135,52 +80,6 @@ bool cs_cpu_suits_winograd(const struct cs_plan *plan, const struct cs_node *nod
     return true;
 }
 
-static void add_source(const struct cs_plan *plan, int value, struct step *step)
-{
-    const struct cs_cpu_late *late = &plan->late[value];
-    step->sources[step->source_count++] = (struct source){
-        .src = cs_cpu_place_of(plan, value),
-        .channels = plan->graph->values[value].shape.dim[1],
-        .mapped = late->mapped,
-        .maps = late->maps,
-        .slope = late->slope,
-    };
-}
-
-// The parts of a concatenation that is not made, or the value itself.
-static void add_sources(const struct cs_plan *plan, int value, struct step *step)
-{
-    if (!plan->late[value].joined) {
-        add_source(plan, value, step);
-        return;
-    }
-    const struct cs_node *concat = &plan->graph->nodes[plan->graph->values[value].producer];
-    for (int i = 0; i < concat->input_count; i++)
-        add_source(plan, concat->inputs[i], step);
-}
-
-// Gather the statistics of the norm that reads the node's output, if it wants them.
-static void add_statistics(struct cs_plan *plan, const struct cs_node *node, struct step *step)
-{
-    int norm = plan->late[node->outputs[0]].norm;
-    step->conv_scratch = cs_winograd_scratch_bytes(&step->winograd);
-    if (norm) {
-        const struct cs_node *reader = &plan->graph->nodes[norm - 1];
-        const struct cs_winograd *w = &step->winograd;
-        size_t values = (size_t)(w->shape.batch * w->shape.out_channels);
-        cs_cpu_norm_init(&step->norm, plan->graph, reader);
-        step->gathers = true;
-        step->maps = cs_cpu_reserve(plan, values * 3 * sizeof(float));
-        plan->late[reader->outputs[0]].maps = step->maps;
-        step->sums_bytes =
-            (size_t)(w->shape.batch * w->units * 2 * w->panels * w->panel) * sizeof(double);
-        cs_cpu_need_scratch(plan,
-                            step->conv_scratch + step->sums_bytes + values * 2 * sizeof(double));
-    } else {
-        cs_cpu_need_scratch(plan, step->conv_scratch);
-    }
-}
-
 static int fill_weights(const void *context, const void *data, void *packed, struct cs_err *err)
 {
     (void)err;
@@ -207,8 +106,9 @@ int cs_cpu_build_winograd(struct cs_plan *plan, const struct cs_node *node,
     if (bias)
         memcpy(padded, bias->data, (size_t)winograd->shape.out_channels * sizeof *padded);
     params->bias = padded;
-    add_sources(plan, node->inputs[0], params);
-    add_statistics(plan, node, params);
+    cs_cpu_sources_of(plan, node->inputs[0], &params->sources);
+    cs_cpu_gather_init(plan, node, winograd->units, winograd->panels * winograd->panel,
+                       cs_winograd_scratch_bytes(winograd), &params->gather);
     params->dst = cs_cpu_place_of(plan, node->outputs[0]);
 
     struct cs_cpu_activation activation;
@@ -219,7 +119,7 @@ int cs_cpu_build_winograd(struct cs_plan *plan, const struct cs_node *node,
     if (params->adding)
         params->add = cs_cpu_place_of(plan, node->fusion.add);
     bool add_left = wants_add && !params->adding;
-    bool activated = !add_left && set_activation(params, &activation);
+    bool activated = !add_left && cs_cpu_finish_of(&activation, &params->finish);
 
     struct cs_cpu_step *step = cs_cpu_add_step(plan, node, run_step, params);
     step->kernel = winograd->kernels->name;

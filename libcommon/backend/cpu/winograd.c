@@ -324,10 +324,7 @@ void cs_winograd_run(const struct cs_winograd *w, const struct cs_winograd_run *
                       .row = s->out[1] * s->out_channels,
                       .pixel = s->out_channels,
                       .point = w->m_point,
-                      .activation = run->sums ? CS_WINOGRAD_LINEAR : run->activation,
-                      .low = run->low,
-                      .high = run->high,
-                      .slope = run->slope,
+                      .finish = run->sums ? (struct cs_finish){0} : run->finish,
                       .stream = w->stream},
         };
         if (w->team)

@@ -25,6 +25,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "backend/cpu/finish.h"
+
 enum {
     CS_WINOGRAD_OUT = 4, // side of a tile of outputs
     CS_WINOGRAD_IN = 6,
@@ -46,17 +48,13 @@ struct cs_winograd_load {
     float slope;
 };
 
-enum cs_winograd_activation { CS_WINOGRAD_LINEAR, CS_WINOGRAD_CLAMP, CS_WINOGRAD_SLOPE };
-
-// The output transform: dst = activation(value + bias + add).
+// The output transform: dst = finish(value + bias + add).
 struct cs_winograd_store {
     const float *bias;  // of all panels' channels
     int64_t row, pixel; // floats of dst and add
     int64_t point;      // floats of M between points
-    enum cs_winograd_activation activation;
-    float low, high; // CS_WINOGRAD_CLAMP
-    float slope;     // CS_WINOGRAD_SLOPE: below zero
-    bool stream;     // past the caches; dst and pixel are multiples of `width`
+    struct cs_finish finish;
+    bool stream; // past the caches; dst and pixel are multiples of `width`
 };
 
 // rows x (vectors * width) products.
@@ -157,8 +155,7 @@ struct cs_winograd_run {
     float *dst;
     const float *add; // like dst, which it may be; or NULL
     float *scratch;   // 64 bytes aligned
-    enum cs_winograd_activation activation;
-    float low, high, slope;
+    struct cs_finish finish;
     // NULL, or for each image and unit the sums of y, then of y * y, of panels * panel channels;
     // then neither activation nor add.
     double *sums;

@@ -264,11 +264,11 @@ ALWAYS_INLINE void read_tile(const struct cs_winograd_store *s, const float *m, 
 // NaN stays NaN.
 ALWAYS_INLINE void activate(const struct cs_winograd_store *s, vec *y)
 {
-    if (s->activation == CS_WINOGRAD_CLAMP) {
-        const vec low = SET1(s->low), high = SET1(s->high);
+    if (s->finish.kind == CS_FINISH_CLAMP) {
+        const vec low = SET1(s->finish.low), high = SET1(s->finish.high);
         UNROLL for (int i = 0; i < OUT * OUT; i++) y[i] = MIN(high, MAX(low, y[i]));
-    } else if (s->activation == CS_WINOGRAD_SLOPE) {
-        const vec slope = SET1(s->slope);
+    } else if (s->finish.kind == CS_FINISH_SLOPE) {
+        const vec slope = SET1(s->finish.slope);
         UNROLL for (int i = 0; i < OUT * OUT; i++) y[i] = BELOW_ZERO(MUL(y[i], slope), y[i], y[i]);
     }
 }

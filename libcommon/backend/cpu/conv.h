@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: MIT
+// What the convolutions of ours share: inputs read in place and mapped on the way (late.c), and
+// statistics for the norm that follows.
+#ifndef CS_BACKEND_CPU_CONV_H
+#define CS_BACKEND_CPU_CONV_H
+
+#include "backend/cpu/norm.h"
+
+// Input channels that lie together: a whole tensor, or a part of a concatenation that is not made.
+struct cs_cpu_source {
+    struct cs_cpu_place src, maps;
+    int64_t channels;
+    bool mapped; // by a norm, with `maps` and what is below zero times `slope`
+    float slope;
+};
+
+struct cs_cpu_sources {
+    struct cs_cpu_source source[CS_WINOGRAD_SOURCES];
+    int count;
+};
+// Of the value that a node reads.
+void cs_cpu_sources_of(const struct cs_plan *plan, int value, struct cs_cpu_sources *sources);
+
+// False when the activation has to be a step of its own.
+bool cs_cpu_finish_of(const struct cs_cpu_activation *activation, struct cs_finish *finish);
+
+// Statistics of the node's output for the norm that reads it, if it wants them. Sums lie in scratch
+// behind what the convolution itself needs: for each image and chunk of it sums of y, then of
+// y * y, of `step` channels.
+struct cs_cpu_gather {
+    bool wanted;
+    struct cs_cpu_norm norm;
+    struct cs_cpu_place maps;
+    int64_t chunks, step;
+    size_t offset, bytes;
+};
+// Asks for all scratch, `conv_bytes` for the convolution.
+void cs_cpu_gather_init(struct cs_plan *plan, const struct cs_node *node, int64_t chunks,
+                        int64_t step, size_t conv_bytes, struct cs_cpu_gather *gather);
+// NULL when none are wanted.
+double *cs_cpu_gather_sums(const struct cs_cpu_gather *gather, const struct cs_cpu_run *run);
+// From sums to maps.
+void cs_cpu_gather_finish(const struct cs_cpu_gather *gather, const struct cs_cpu_run *run);
+
+#endif

@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: MIT
+// 1x1 convolutions and touching transposed ones on "cpu" against "ref": output channels around the
+// widths of registers and panels, long sums, planes that fill no tile, parts of a concatenation,
+// norms mapped on the way in and gathered on the way out, additions and activations; the same bytes
+// for any threads and batch. For each instruction set.
+#include <stdlib.h>
+
+#include "isa.h"
+#include "opcase.h"
+#include "suite.h"
+
+enum { ROUNDS = 48, BATCH = 2 };
+
+static int conv(struct opcase *c, int from, int64_t in, int64_t out)
+{
+    opcase_value(c, from);
+    opcase_weight(c, SHAPE(out, in, 1, 1));
+    opcase_weight(c, SHAPE(out));
+    opcase_node(c, "Conv", 1);
+    return c->graph.outputs[0];
+}
+
+static int norm(struct opcase *c, int from, int64_t channels)
+{
+    opcase_value(c, from);
+    opcase_weight(c, SHAPE(channels));
+    opcase_weight(c, SHAPE(channels));
+    opcase_node(c, "InstanceNormalization", 1);
+    return c->graph.outputs[0];
+}
+
+static int of(struct opcase *c, const char *op, int a, int b)
+{
+    opcase_value(c, a);
+    if (b >= 0)
+        opcase_value(c, b);
+    struct cs_node *node = opcase_node(c, op, 1);
+    if (op[0] == 'C')
+        cs_node_add_int(&c->graph, node, "axis", 1);
+    return c->graph.outputs[0];
+}
+
+static int transposed(struct opcase *c, int from, int64_t in, int64_t out, const int64_t kernel[2])
+{
+    opcase_value(c, from);
+    opcase_weight(c, SHAPE(in, out, kernel[0], kernel[1]));
+    opcase_weight(c, SHAPE(out));
+    cs_node_add_ints(&c->graph, opcase_node(c, "ConvTranspose", 1), "strides", kernel, 2);
+    return c->graph.outputs[0];
+}
+
+// One of each kind a round, with what may be fused around it.
+static void make(struct opcase *c, int round)
+{
+    static const char *const activations[] = {"Relu", "LeakyRelu", "HardSwish"};
+    opcase_init(c, 17, 700 + (uint64_t)round);
+    int64_t in = opcase_pick(c, 1, round % 6 ? 40 : 600), out = opcase_pick(c, 1, 130);
+    int64_t middle = opcase_pick(c, 1, 60);
+    int x = opcase_input(
+        c, SHAPE(BATCH, in, opcase_pick(c, 1, 23), opcase_pick(c, 1, round % 5 ? 23 : 60)));
+    c->graph.values[x].shape.dim[0] = -1; // any batch
+    c->pending_count = 0;
+    int y = conv(c, x, in, middle);
+    if (round % 2)
+        y = of(c, "Relu", norm(c, y, middle), -1);
+    if (round % 3 == 0) {
+        y = of(c, "Concat", x, y);
+        middle += in;
+    }
+    if (round % 4 == 3) {
+        y = transposed(c, y, middle, out, (int64_t[]){opcase_pick(c, 1, 3), opcase_pick(c, 1, 3)});
+    } else {
+        y = conv(c, y, middle, out);
+        if (round % 4 == 1)
+            y = of(c, "Add", y, conv(c, x, in, out));
+    }
+    of(c, activations[round % 3], y, -1);
+    c->fused = true;
+}
+
+START_TEST(against_ref)
+{
+    isa_limit(_i);
+    for (int round = 0; round < ROUNDS; round++) {
+        struct opcase c;
+        struct cs_err err = {0};
+        make(&c, round);
+        for (int direct = 0; direct < 2; direct++) {
+            c.direct = direct == 1;
+            double error = opcase_difference(&c, "cpu", "ref", &err);
+            ck_assert_msg(error >= 0, "round %d: %s", round, err.text);
+            ck_assert_msg(error < 2e-6, "round %d: error %g", round, error);
+        }
+        opcase_release(&c);
+    }
+}
+END_TEST
+
+START_TEST(same_bytes)
+{
+    isa_limit(_i);
+    for (int round = 0; round < ROUNDS; round++) {
+        struct opcase c;
+        struct cs_err err = {0};
+        int64_t count, alone_count;
+        make(&c, round);
+        c.threads = 1;
+        float *first = opcase_run(&c, "cpu", &count, &err);
+        ck_assert_msg(first, "round %d: %s", round, err.text);
+        c.threads = 3;
+        float *other = opcase_run(&c, "cpu", &count, &err);
+        ck_assert_msg(other, "round %d: %s", round, err.text);
+        ck_assert_mem_eq(first, other, (size_t)count * sizeof *first);
+        c.shapes[0].dim[0] = 1;
+        float *alone = opcase_run(&c, "cpu", &alone_count, &err);
+        ck_assert_msg(alone, "round %d: %s", round, err.text);
+        ck_assert_int_eq(alone_count * BATCH, count);
+        ck_assert_mem_eq(first, alone, (size_t)alone_count * sizeof *alone);
+        free(first);
+        free(other);
+        free(alone);
+        opcase_release(&c);
+    }
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("pointwise");
+    TCase *core = tcase_create("core");
+    tcase_set_timeout(core, 60);
+    tcase_add_loop_test(core, against_ref, 0, ISA_LIMITS);
+    tcase_add_loop_test(core, same_bytes, 0, ISA_LIMITS);
+    suite_add_tcase(suite, core);
+    return suite_run(suite);
+}
