@@ -12,7 +12,7 @@
 
 enum { PROB_U16 = 1, PROB_F32, PROB_AUTO = -1 };
 static const char *model, *device = "auto", *slots = "auto", *batch = "auto", *keep = "", *input;
-static const char *cache;
+static const char *cache, *rescale = "none";
 static int precision, conv, fit, compat, prob = PROB_AUTO, transport;
 static int64_t threads, retries = 3, tile;
 static double timeout, load_timeout = 300, pause_seconds = 60;
@@ -38,6 +38,8 @@ static const struct cs_opt options[] = {
      .env = "CELLSTREAM_MEMORY"},
     {0, "fit", CS_OPT_CHOICE, &fit, "HOW", "how images meet the network's plane",
      .shapes_result = true, .choices = "model|native|resize|pad|tile", .env = NULL},
+    {0, "rescale", CS_OPT_STRING, &rescale, "HOW",
+     "change of scale before the network: auto, none, F", .shapes_result = true, .env = NULL},
     {0, "tile", CS_OPT_INT, &tile, "PX", "side of a tile; 0: as memory allows",
      .shapes_result = true, .min = 0, .max = 65536, .env = NULL},
     {0, "compat", CS_OPT_CHOICE, &compat, "WITH", "treat images as another program does",
@@ -73,12 +75,25 @@ static int count_or_auto(const char *text, int max, const char *what, int *value
     return 0;
 }
 
+static int parse_rescale(double *factor, struct cs_err *err)
+{
+    *factor = strcmp(rescale, "auto") == 0 ? CS_RESCALE_AUTO : 0;
+    if (*factor || strcmp(rescale, "none") == 0)
+        return 0;
+    return cs_num_real(rescale, 0.02, 50, "--rescale", factor, err);
+}
+
 static int parse(struct cs_infer_options *o, struct cs_err *err)
 {
     if (!model)
         return cs_fail(err, CS_EUSAGE, "which model? (-m, see --help)");
-    if (compat && (fit || tile))
-        return cs_fail(err, CS_EUSAGE, "--compat hub has a fit of its own: no --fit, no --tile");
+    if (parse_rescale(&o->rescale, err) != 0)
+        return -1;
+    if (compat && (fit || tile || o->rescale))
+        return cs_fail(err, CS_EUSAGE,
+                       "--compat hub has a fit of its own: no --fit, no --tile, no --rescale");
+    if (o->rescale && (tile || fit == CS_INFER_FIT_TILE))
+        return cs_fail(err, CS_EUSAGE, "--rescale goes without tiles");
     o->hub = compat;
     // Its threshold is sharp: a probability of 0.5 itself must not be rounded to one above.
     if (prob == PROB_AUTO)

@@ -77,6 +77,22 @@ static int init_fit(struct cs_recipe *r, const struct cs_infer_options *o, struc
     return 0;
 }
 
+static int init_rescale(struct cs_recipe *r, const struct cs_infer_options *o, struct cs_err *err)
+{
+    const struct cs_package *p = r->package;
+    r->rescale = o->rescale;
+    if (!o->rescale)
+        return 0;
+    if (r->fit.kind == CS_FIT_KIND_RESIZE)
+        return cs_fail(err, CS_EUSAGE, "--rescale: images are resized to %u x %u pixels anyway",
+                       r->fit.width, r->fit.height);
+    if (o->rescale == CS_RESCALE_AUTO && !p->pixel_um)
+        return cs_fail(err, CS_EUSAGE,
+                       "--rescale auto: model %s does not say its pixel size: --rescale F would do",
+                       p->short_name);
+    return 0;
+}
+
 static int check_package(struct cs_recipe *r, struct cs_err *err)
 {
     const struct cs_package *p = r->package;
@@ -117,7 +133,9 @@ int cs_recipe_init(struct cs_recipe *r, const struct cs_package *package,
     cs_budget_init(r, memory);
     if (check_package(r, err) != 0)
         return cs_err_context(err, "%s", package->path);
-    return init_fit(r, o, err) != 0 || cs_budget_check(r, err) != 0 ? -1 : 0;
+    return init_fit(r, o, err) != 0 || init_rescale(r, o, err) != 0 || cs_budget_check(r, err) != 0
+               ? -1
+               : 0;
 }
 
 // ---- Drafts ------------------------------------------------------------------------------
@@ -170,14 +188,14 @@ static int choose_tiles(const struct cs_recipe *r, struct cs_draft *d, uint32_t 
     return cs_budget_refuse(r, d->budget, d->plane_width, d->plane_height, "", err);
 }
 
-// The plane to run, whole or in tiles, and in how many slots.
-static int choose_plane(const struct cs_recipe *r, struct cs_draft *d, uint32_t width,
-                        uint32_t height, uint32_t *halo, struct cs_err *err)
+// The draft's plane is the whole one; it becomes what is run, whole or in tiles, and in how many
+// slots.
+static int choose_plane(const struct cs_recipe *r, struct cs_draft *d,
+                        const struct cs_fit_rule *fit, uint32_t *halo, struct cs_err *err)
 {
-    d->plane_width = width;
-    d->plane_height = height;
+    uint32_t width = d->plane_width, height = d->plane_height;
     d->slots = cs_budget_slots(r, d->budget, 1, width, height);
-    bool resize = r->fit.kind == CS_FIT_KIND_RESIZE;
+    bool resize = fit->kind == CS_FIT_KIND_RESIZE;
     if (resize || (d->slots && !r->tile))
         return d->slots ? 0 : cs_budget_refuse(r, d->budget, width, height, "", err);
     if (r->info.tile_safe || r->tile)
@@ -227,11 +245,11 @@ static int take_pixels(struct cs_draft *d, struct cs_job *job, const struct cs_i
 }
 
 static int make_works(struct cs_draft *d, const struct cs_job *job, const struct cs_recipe *r,
-                      uint32_t width, uint32_t height, struct cs_err *err)
+                      const struct cs_fit_rule *fit, struct cs_err *err)
 {
-    uint32_t halo = 0;
+    uint32_t halo = 0, width = d->plane_width, height = d->plane_height;
     struct cs_tile *tiles = NULL;
-    if (choose_plane(r, d, width, height, &halo, err) != 0)
+    if (choose_plane(r, d, fit, &halo, err) != 0)
         return -1;
     d->work_count = 1;
     if ((d->plane_width != width || d->plane_height != height) &&
@@ -241,7 +259,7 @@ static int make_works(struct cs_draft *d, const struct cs_job *job, const struct
     d->works = cs_xcalloc((size_t)d->work_count, sizeof *d->works);
     for (int i = 0; i < d->work_count; i++) {
         d->works[i].job = *job;
-        cs_fit_job(&r->fit, &d->works[i].job);
+        cs_fit_job(fit, &d->works[i].job);
         if (!tiles)
             continue;
         d->works[i].job.x0 = (int32_t)tiles[i].x;
@@ -266,19 +284,46 @@ static int take_statistics(const struct cs_recipe *r, struct cs_job *job, struct
     return r->hub ? 0 : cs_normalise_job(&r->package->inputs[0], r->info.channels, job, err);
 }
 
+// How this image meets the network's plane; its pixel size decides where it is to be rescaled.
+static int choose_fit(const struct cs_recipe *r, const struct cs_image *image,
+                      struct cs_meta *begin, struct cs_fit_rule *fit, struct cs_err *err)
+{
+    double fx = r->rescale, fy = r->rescale, um[2] = {0, 0};
+    *fit = r->fit;
+    if (!r->rescale)
+        return 0;
+    if (r->rescale == CS_RESCALE_AUTO) {
+        if (cs_meta_real(begin, CS_KEY_PIXEL, 1e-9, 1e9, 0, &um[0], err) != 0 ||
+            cs_meta_real(begin, CS_KEY_PIXEL_Y, 1e-9, 1e9, um[0], &um[1], err) != 0)
+            return -1;
+        if (!um[0])
+            return cs_fail(err, CS_EINPUT,
+                           "--rescale auto: the pixel size is not known: cs-load -p UM says it");
+        fx = um[0] / r->package->pixel_um;
+        fy = um[1] / r->package->pixel_um;
+    }
+    if (cs_fit_rescaled(&r->fit, image->width, image->height, fx, fy, fit, err) != 0)
+        return -1;
+    if (fit->kind == CS_FIT_KIND_RESIZE)
+        cs_meta_setf(begin, CS_KEY_RESCALE, "%ux%u", fit->width, fit->height);
+    return 0;
+}
+
 static int draft_image(struct cs_draft *d, struct cs_item *item, const struct cs_recipe *r,
                        struct cs_buffers *pool, struct cs_err *err)
 {
     struct cs_image *image = &item->planes[CS_PLANE_IMAGE];
     struct cs_job job = {.pixels = NULL};
-    uint32_t width, height;
+    struct cs_fit_rule fit;
     if (!image->data)
         return cs_fail(err, CS_EINPUT, "the item has no image plane");
     describe_image(&job, image, r);
     if (choose_channels(r, &job, err) != 0 ||
-        cs_fit_plane(&r->fit, image->width, image->height, &width, &height, err) != 0 ||
+        choose_fit(r, image, &d->unit.item.begin, &fit, err) != 0 ||
+        cs_fit_plane(&fit, image->width, image->height, &d->plane_width, &d->plane_height, err) !=
+            0 ||
         take_pixels(d, &job, image, r, pool, err) != 0 || take_statistics(r, &job, err) != 0 ||
-        make_works(d, &job, r, width, height, err) != 0)
+        make_works(d, &job, r, &fit, err) != 0)
         return -1;
     return 0;
 }

@@ -16,6 +16,7 @@ struct cs_recipe {
     const struct cs_package *package;
     struct cs_session_info info;
     struct cs_fit_rule fit;
+    double rescale;     // as in the options
     bool tile;          // --fit tile
     uint32_t tile_side; // wanted
     int slots, batch;

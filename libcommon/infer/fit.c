@@ -2,11 +2,13 @@
 #include "infer/fit.h"
 
 #include <assert.h>
+#include <math.h>
 #include <stdlib.h>
 
 #include "base/mem.h"
 
-enum { MAX_TILES_A_SIDE = 4096 };
+enum { MAX_TILES_A_SIDE = 4096, MAX_RESCALED_SIDE = 1 << 20 };
+static const double MIN_FACTOR = 1.0 / 64, MAX_FACTOR = 64, SAME_FACTOR = 0.01;
 
 static uint32_t round_up(uint32_t value, uint32_t unit)
 {
@@ -35,6 +37,29 @@ int cs_fit_plane(const struct cs_fit_rule *rule, uint32_t width, uint32_t height
                        "pad would do",
                        width, height, rule->stride, round_up(rule->min_width, rule->stride),
                        round_up(rule->min_height, rule->stride));
+    return 0;
+}
+
+static uint32_t nearest(double side, uint32_t min, uint32_t stride)
+{
+    uint32_t least = round_up(min ? min : 1, stride);
+    double steps = floor(side / stride + 0.5);
+    return steps * stride > least ? (uint32_t)(steps * stride) : least;
+}
+
+int cs_fit_rescaled(const struct cs_fit_rule *rule, uint32_t width, uint32_t height, double fx,
+                    double fy, struct cs_fit_rule *out, struct cs_err *err)
+{
+    if (!(fx >= MIN_FACTOR && fx <= MAX_FACTOR && fy >= MIN_FACTOR && fy <= MAX_FACTOR) ||
+        width * fx > MAX_RESCALED_SIDE || height * fy > MAX_RESCALED_SIDE)
+        return cs_fail(err, CS_EINPUT, "%u x %u pixels rescaled by %g x %g: that cannot be meant",
+                       width, height, fx, fy);
+    *out = *rule;
+    if (fabs(fx - 1) < SAME_FACTOR && fabs(fy - 1) < SAME_FACTOR)
+        return 0;
+    out->kind = CS_FIT_KIND_RESIZE;
+    out->width = nearest(width * fx, rule->min_width, rule->stride);
+    out->height = nearest(height * fy, rule->min_height, rule->stride);
     return 0;
 }
 

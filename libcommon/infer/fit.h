@@ -28,6 +28,12 @@ struct cs_fit_rule {
 int cs_fit_plane(const struct cs_fit_rule *rule, uint32_t width, uint32_t height,
                  uint32_t *plane_width, uint32_t *plane_height, struct cs_err *err);
 
+// The rule for an image that is brought to another scale, by the factors fx and fy: stretched to
+// the nearest plane that the network can take. The rule given is native or pad.
+// CS_EINPUT where the plane would be absurd.
+int cs_fit_rescaled(const struct cs_fit_rule *rule, uint32_t width, uint32_t height, double fx,
+                    double fy, struct cs_fit_rule *out, struct cs_err *err);
+
 // Fill placement, origin and part of a job that runs the whole plane.
 void cs_fit_job(const struct cs_fit_rule *rule, struct cs_job *job);
 

@@ -21,6 +21,8 @@ enum cs_infer_fit {
     CS_INFER_FIT_TILE,
 };
 
+#define CS_RESCALE_AUTO (-1.0)
+
 struct cs_infer_options {
     const char *tool;       // "cs-infer"
     const char *parameters; // canonical, for the provenance
@@ -34,6 +36,7 @@ struct cs_infer_options {
     bool direct;            // convolutions by direct sums only
     const char *cache;      // folder of what was measured before; NULL: $CELLSTREAM_CACHE
     enum cs_infer_fit fit;
+    double rescale;      // factor on images; 0: none; CS_RESCALE_AUTO: to the model's pixel size
     uint32_t tile;       // side of a tile; 0: auto
     bool hub;            // --compat hub (hub.h)
     enum cs_dtype map;   // sample type of the maps

@@ -5,6 +5,7 @@
 
 #include <ctype.h>
 #include <limits.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -90,6 +91,8 @@ static void default_fit(struct cs_package *p)
     p->stride = 1;
     if (!y || !x)
         return;
+    if (y->um > 0 && fabs(y->um - x->um) <= 0.01 * y->um) // else pixels are not square
+        p->pixel_um = x->um;
     if (y->size && !y->step && x->size && !x->step) {
         p->fit = CS_FIT_RESIZE;
         p->fit_height = y->size;
@@ -212,6 +215,8 @@ static int read_ours(struct cs_package *p, const struct cs_yaml *ours, struct cs
         cs_package_choice(GET(ours, "input_channels"), "input_channels", inputs, 0, &input, err) !=
             0 ||
         cs_package_int(GET(ours, "stride"), "stride", 1, 4096, p->stride, &p->stride, err) != 0 ||
+        cs_package_real(GET(ours, "pixel_um"), "pixel_um", 1e-6, 1e6, p->pixel_um, &p->pixel_um,
+                        err) != 0 ||
         read_maps(p, GET(ours, "channels"), err) != 0 ||
         read_size(p, GET(ours, "size"), err) != 0 ||
         read_postprocess(p, GET(ours, "postprocess"), err) != 0)

@@ -9,6 +9,7 @@
 //   fit: native | pad | resize        how an image meets the network's plane
 //   size: [H, W]                      resize: the network's plane
 //   stride: N                         pad: plane sides are multiples of it
+//   pixel_um: UM                      micrometres a pixel that the network was trained on
 //   input_channels: replicate | rgb | mean
 //   postprocess: {threshold: 0.5, split: distance, ...}   defaults of cs-postprocess's options
 #ifndef CS_MODEL_PACKAGE_H
@@ -39,6 +40,7 @@ struct cs_axis {
     enum cs_axis_kind kind;
     int64_t size, step;
     double scale; // of an output's plane: samples of the input for each of its own; 0: not said
+    double um;    // of an input's plane: micrometres a sample; 0: not said
 };
 
 // A step of pre- or postprocessing by the zoo's name.
@@ -101,6 +103,7 @@ struct cs_package {
     enum cs_fit fit;
     int64_t fit_height, fit_width; // resize
     int64_t stride;                // pad: 1 where nothing says more
+    double pixel_um;               // of the images that the network knows; 0: not said
     enum cs_input_channels input_channels;
     struct cs_package_map maps[CS_PACKAGE_MAX_CHANNELS];
     int map_count;              // 0: all channels of map_output, known when the network has run

@@ -9,6 +9,7 @@
 
 #include "base/mem.h"
 #include "base/num.h"
+#include "image/unit.h"
 
 #define GET cs_yaml_get
 
@@ -192,6 +193,9 @@ static int axis_by_map(const struct cs_yaml *node, bool input, struct cs_tensor_
     axis->kind = id[0] == 'y' ? CS_AXIS_Y : CS_AXIS_X;
     if (cs_package_real(GET(node, "scale"), "scale", 1e-9, 1e9, 0, &axis->scale, err) != 0)
         return -1;
+    const char *unit = cs_yaml_text(GET(node, "unit"));
+    if (input && unit)
+        axis->um = axis->scale * cs_unit_um(unit);
     if (!size || (size->kind == CS_YAML_MAP && !GET(size, "min")))
         return 0; // follows another axis, or has any size
     if (size->kind == CS_YAML_MAP)

@@ -253,6 +253,8 @@ static void put_ours(struct cs_buf *out, const struct cs_package *p)
         cs_buf_addf(out, "    size: [%lld, %lld]\n", (long long)p->fit_height,
                     (long long)p->fit_width);
     cs_buf_addf(out, "    stride: %lld\n", (long long)p->stride);
+    if (p->pixel_um > 0)
+        cs_buf_addf(out, "    pixel_um: %.9g\n", p->pixel_um);
     for (int i = 0; i < p->postprocess.count; i++) {
         const struct cs_meta_pair *pair = &p->postprocess.pairs[i];
         cs_buf_addf(out, "%s%s: ", i ? ", " : "    postprocess: {", pair->key);

@@ -76,6 +76,7 @@ const char *cs_plane_name(enum cs_plane plane); // "image", "probability", "labe
 #define CS_KEY_CONVERT  "convert"    // what was done to the stored samples: "palette", "invert"...
 #define CS_KEY_COLOUR   "colour"     // "rgb" where three channels are one colour
 #define CS_KEY_CROP     "crop"       // X,Y,W,H of the part of the plane that was taken
+#define CS_KEY_RESCALE  "rescale"    // WxH: plane that the image was stretched to for the network
 #define CS_KEY_INPUT    "input."     // + bytes, mtime_ns, xxh3
 // DONE:
 #define CS_KEY_STATUS      "status" // "ok", "empty", "failed"

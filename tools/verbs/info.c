@@ -49,6 +49,8 @@ static void print_package(const struct cs_package *p)
         printf("map\t%s\t%s\t%d\n", p->maps[i].name, p->outputs[p->maps[i].output].name,
                p->maps[i].channel);
     printf("fit\t%s\n", cs_fit_name(p->fit));
+    if (p->pixel_um > 0)
+        printf("pixel\t%g um\n", p->pixel_um);
     printf("channels\t%s\n", inputs[p->input_channels]);
     for (int i = 0; i < p->postprocess.count; i++)
         printf("post\t%s=%s\n", p->postprocess.pairs[i].key, p->postprocess.pairs[i].value);

@@ -118,6 +118,7 @@ static int describe(struct wrap *w, struct cs_err *err)
     p->weights_sha256 = w->weights_sha;
     p->external_sha256 = external ? w->external_sha : NULL;
     p->inputs[0].test_path = NULL;
+    p->pixel_um = o->pixel_um;
     if (cs_package_derive(p, &w->graph, &d, err) != 0)
         return cs_err_context(err, "%s", w->onnx);
     p->inputs[0].test_path = in_folder(w, "test_input.npy");

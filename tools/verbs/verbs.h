@@ -19,6 +19,7 @@ struct model_options {
     const char *output, *name, *describe, *license, *normalise, *maps, *activation, *post, *test;
     int input_channels, fit;
     int64_t stride;
+    double pixel_um;
 };
 
 // The two numbers of --size.
