@@ -189,19 +189,13 @@ struct cs_cpu_step *cs_cpu_add_step(struct cs_plan *plan, const struct cs_node *
     return step;
 }
 
-size_t cs_cpu_op_scratch(const struct cs_dnn_op *op)
+struct cs_cpu_step *cs_cpu_add_op(struct cs_plan *plan, const struct cs_node *node,
+                                  struct cs_dnn_op *op)
 {
-    return (cs_dnn_op_scratch_bytes(op) + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
-}
-
-void cs_cpu_set_op(struct cs_plan *plan, struct cs_cpu_step *step, struct cs_dnn_op *op,
-                   int workers)
-{
+    struct cs_cpu_step *step = cs_cpu_add_step(plan, node, NULL, NULL);
     step->op = op;
-    step->workers = workers;
-    step->first_binding = plan->binding_count;
-    plan->binding_count += workers;
-    cs_cpu_need_scratch(plan, cs_cpu_op_scratch(op) * (size_t)workers);
+    cs_cpu_need_scratch(plan, cs_dnn_op_scratch_bytes(op));
+    return step;
 }
 
 static size_t value_bytes(const struct cs_graph *graph, int value, void *context)
@@ -310,7 +304,7 @@ static struct cs_memory_use plan_memory(const struct cs_plan *plan)
 
 struct bound_plan {
     struct cs_plan *plan;
-    struct cs_dnn_binding **bindings; // of all steps
+    struct cs_dnn_binding **bindings; // of each step, NULL without oneDNN
 };
 
 struct cs_slot {
@@ -325,7 +319,7 @@ static void slot_close(struct cs_slot *slot)
     if (!slot)
         return;
     for (int p = 0; p < slot->plan_count; p++) {
-        for (int i = 0; slot->plans[p].bindings && i < slot->plans[p].plan->binding_count; i++)
+        for (int i = 0; slot->plans[p].bindings && i < slot->plans[p].plan->step_count; i++)
             cs_dnn_unbind(slot->plans[p].bindings[i]);
         free(slot->plans[p].bindings);
     }
@@ -364,16 +358,13 @@ static int bind_plan(struct cs_slot *slot, struct bound_plan *bound, struct cs_e
     const struct cs_cpu_run at = {.arena = slot->arena};
     for (int i = 0; i < plan->step_count; i++) {
         const struct cs_cpu_step *step = &plan->steps[i];
-        for (int w = 0; step->op && w < step->workers; w++) {
-            struct cs_dnn_memory memory = {.src = cs_cpu_at(&at, step->src),
-                                           .weights = cs_cpu_at(&at, step->weights),
-                                           .bias = step->bias.constant,
-                                           .dst = cs_cpu_at(&at, step->dst),
-                                           .scratch = slot->scratch +
-                                                      cs_cpu_op_scratch(step->op) * (size_t)w};
-            if (cs_dnn_bind(step->op, &memory, &bound->bindings[step->first_binding + w], err) != 0)
-                return -1;
-        }
+        const struct cs_dnn_memory memory = {.src = cs_cpu_at(&at, step->src),
+                                             .weights = cs_cpu_at(&at, step->weights),
+                                             .bias = step->bias.constant,
+                                             .dst = cs_cpu_at(&at, step->dst),
+                                             .scratch = slot->scratch};
+        if (step->op && cs_dnn_bind(step->op, &memory, &bound->bindings[i], err) != 0)
+            return -1;
     }
     return 0;
 }
@@ -391,7 +382,7 @@ static int slot_open(struct cs_network *network, struct cs_plan *const *plans, i
     for (int p = 0; p < plan_count; p++) {
         made->plans[p].plan = plans[p];
         made->plans[p].bindings =
-            cs_xcalloc((size_t)plans[p]->binding_count + 1, sizeof *made->plans[p].bindings);
+            cs_xcalloc((size_t)plans[p]->step_count + 1, sizeof *made->plans[p].bindings);
         arena = plans[p]->memory.arena_bytes > arena ? plans[p]->memory.arena_bytes : arena;
         scratch = plans[p]->scratch_bytes > scratch ? plans[p]->scratch_bytes : scratch;
     }
@@ -418,12 +409,11 @@ static int run_steps(struct cs_slot *slot, struct cs_plan *plan, struct cs_err *
     if (!bound)
         return cs_fail(err, CS_EDEVICE, "cpu: the slot was not opened for this plan");
 
-    struct cs_cpu_run run = {slot->arena, slot->scratch, slot->network->device->kernels, NULL};
+    struct cs_cpu_run run = {slot->arena, slot->scratch, slot->network->device->kernels};
     double now = cs_cpu_profile_now(plan);
     for (int i = 0; i < plan->step_count; i++) {
         const struct cs_cpu_step *step = &plan->steps[i];
-        run.bindings = bound->bindings + step->first_binding;
-        int result = step->run ? step->run(step, &run, err) : cs_dnn_run(run.bindings[0], err);
+        int result = step->op ? cs_dnn_run(bound->bindings[i], err) : step->run(step, &run, err);
         if (result != 0) // the plain loops name the node themselves
             return step->kernel
                        ? -1

@@ -52,20 +52,17 @@ struct cs_cpu_place {
 struct cs_cpu_run { // what a step sees while it runs
     char *arena, *scratch;
     const struct cs_kernels *kernels;
-    struct cs_dnn_binding *const *bindings; // of this step's op, as many as it has workers
 };
 
 struct cs_cpu_step {
-    // NULL: run the op once.
+    // NULL: run the op.
     int (*run)(const struct cs_cpu_step *step, const struct cs_cpu_run *run, struct cs_err *err);
     const void *params;
     const struct cs_node *node;
-    struct cs_dnn_op *op; // NULL for steps without oneDNN
-    // For ops: what to bind, and how often: once, or once for each thread that runs it alone.
-    struct cs_cpu_place src, weights, bias, dst;
-    int workers, first_binding;
-    double flops;       // multiplications and additions, for profiles
-    const char *kernel; // for profiles; NULL: the op's name, or "own"
+    struct cs_dnn_op *op;                        // NULL for steps without oneDNN
+    struct cs_cpu_place src, weights, bias, dst; // of the op
+    double flops;                                // multiplications and additions, for profiles
+    const char *kernel;                          // for profiles; NULL: the op's name, or "own"
 };
 
 // What is not computed where the graph has it (late.c). Of a value.
@@ -93,7 +90,7 @@ struct cs_plan {
     int want_count, want_capacity;
     struct cs_arena params;
     struct cs_cpu_step *steps;
-    int step_count, step_capacity, binding_count;
+    int step_count, step_capacity;
     size_t scratch_bytes;
     double *seconds; // of prepare, each step, finish; NULL while no profile is taken
     bool cpu_time;   // of the profile
@@ -130,11 +127,9 @@ struct cs_cpu_step *cs_cpu_add_step(struct cs_plan *plan, const struct cs_node *
 // Memory in the arena from a step to later ones, never shared. While nodes are built.
 struct cs_cpu_place cs_cpu_reserve(struct cs_plan *plan, size_t bytes);
 void cs_cpu_need_scratch(struct cs_plan *plan, size_t bytes);
-// Scratch of one worker of an op; those of all workers come first.
-size_t cs_cpu_op_scratch(const struct cs_dnn_op *op);
-// Give the step its op, which the plan takes over, and the scratchpads of all its workers.
-void cs_cpu_set_op(struct cs_plan *plan, struct cs_cpu_step *step, struct cs_dnn_op *op,
-                   int workers);
+// A step that runs the op, which the plan takes over. The caller sets its places.
+struct cs_cpu_step *cs_cpu_add_op(struct cs_plan *plan, const struct cs_node *node,
+                                  struct cs_dnn_op *op);
 // Memory for what `fill` makes of a constant, shared by all plans that ask for the same constant,
 // key and size, and freed with the last of them. It is filled when the plan's first slot opens,
 // many constants side by side, each by one thread; it is zeroed before. `fill` may fail; its

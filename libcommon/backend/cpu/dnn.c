@@ -190,7 +190,7 @@ static int describe_conv(const struct cs_dnn_conv *conv, struct cs_dnn_conv_desc
     bool groups = conv->groups > 1;
     const int64_t *weights = groups ? grouped : grouped + 1;
     int rank = groups ? 5 : 4;
-    dnnl_format_tag_t plain = conv->input_major ? dnnl_iohw : groups ? dnnl_goihw : dnnl_oihw;
+    dnnl_format_tag_t plain = groups ? dnnl_goihw : dnnl_oihw;
     *desc = (struct cs_dnn_conv_desc){.has_bias = conv->bias};
     for (int i = 0; i < 2; i++) {
         desc->stride[i] = conv->stride[i];
@@ -380,23 +380,4 @@ int cs_dnn_run(struct cs_dnn_binding *binding, struct cs_err *err)
     if (status == dnnl_success)
         status = dnnl_stream_wait(binding->stream);
     return status == dnnl_success ? 0 : fail(err, "execution", status);
-}
-
-static dnnl_status_t move_arg(struct cs_dnn_binding *binding, int arg, const void *data)
-{
-    for (int i = 0; i < binding->arg_count; i++)
-        if (binding->args[i].arg == arg)
-            return dnnl_memory_set_data_handle(binding->args[i].memory, (void *)(uintptr_t)data);
-    return dnnl_invalid_arguments;
-}
-
-int cs_dnn_run_at(struct cs_dnn_binding *binding, const float *src, const float *weights,
-                  float *dst, struct cs_err *err)
-{
-    dnnl_status_t status = move_arg(binding, DNNL_ARG_SRC, src);
-    if (status == dnnl_success)
-        status = move_arg(binding, DNNL_ARG_WEIGHTS, weights);
-    if (status == dnnl_success)
-        status = move_arg(binding, DNNL_ARG_DST, dst);
-    return status == dnnl_success ? cs_dnn_run(binding, err) : fail(err, "addresses", status);
 }

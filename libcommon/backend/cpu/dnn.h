@@ -39,8 +39,7 @@ enum cs_dnn_activation {
 struct cs_dnn_conv {
     int64_t batch, in_channels, out_channels, groups;
     int64_t in[2], out[2], kernel[2], stride[2], dilation[2], pad_begin[2], pad_end[2];
-    bool transposed;  // for the planner: no such op is made here
-    bool input_major; // weights are I O H W, as a matrix product has them, else O I/g H W
+    bool transposed; // for the planner: no such op is made here
     bool bias;
     bool sum; // the output holds values to which the result is added, before the activation
     enum cs_dnn_activation activation;
@@ -71,8 +70,5 @@ int cs_dnn_bind(const struct cs_dnn_op *op, const struct cs_dnn_memory *memory,
                 struct cs_dnn_binding **binding, struct cs_err *err);
 void cs_dnn_unbind(struct cs_dnn_binding *binding); // accepts NULL
 int cs_dnn_run(struct cs_dnn_binding *binding, struct cs_err *err);
-// The same with other addresses of source, weights and destination, which stay.
-int cs_dnn_run_at(struct cs_dnn_binding *binding, const float *src, const float *weights,
-                  float *dst, struct cs_err *err);
 
 #endif

@@ -126,8 +126,7 @@ static int add_conv(struct cs_plan *plan, const struct cs_node *node,
         cs_dnn_op_free(op);
         return -1;
     }
-    struct cs_cpu_step *step = cs_cpu_add_step(plan, node, NULL, NULL);
-    cs_cpu_set_op(plan, step, op, 1);
+    struct cs_cpu_step *step = cs_cpu_add_op(plan, node, op);
     step->src = cs_cpu_place_of(plan, node->inputs[0]);
     step->dst = cs_cpu_place_of(plan, node->outputs[0]);
     step->weights.constant = packed;
