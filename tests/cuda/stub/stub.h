@@ -10,6 +10,7 @@
 #ifndef TESTS_CUDA_STUB_H
 #define TESTS_CUDA_STUB_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #ifdef __cplusplus
@@ -37,6 +38,10 @@ struct stub_counts stub_counts(void);
 void stub_set_memory(size_t bytes); // of the device; 0: 1 GiB
 void stub_fail_call(int n);         // the n-th call from now fails, whatever it is; 0: none
 void stub_set_devices(int count);   // -1: there is no driver
+
+// For the stub's own parts: more or fewer things held; whether this call is the one to fail.
+void stub_hold(int count);
+bool stub_fails(void);
 
 #ifdef __cplusplus
 }
