@@ -28,3 +28,6 @@ $(BUILD)/plugin/%.o: %.c
 $(BUILD)/plugin/%.cu.o: %.cu
 	@mkdir -p $(@D)
 	$(NVCC) $(NVCC_FLAGS) -MMD -MF $(@:.o=.d) -c -o $@ $<
+
+# Its arithmetic is Pillow's to the bit.
+$(BUILD)/plugin/libcommon/backend/cuda/job.cu.o: NVCC_FLAGS += -fmad=false

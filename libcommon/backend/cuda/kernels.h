@@ -44,19 +44,14 @@ struct cs_cuda_job {
 int cs_cuda_prepare(void *stream, const struct cs_cuda_job *jobs,
                     const struct cs_cuda_tensor *input);
 // From planes to maps, the first `count` outputs of the graph; a tensor of rank other than 4 has
-// no planes. `batch` jobs. As cs_job_finish.
-int cs_cuda_finish(void *stream, struct cs_cuda_job *jobs, int batch,
-                   const struct cs_cuda_tensor *planes, int count);
+// no planes. `batch` jobs, on the device and as the host staged them, for their sizes. As
+// cs_job_finish.
+int cs_cuda_finish(void *stream, struct cs_cuda_job *jobs, const struct cs_cuda_job *staged,
+                   int batch, const struct cs_cuda_tensor *planes, int count);
 
 // dst = src, element by element, converted to dst's type; a dimension of 1 in src is broadcast.
 // Both have the same rank.
 int cs_cuda_copy(void *stream, const struct cs_cuda_tensor *src, const struct cs_cuda_tensor *dst);
-
-// out[n, c, h * kh + i, w * kw + j] = in[n, (i * kw + j) * C + c, h, w] + bias[c], activated as
-// max(x, slope * x): the second half of a transposed convolution whose windows touch without
-// overlapping, C = out's channels. bias (fp32) may be NULL; slope 1: none.
-int cs_cuda_spread(void *stream, const struct cs_cuda_tensor *in, const float *bias, float slope,
-                   int kh, int kw, const struct cs_cuda_tensor *out);
 
 #ifdef __cplusplus
 }

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "backend/cuda/call.h"
 #include "backend/cuda/dnn.h"
 #include "backend/cuda/inside.h"
 #include "base/mem.h"
@@ -28,9 +29,9 @@ struct conv_step {
     struct cs_cuda_operand add;
     // What follows a transposed convolution.
     bool scratch; // cuDNN's result lies there
-    int kernel[2];
-    const float *late_bias;
-    float slope;
+    int64_t kernel[2];
+    struct cs_cuda_tensor late_bias;
+    struct cs_cuda_activation activation;
 };
 
 // ---- Weights -----------------------------------------------------------------------------
@@ -131,38 +132,55 @@ static size_t align(size_t bytes)
     return (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
 }
 
-// What cuDNN makes of x when a spreading kernel follows: dense, as many channels as a window has
-// outputs.
-static struct cs_cuda_tensor gathered(const struct conv_step *s, const struct cs_cuda_tensor *x,
-                                      const struct cs_cuda_tensor *y)
+// A plane seen as N, H, I, W, J, C: I x J pixels of the output for each of the input's.
+static struct cs_cuda_tensor windows(void *data, const struct cs_cuda_tensor *y,
+                                     const int64_t kernel[2], const int64_t stride[6])
 {
-    struct cs_cuda_tensor t = *x;
-    t.dim[1] = y->dim[1] * s->kernel[0] * s->kernel[1];
-    t.stride[1] = 1;
-    t.stride[3] = t.dim[1];
-    t.stride[2] = t.stride[3] * t.dim[3];
-    t.stride[0] = t.stride[2] * t.dim[2];
+    struct cs_cuda_tensor t = {.data = data, .type = y->type, .rank = 6};
+    const int64_t dim[] = {
+        y->dim[0], y->dim[2] / kernel[0], kernel[0], y->dim[3] / kernel[1], kernel[1], y->dim[1]};
+    memcpy(t.dim, dim, sizeof dim);
+    memcpy(t.stride, stride, 6 * sizeof *stride);
     return t;
+}
+
+// Bias, activation, and every pixel to its place: `made` has all outputs of a window side by side,
+// or is y itself.
+static int spread(const struct conv_step *s, void *stream, void *made,
+                  const struct cs_cuda_tensor *y)
+{
+    const int64_t *k = s->kernel, channels = y->dim[1], pixel = k[0] * k[1] * channels;
+    const int64_t w = y->dim[3] / k[1], h = y->dim[2] / k[0];
+    const int64_t dense[] = {h * w * pixel, w * pixel, k[1] * channels, pixel, channels, 1};
+    const int64_t strides[] = {y->stride[0],        k[0] * y->stride[2], y->stride[2],
+                               k[1] * y->stride[3], y->stride[3],        y->stride[1]};
+    struct cs_cuda_element e = {.operation = s->late_bias.data ? CS_EL_ADD : CS_EL_FIRST,
+                                .in = {windows(made, y, k, s->scratch ? dense : strides)},
+                                .out = windows(y->data, y, k, strides),
+                                .share = 1,
+                                .activation = s->activation};
+    if (s->late_bias.data) {
+        e.in[1] = s->late_bias;
+        e.in[1].rank = 6;
+        for (int d = 0; d < 6; d++)
+            e.in[1].dim[d] = e.in[1].stride[d] = 1;
+        e.in[1].dim[5] = channels;
+    }
+    return cs_cuda_element_launch(stream, &e);
 }
 
 static int run_transposed(const struct cs_cuda_step *step, const struct cs_cuda_run *run,
                           struct cs_err *err)
 {
     const struct conv_step *s = step->params;
-    struct cs_cuda_tensor x = cs_cuda_at(run, s->x), y = cs_cuda_at(run, s->y), made = y;
-    char *workspace = run->scratch;
-    if (s->scratch) {
-        made = gathered(s, &x, &y);
-        made.data = run->scratch;
-        workspace += align((size_t)(made.dim[0] * made.stride[0]) * cs_cuda_type_bytes(made.type));
-    }
-    if (cs_cuda_engine_run(run->dnn, s->engine, x.data, s->w, NULL, NULL, made.data, workspace,
-                           err) != 0)
+    struct cs_cuda_tensor x = cs_cuda_at(run, s->x), y = cs_cuda_at(run, s->y);
+    size_t bytes = (size_t)(y.dim[0] * y.dim[1] * y.dim[2] * y.dim[3]) * cs_cuda_type_bytes(y.type);
+    char *made = s->scratch ? run->scratch : y.data;
+    char *workspace = run->scratch + (s->scratch ? align(bytes) : 0);
+    if (cs_cuda_engine_run(run->dnn, s->engine, x.data, s->w, NULL, NULL, made, workspace, err))
         return -1;
-    if (!s->scratch && !s->late_bias && s->slope == 1)
-        return 0;
-    return cs_cuda_spread(run->stream, &made, s->late_bias, s->slope, s->kernel[0], s->kernel[1],
-                          &y);
+    bool more = s->scratch || s->late_bias.data || s->activation.function != CS_FN_IDENTITY;
+    return more ? spread(s, run->stream, made, &y) : 0;
 }
 
 // ---- Describing --------------------------------------------------------------------------
@@ -244,8 +262,8 @@ static int choose_engine(struct cs_plan *plan, const struct cs_node *node,
         (fusion->add < 0 || all.add) && (!fusion->activation || set_activation(&all, fusion));
     for (int attempt = 0; attempt < 4; attempt++) {
         *whole = attempt % 2 == 0;
-        if (*whole && !fits)
-            continue;
+        if (*whole ? !fits : fusion->add < 0 && !fusion->activation)
+            continue; // not possible, or the same once more
         *chosen = *whole ? all : *plain;
         chosen->compiled = attempt >= 2;
         if (cs_cuda_engine_new(dnn, chosen, engine, err) == 0)
@@ -284,11 +302,9 @@ static int build_conv(struct cs_plan *plan, const struct cs_node *node, struct c
 
 // ---- ConvTranspose -----------------------------------------------------------------------
 
-static bool touches(const struct cs_plan *plan, const struct cs_node *node,
-                    const struct cs_cuda_conv *conv)
+static bool touches(const struct cs_node *node, const struct cs_cuda_conv *conv)
 {
     bool yes = cs_node_int(node, "group", 1) == 1;
-    (void)plan;
     for (int i = 0; i < 2; i++)
         yes = yes && conv->w[2 + i] == conv->stride[i] && conv->dilation[i] == 1 &&
               conv->pad_begin[i] == 0 && conv->y[2 + i] == conv->x[2 + i] * conv->stride[i];
@@ -314,19 +330,6 @@ static void become_pointwise(struct cs_cuda_conv *conv, struct filter *filter)
     memcpy(filter->to, w, sizeof w);
 }
 
-// Activations that the spreading kernel does.
-static bool spreads(const struct cs_fusion *fusion, float *slope)
-{
-    *slope = 1;
-    if (!fusion->activation)
-        return fusion->add < 0;
-    *slope = strcmp(fusion->activation, "Relu") == 0 ? 0 : fusion->alpha;
-    bool yes = fusion->add < 0 && (strcmp(fusion->activation, "Relu") == 0 ||
-                                   strcmp(fusion->activation, "LeakyRelu") == 0);
-    *slope = yes ? *slope : 1;
-    return yes;
-}
-
 static int choose_plain(struct cs_plan *plan, struct cs_cuda_conv *conv,
                         struct cs_cuda_engine **engine, struct cs_err *err)
 {
@@ -341,7 +344,6 @@ static int choose_plain(struct cs_plan *plan, struct cs_cuda_conv *conv,
 static int build_transposed(struct cs_plan *plan, const struct cs_node *node, struct cs_err *err)
 {
     struct cs_cuda_conv conv;
-    struct cs_cuda_tensor bias = {.data = NULL};
     if (describe(plan, node, &conv, err) != 0)
         return -1;
     struct conv_step *s = cs_cuda_params(plan, sizeof *s);
@@ -350,10 +352,10 @@ static int build_transposed(struct cs_plan *plan, const struct cs_node *node, st
     memcpy(filter.to, conv.w, sizeof filter.to);
     s->x = node->inputs[0];
     s->y = node->outputs[0];
-    s->scratch = touches(plan, node, &conv);
-    s->kernel[0] = s->scratch ? (int)conv.w[2] : 1;
-    s->kernel[1] = s->scratch ? (int)conv.w[3] : 1;
-    bool fused = spreads(&node->fusion, &s->slope);
+    s->scratch = touches(node, &conv);
+    s->kernel[0] = s->scratch ? conv.w[2] : 1;
+    s->kernel[1] = s->scratch ? conv.w[3] : 1;
+    s->activation = cs_cuda_fused(node);
     if (s->scratch)
         become_pointwise(&conv, &filter);
     if (choose_plain(plan, &conv, &s->engine, err) != 0)
@@ -368,10 +370,9 @@ static int build_transposed(struct cs_plan *plan, const struct cs_node *node, st
     cs_cuda_need_scratch(plan, made + cs_cuda_engine_workspace(s->engine));
     if (!(s->w = pack_weights(plan, node, &filter, err)) ||
         (cs_node_input(plan->graph, node, 2) &&
-         cs_cuda_constant(plan, node->inputs[2], CS_CUDA_F32, &bias, err) != 0))
+         cs_cuda_constant(plan, node->inputs[2], CS_CUDA_F32, &s->late_bias, err) != 0))
         return -1;
-    s->late_bias = bias.data;
-    return fused ? 0 : cs_cuda_build_fusion(plan, node, true, err);
+    return 0;
 }
 
 static bool supports(const struct cs_graph *graph, const struct cs_node *node, char *why,
@@ -381,7 +382,9 @@ static bool supports(const struct cs_graph *graph, const struct cs_node *node, c
     const struct cs_value *weights = cs_node_input(graph, node, 1);
     const struct cs_value *bias = cs_node_input(graph, node, 2);
     struct cs_window window;
-    if (!in || in->shape.rank != 4 || in->data || in->type != CS_TYPE_F32)
+    if (node->fusion.add >= 0 && strcmp(node->op, "ConvTranspose") == 0)
+        snprintf(why, why_size, "an addition cannot be part of it");
+    else if (!in || in->shape.rank != 4 || in->data || in->type != CS_TYPE_F32)
         snprintf(why, why_size, "input is not an N, C, H, W activation");
     else if (!weights || !weights->data || (bias && !bias->data))
         snprintf(why, why_size, "weights and bias must be constants");

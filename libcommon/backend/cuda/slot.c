@@ -256,7 +256,8 @@ static int queue_batch(struct cs_slot *slot, struct cs_plan *plan, size_t up, si
                                  "preparing images", err) != 0 ||
                    replay(slot, plan, err) != 0 ||
                    cs_cuda_check(cs_cuda_finish(slot->stream, slot->device_block->jobs,
-                                                (int)input.dim[0], planes, count),
+                                                slot->block->jobs, (int)input.dim[0], planes,
+                                                count),
                                  "finishing maps", err) != 0 ||
                    copy_down(slot, slot->out.host, slot->out.device, down, err) != 0 ||
                    copy_down(slot, slot->block, slot->device_block, block, err) != 0
