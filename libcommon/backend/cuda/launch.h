@@ -183,6 +183,46 @@ int cs_cuda_reduce_launch(void *stream, const struct cs_cuda_reduce *reduce);
 int cs_cuda_arg(void *stream, const struct cs_cuda_tensor *in, const struct cs_cuda_tensor *out,
                 bool least, bool last);
 
+// ---- Rows (rows.cu) -----------------------------------------------------------------------------
+
+// Rows along the axes first..last of both tensors, which have the same dimensions.
+// Softmax: floor input and output.
+struct cs_cuda_rows {
+    struct cs_cuda_tensor in, out;
+    int first, last;
+};
+int cs_cuda_softmax(void *stream, const struct cs_cuda_rows *rows);
+// LayerNormalization: (x - mean) / sqrt(variance + epsilon) * scale + shift, over the axes from
+// `first` to the last; scale and shift repeated where an axis of theirs is 1; shift, mean and
+// factor may be without data; mean and factor have 1 element on the axes of a row. Two passes over
+// the deviations. Floor: input and output.
+struct cs_cuda_layer_norm {
+    struct cs_cuda_rows rows;
+    struct cs_cuda_tensor scale, shift, mean, factor;
+    float epsilon;
+};
+int cs_cuda_layer_norm_launch(void *stream, const struct cs_cuda_layer_norm *norm);
+
+// ---- Norms over space (norm.cu) -----------------------------------------------------------------
+
+// Of N, C and any axes of space: (x - mean) * factor * scale + shift [+ add], activated. Scale and
+// shift are vectors, one number a channel or a group. Statistics of a group of C / groups channels
+// of an image: Welford's running mean and squares in float32, parts joined as Chan, Golub and
+// LeVeque (1979) do, in an order that depends on shapes alone.
+// Floor: the input twice and the output, once where an image's plane is small; add.
+struct cs_cuda_norm {
+    struct cs_cuda_tensor in, out, add, scale, shift; // add: of out's shape; no data: none
+    // BatchNormalization: given, vectors of C; no data: computed.
+    struct cs_cuda_tensor mean, variance;
+    int64_t groups;
+    float epsilon;
+    struct cs_cuda_activation activation;
+    float *scratch; // cs_cuda_norm_floats of them
+    uint32_t *counters;
+};
+size_t cs_cuda_norm_floats(int64_t images, int64_t channels);
+int cs_cuda_norm_launch(void *stream, const struct cs_cuda_norm *norm);
+
 #ifdef __cplusplus
 }
 #endif

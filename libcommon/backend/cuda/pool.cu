@@ -39,9 +39,11 @@ __device__ __forceinline__ range taps(const pool_job &j, int axis, int32_t at)
     return {start + before * dilation, behind - before, j.count_pads ? counted : behind - before};
 }
 
-template <int W, bool MEAN>
+enum kind { MEAN, MAX, WHERE }; // WHERE: of one channel, also where the greatest is
+
+template <int W, kind KIND>
 __device__ __forceinline__ void visit(const pool_job &j, int64_t base, const range (&r)[SPACE],
-                                      reals<W> &sum, int64_t (&where)[W])
+                                      reals<W> &sum, int64_t &where)
 {
     for (int32_t z = 0; z < r[0].count; z++)
         for (int32_t y = 0; y < r[1].count; y++)
@@ -51,29 +53,29 @@ __device__ __forceinline__ void visit(const pool_job &j, int64_t base, const ran
                                      r[2].first + static_cast<int64_t>(x) * j.dilation[2]};
                 int64_t from =
                     base + at[0] * j.in_stride[0] + at[1] * j.in_stride[1] + at[2] * j.in_stride[2];
-                int64_t index = j.by_columns ? (at[2] * j.size[1] + at[1]) * j.size[0] + at[0]
-                                             : (at[0] * j.size[1] + at[1]) * j.size[2] + at[2];
                 reals<W> sample = load<W>(j.in, j.in_type, from);
+                bool first = z == 0 && y == 0 && x == 0;
+                if (KIND == WHERE && (first || sample.v[0] > sum.v[0] || isnan(sample.v[0])))
+                    where = j.by_columns ? (at[2] * j.size[1] + at[1]) * j.size[0] + at[0]
+                                         : (at[0] * j.size[1] + at[1]) * j.size[2] + at[2];
 #pragma unroll
                 for (int i = 0; i < W; i++) {
-                    if (MEAN) {
+                    if (KIND == MEAN)
                         sum.v[i] += sample.v[i];
-                    } else if (where[i] < 0 || sample.v[i] > sum.v[i] || isnan(sample.v[i])) {
+                    else if (first || sample.v[i] > sum.v[i] || isnan(sample.v[i]))
                         sum.v[i] = sample.v[i];
-                        where[i] = index;
-                    }
                 }
             }
 }
 
 // Axes of `out`: image, depth, height, width, channel; `out` counts channels in vectors.
-template <int W, bool MEAN>
+template <int W, kind KIND>
 __global__ void __launch_bounds__(THREADS) pool_kernel(const __grid_constant__ pool_job j)
 {
     uint32_t index = blockIdx.x * THREADS + threadIdx.x;
     if (index >= j.out.count)
         return;
-    int64_t at[3], where[W];
+    int64_t at[3], where = 0;
     offsets(j.out, index, at);
     uint32_t pixel = divide(index, j.out.dim[4]), row = divide(pixel, j.dim[2]);
     uint32_t plane = divide(row, j.dim[1]), image = divide(plane, j.dim[0]);
@@ -81,25 +83,21 @@ __global__ void __launch_bounds__(THREADS) pool_kernel(const __grid_constant__ p
                       taps(j, 1, row - plane * j.dim[1].by), taps(j, 2, pixel - row * j.dim[2].by)};
     reals<W> sum;
 #pragma unroll
-    for (int i = 0; i < W; i++) {
-        sum.v[i] = MEAN ? 0 : -INFINITY;
-        where[i] = -1;
-    }
-    visit<W, MEAN>(j, at[2], r, sum, where);
-    if (MEAN) {
+    for (int i = 0; i < W; i++)
+        sum.v[i] = KIND == MEAN ? 0 : -INFINITY;
+    visit<W, KIND>(j, at[2], r, sum, where);
+    if (KIND == MEAN) {
         float counted = static_cast<float>(r[0].counted) * r[1].counted * r[2].counted;
 #pragma unroll
         for (int i = 0; i < W; i++)
             sum.v[i] /= counted;
     }
     store<W>(j.target, j.out_type, at[0], sum);
-    if (MEAN || !j.indices)
+    if (KIND != WHERE)
         return;
     int64_t volume = static_cast<int64_t>(j.size[0]) * j.size[1] * j.size[2];
-    int64_t channel = static_cast<int64_t>(index - pixel * j.out.dim[4].by) * W;
-    for (int i = 0; i < W; i++) // only launched with one channel a thread
-        j.indices[at[1]] = (image * static_cast<int64_t>(j.channels) + channel + i) * volume +
-                           (where[i] < 0 ? 0 : where[i]);
+    int64_t channel = index - pixel * j.out.dim[4].by;
+    j.indices[at[1]] = (image * static_cast<int64_t>(j.channels) + channel) * volume + where;
 }
 
 int width_of_pool(const cs_cuda_pool *p)
@@ -119,8 +117,10 @@ int width_of_pool(const cs_cuda_pool *p)
 template <int W> int launch_pool(void *stream, const pool_job &j)
 {
     dim3 blocks(static_cast<unsigned>(blocks_for(j.out.count, THREADS)));
-    return j.mean ? launch(stream, blocks, THREADS, pool_kernel<W, true>, j)
-                  : launch(stream, blocks, THREADS, pool_kernel<W, false>, j);
+    if (j.indices)
+        return launch(stream, blocks, THREADS, pool_kernel<1, WHERE>, j);
+    return j.mean ? launch(stream, blocks, THREADS, pool_kernel<W, MEAN>, j)
+                  : launch(stream, blocks, THREADS, pool_kernel<W, MAX>, j);
 }
 
 } // namespace
