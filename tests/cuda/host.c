@@ -188,11 +188,14 @@ const struct cs_cuda_op cs_cuda_conv_ops[] = {{NULL, NULL, NULL, false}}; // cuD
 
 // ---- The plan ------------------------------------------------------------------------------
 
-static const struct cs_cuda_op *find_op(const char *name)
+static const struct cs_cuda_op *find_op(const struct cs_graph *graph, const struct cs_node *node,
+                                        char *why, size_t why_size)
 {
+    snprintf(why, why_size, "the operator has no kernel");
     for (const struct cs_cuda_op *const *table = cs_cuda_tables; *table; table++)
         for (const struct cs_cuda_op *op = *table; op->name; op++)
-            if (strcmp(op->name, name) == 0)
+            if (strcmp(op->name, node->op) == 0 &&
+                (!op->supports || op->supports(graph, node, why, why_size)))
                 return op;
     return NULL;
 }
@@ -200,19 +203,15 @@ static const struct cs_cuda_op *find_op(const char *name)
 static bool host_supports(const struct cs_graph *graph, const struct cs_node *node, char *why,
                           size_t why_size)
 {
-    const struct cs_cuda_op *op = find_op(node->op);
-    if (!op) {
-        snprintf(why, why_size, "the operator has no kernel");
-        return false;
-    }
-    return !op->supports || op->supports(graph, node, why, why_size);
+    return find_op(graph, node, why, why_size) != NULL;
 }
 
 static int build_all(struct cs_plan *p, struct cs_err *err)
 {
     for (int n = 0; n < p->graph->node_count; n++) {
         const struct cs_node *node = &p->graph->nodes[n];
-        const struct cs_cuda_op *op = find_op(node->op);
+        char why[128];
+        const struct cs_cuda_op *op = find_op(p->graph, node, why, sizeof why);
         if (op->build(p, node, err) < 0 ||
             (!op->fuses && cs_cuda_build_fusion(p, node, true, err) < 0))
             return -1;

@@ -4,8 +4,9 @@
 
 #include <string.h>
 
-int cs_cuda_build_call(struct cs_plan *plan, const struct cs_node *node,
-                       struct cs_cuda_inputs inputs, cs_cuda_step_run *run, struct cs_err *err)
+int cs_cuda_build_packed(struct cs_plan *plan, const struct cs_node *node,
+                         struct cs_cuda_inputs inputs, const struct cs_cuda_tensor *packed,
+                         cs_cuda_step_run *run, struct cs_err *err)
 {
     size_t count = (size_t)node->input_count;
     struct cs_cuda_call *call = cs_cuda_params(plan, sizeof *call + count * sizeof *call->in);
@@ -21,11 +22,19 @@ int cs_cuda_build_call(struct cs_plan *plan, const struct cs_node *node,
                 : v && cs_cuda_operand(plan, value, operand, err) < 0)
             return -1;
     }
+    if (packed)
+        call->in[1].tensor = *packed;
     call->add.value = -1;
     if (node->fusion.add >= 0 && cs_cuda_operand(plan, node->fusion.add, &call->add, err) < 0)
         return -1;
     cs_cuda_add_step(plan, node, run, call);
     return 0;
+}
+
+int cs_cuda_build_call(struct cs_plan *plan, const struct cs_node *node,
+                       struct cs_cuda_inputs inputs, cs_cuda_step_run *run, struct cs_err *err)
+{
+    return cs_cuda_build_packed(plan, node, inputs, NULL, run, err);
 }
 
 struct cs_cuda_tensor cs_cuda_in(const struct cs_cuda_step *step, const struct cs_cuda_run *run,

@@ -22,6 +22,10 @@ struct cs_cuda_inputs {
 };
 typedef int cs_cuda_step_run(const struct cs_cuda_step *step, const struct cs_cuda_run *run,
                              struct cs_err *err);
+// `packed`: what the step reads for input 1 instead of it; NULL for most.
+int cs_cuda_build_packed(struct cs_plan *plan, const struct cs_node *node,
+                         struct cs_cuda_inputs inputs, const struct cs_cuda_tensor *packed,
+                         cs_cuda_step_run *run, struct cs_err *err);
 int cs_cuda_build_call(struct cs_plan *plan, const struct cs_node *node,
                        struct cs_cuda_inputs inputs, cs_cuda_step_run *run, struct cs_err *err);
 
@@ -43,6 +47,7 @@ struct cs_cuda_tensor cs_cuda_volume(const struct cs_cuda_tensor *tensor);
 struct cs_cuda_window cs_cuda_window_of(const struct cs_window *window);
 
 // Tables of ops.c, one a file, each ended by a NULL name.
-extern const struct cs_cuda_op cs_cuda_element_ops[], cs_cuda_move_ops[], cs_cuda_reduce_ops[], cs_cuda_norm_ops[];
+extern const struct cs_cuda_op cs_cuda_element_ops[], cs_cuda_move_ops[], cs_cuda_reduce_ops[],
+    cs_cuda_norm_ops[], cs_cuda_direct_ops[], cs_cuda_product_ops[];
 
 #endif

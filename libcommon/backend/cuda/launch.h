@@ -223,6 +223,40 @@ struct cs_cuda_norm {
 size_t cs_cuda_norm_floats(int64_t images, int64_t channels);
 int cs_cuda_norm_launch(void *stream, const struct cs_cuda_norm *norm);
 
+// ---- Products (product.cu) ----------------------------------------------------------------------
+
+// out = activation(alpha * a b + beta * bias + add): matrices in the last two axes, the axes before
+// repeated where they are 1 or missing; bias and add as well, over out. Sums in float32, no tensor
+// cores. Floor: the three matrices, or 2 M N K operations at the rate of float32.
+struct cs_cuda_matmul {
+    struct cs_cuda_tensor a, b, out; // of rank 2 and more
+    struct cs_cuda_tensor bias, add; // no data: none
+    float alpha, beta;
+    struct cs_cuda_activation activation;
+};
+int cs_cuda_matmul_launch(void *stream, const struct cs_cuda_matmul *matmul);
+
+// out = activation(conv(in, weights) + bias + add), or the transposed convolution, of volumes (rank
+// 5). Weights in ONNX's axes (out, in / groups, ...), transposed (in, out / groups, ...). The plain
+// kernel for any window. Floor: input, weights and output, or the multiplications at the rate of
+// float32.
+struct cs_cuda_conv {
+    struct cs_cuda_tensor in, weights, out;
+    struct cs_cuda_tensor bias, add; // no data: none; bias: a vector
+    struct cs_cuda_window window;
+    int64_t groups;
+    bool transposed;
+    struct cs_cuda_activation activation;
+};
+int cs_cuda_conv_launch(void *stream, const struct cs_cuda_conv *conv);
+// One input channel and one output channel a group (conv.cu). Neighbouring channels a thread: in,
+// out, add and weights, which have the channels innermost.
+int cs_cuda_depthwise_launch(void *stream, const struct cs_cuda_conv *conv);
+// At most CS_CUDA_FEW output channels, one group: lanes of a warp share a pixel's sum (conv.cu).
+// Weights with the input channels innermost.
+enum { CS_CUDA_FEW = 4 };
+int cs_cuda_few_launch(void *stream, const struct cs_cuda_conv *conv);
+
 #ifdef __cplusplus
 }
 #endif

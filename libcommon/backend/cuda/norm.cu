@@ -179,7 +179,7 @@ __device__ void join_groups(const norm_job &j, uint32_t image)
 
 // x: blocks along the channels, y: chunks of the plane, z: images.
 template <int W>
-__global__ void __launch_bounds__(THREADS) moments_kernel(const __grid_constant__ norm_job j)
+__global__ void __launch_bounds__(THREADS, 2) moments_kernel(const __grid_constant__ norm_job j)
 {
     lanes_of_block l = find_lanes(j);
     uint32_t image = j.first + blockIdx.z, channel = (blockIdx.x * j.lanes + l.lane) * W;
