@@ -15,7 +15,7 @@
 enum {
     MAX_PIXELS = 128,     // of the output, one image
     MIN_DEPTH = 512,      // products in a sum from which its length shows
-    MAX_FLOATS = 1 << 22, // of the rows that are done at once
+    MAX_FLOATS = 1 << 20, // of the rows that are done at once, if a block of the product fits
 };
 
 struct rows {
@@ -38,8 +38,7 @@ bool cs_cpu_suits_rows(const struct cs_plan *plan, const struct cs_node *node,
     int64_t depth = conv->kernel[0] * conv->kernel[1] * conv->in_channels;
     bool pays = plan->direct || (conv->kernel[0] * conv->kernel[1] > 1 && pixels <= MAX_PIXELS);
     return pays && !conv->transposed && conv->groups == 1 && depth >= MIN_DEPTH &&
-           CS_CPU_PRODUCT_ROWS * depth <= MAX_FLOATS && plan->channels_last[node->inputs[0]] &&
-           plan->channels_last[out] &&
+           plan->channels_last[node->inputs[0]] && plan->channels_last[out] &&
            (add < 0 || (plan->channels_last[add] && !plan->graph->values[add].data));
 }
 
@@ -161,7 +160,8 @@ static void set_product(struct rows *p, const struct cs_kernels *kernels)
                                          .c_row = all,
                                          .c_column = 1};
     cs_cpu_product_size(kernels, &p->product);
-    int64_t most = MAX_FLOATS / depth / CS_CPU_PRODUCT_ROWS * CS_CPU_PRODUCT_ROWS;
+    int64_t blocks = MAX_FLOATS / depth / CS_CPU_PRODUCT_ROWS;
+    int64_t most = (blocks > 1 ? blocks : 1) * CS_CPU_PRODUCT_ROWS;
     p->pixels = conv->batch * conv->out[0] * conv->out[1];
     p->at_once = most < p->pixels ? most : p->pixels;
     p->rows_bytes = ((size_t)(p->at_once * depth) * sizeof(float) + 63) / 64 * 64;
