@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/hash.h"
@@ -13,9 +14,9 @@
 #include "image/decode.h"
 #include "image/inputs.h"
 #include "shared_options.h"
-#include "stream/stream.h"
+#include "stream/relay.h"
 
-static struct cs_opt_list include, exclude;
+static struct cs_opt_list include, exclude, decoder_list;
 static const char *files_from, *shard, *channels, *z, *times, *page, *crop;
 static const char *resume_from;
 static bool nul, raw, checksum, list_only, retry_failed;
@@ -47,6 +48,8 @@ static const struct cs_opt options[] = {
      .max = 1e6},
     {0, "crop", CS_OPT_STRING, &crop, "X,Y,W,H", "only this part of each plane", true, .env = NULL},
     {0, "raw", CS_OPT_FLAG, &raw, NULL, "samples as stored, without conversion", true, .env = NULL},
+    {0, "decoder", CS_OPT_LIST, &decoder_list, "EXT=CMD",
+     "a command that reads files of this extension", true, .env = NULL},
     {0, "checksum", CS_OPT_FLAG, &checksum, NULL, "record a hash of each file", .env = NULL},
     {0, "resume", CS_OPT_STRING, &resume_from, "DIR",
      "leave out files that are done by the manifest in DIR", .env = NULL},
@@ -64,6 +67,8 @@ static const struct cs_tool tool = {"cs-load", "[OPTION]... FILE|DIR...",
 struct load {
     struct cs_inputs inputs;
     struct cs_pick pick;
+    struct cs_decoder decoders[CS_MAX_DECODERS];
+    int decoder_count;
     struct cs_writer *writer;
     void *band;
     size_t band_bytes;
@@ -86,13 +91,29 @@ static int parse_pick(struct cs_pick *pick, struct cs_err *err)
     return 0;
 }
 
-static int collect(struct cs_inputs *inputs, char **operands, int count, struct cs_err *err)
+static int parse_decoders(struct load *load, struct cs_err *err)
 {
+    if (decoder_list.count > CS_MAX_DECODERS)
+        return cs_fail(err, CS_EUSAGE, "--decoder: more than %d", CS_MAX_DECODERS);
+    for (int i = 0; i < decoder_list.count; i++)
+        if (cs_decoder_parse(&load->decoders[load->decoder_count++], decoder_list.items[i], err) !=
+            0)
+            return -1;
+    return 0;
+}
+
+static int collect(struct load *load, char **operands, int count, struct cs_err *err)
+{
+    struct cs_inputs *inputs = &load->inputs;
+    if (parse_decoders(load, err) != 0)
+        return -1;
     struct cs_inputs_options filter = {.include = include.items,
                                        .include_count = include.count,
                                        .exclude = exclude.items,
                                        .exclude_count = exclude.count,
-                                       .sample = (uint64_t)sample};
+                                       .sample = (uint64_t)sample,
+                                       .decoders = load->decoders,
+                                       .decoder_count = load->decoder_count};
     int images_on_stdin = 0;
     if (!count && !files_from)
         return cs_fail(err, CS_EUSAGE, "no files given (see --help)");
@@ -260,6 +281,12 @@ static int write_rows(struct load *load, const struct cs_plan *plan, uint32_t n,
     return status;
 }
 
+static void log_failure(struct load *load, const char *path, const char *text)
+{
+    cs_log(CS_LOG_ERROR, "%s: %s", path, text);
+    load->failed++;
+}
+
 // BEGIN, the rows unless there already is an error, DONE. -1: the output failed.
 static int write_item(struct load *load, const struct cs_meta *begin, struct cs_plan *plan,
                       uint32_t n, const char *path, struct cs_err *why, struct cs_err *err)
@@ -282,8 +309,7 @@ static int write_item(struct load *load, const struct cs_meta *begin, struct cs_
         cs_meta_set(&done, CS_KEY_ERROR_CODE, cs_err_item_code(code));
         cs_meta_set(&done, CS_KEY_ERROR_STAGE, tool.name);
         cs_meta_set(&done, CS_KEY_ERROR_TEXT, why->text);
-        cs_log(CS_LOG_ERROR, "%s: %s", path, why->text);
-        load->failed++;
+        log_failure(load, path, why->text);
     } else {
         cs_meta_setf(&done, CS_KEY_MS "load", "%lld", (long long)(cs_clock_ms() - start));
     }
@@ -292,14 +318,15 @@ static int write_item(struct load *load, const struct cs_meta *begin, struct cs_
     return status;
 }
 
-static int load_file(struct load *load, const struct cs_input *input, struct cs_err *err)
+// All items of a source that is open; one that says why, where it is not.
+static int load_source(struct load *load, const struct cs_input *input,
+                       const struct cs_source *source, const struct cs_err *failure,
+                       struct cs_err *err)
 {
-    struct cs_source source;
     struct cs_plan plan = {0};
-    struct cs_err why = {0};
+    struct cs_err why = *failure;
     int status = 0;
-    bool fine = cs_source_open(&source, input->path, &why) == 0 &&
-                cs_plan_make(&plan, &load->pick, &source, &why) == 0;
+    bool fine = why.code == CS_OK && cs_plan_make(&plan, &load->pick, source, &why) == 0;
     if (!fine)
         plan.items = 1;
     for (uint32_t n = 0; n < plan.items && status == 0 && !cs_drain_status(); n++) {
@@ -321,6 +348,82 @@ static int load_file(struct load *load, const struct cs_input *input, struct cs_
         cs_meta_release(&begin);
     }
     cs_plan_release(&plan);
+    return status;
+}
+
+// ---- Streams of a decoder ------------------------------------------------------------------
+
+struct relayed {
+    struct load *load;
+    const struct cs_input *input;
+    uint32_t items;
+};
+
+static void relay_begin(struct cs_meta *begin, uint32_t n, void *context)
+{
+    const struct relayed *r = context;
+    cs_meta_set(begin, CS_KEY_SOURCE, r->input->path);
+    cs_meta_setf(begin, CS_KEY_ITEMS, "%u", r->items);
+    set_input(begin, r->input);
+    if (r->items > 1)
+        cs_meta_setf(begin, CS_KEY_PAGE, "%u", n);
+    if (pixel_um > 0) {
+        cs_meta_setf(begin, CS_KEY_PIXEL, "%.9g", pixel_um);
+        cs_meta_remove(begin, CS_KEY_PIXEL_Y);
+    }
+    if (r->items > 1)
+        cs_meta_setf(begin, CS_KEY_OUTPUT, "%s.p%03u", r->input->output, n);
+    else
+        cs_meta_set(begin, CS_KEY_OUTPUT, r->input->output);
+}
+
+static void relay_done(const struct cs_meta *done, void *context)
+{
+    const struct relayed *r = context;
+    const char *status = cs_meta_get(done, CS_KEY_STATUS), *text;
+    if (!status || strcmp(status, "failed") != 0)
+        return;
+    text = cs_meta_get(done, CS_KEY_ERROR_TEXT);
+    log_failure(r->load, r->input->path, text ? text : "failed in the decoder's stream");
+}
+
+// 1: the descriptor holds no stream; else as load_source.
+static int load_stream(struct load *load, const struct cs_input *input, int fd, struct cs_err *why,
+                       struct cs_err *err)
+{
+    char magic[4];
+    struct relayed relayed = {.load = load, .input = input};
+    struct cs_relay relay = {relay_begin, relay_done, &relayed};
+    if (pread(fd, magic, sizeof magic, 0) != sizeof magic || memcmp(magic, "CSF1", 4) != 0)
+        return 1;
+    if (channels || z || times || page || series >= 0 || crop)
+        cs_fail(why, CS_EINPUT,
+                "the decoder gives a stream: -c, -z, --time, --series, --page and --crop are its "
+                "own business");
+    else if (cs_relay_check(fd, &relayed.items, why) == 0)
+        return cs_relay_run(&relay, fd, load->writer, err);
+    return load_source(load, input, NULL, why, err);
+}
+
+// ---- Files ---------------------------------------------------------------------------------
+
+static int load_file(struct load *load, const struct cs_input *input, struct cs_err *err)
+{
+    struct cs_source source = {.fd = -1};
+    struct cs_err why = {0};
+    int fd = -1, status = 1;
+    const struct cs_decoder *decoder =
+        cs_decoder_find(load->decoders, load->decoder_count, input->path);
+    if (!decoder)
+        cs_source_open(&source, input->path, &why);
+    else if (cs_decoder_run(decoder, input->path, &fd, &why) == 0)
+        status = load_stream(load, input, fd, &why, err);
+    if (fd >= 0 && status == 1)
+        cs_source_open_fd(&source, fd, &why);
+    else if (fd >= 0)
+        close(fd);
+    if (status == 1)
+        status = load_source(load, input, &source, &why, err);
     cs_source_close(&source);
     return status;
 }
@@ -358,7 +461,7 @@ int main(int argc, char **argv)
         return status > 0 ? 0 : cs_opt_die(&tool, &err);
     cs_drain_install();
     if (list_only) {
-        bool listed = collect(&load.inputs, argv + first, argc - first, &err) == 0 &&
+        bool listed = collect(&load, argv + first, argc - first, &err) == 0 &&
                       leave_out_done(&load.inputs, &err) == 0;
         cs_inputs_release(&load.inputs);
         return listed ? 0 : cs_opt_die(&tool, &err);
@@ -367,7 +470,7 @@ int main(int argc, char **argv)
         cs_writer_open(&load.writer, STDOUT_FILENO, (enum cs_transport)transport, ring_bytes,
                        &err) != 0)
         return cs_opt_die(&tool, &err);
-    if (collect(&load.inputs, argv + first, argc - first, &err) != 0 ||
+    if (collect(&load, argv + first, argc - first, &err) != 0 ||
         (resume_from && leave_out_done(&load.inputs, &err) != 0))
         status = err.code == CS_ENOINPUT ? end_empty(&load, &err) : cs_opt_die(&tool, &err);
     else if (run(&load, &err) != 0)
@@ -378,6 +481,7 @@ int main(int argc, char **argv)
     cs_inputs_release(&load.inputs);
     cs_opt_list_release(&include);
     cs_opt_list_release(&exclude);
+    cs_opt_list_release(&decoder_list);
     free(load.band);
     return status;
 }

@@ -83,7 +83,8 @@ static bool wanted(const struct cs_inputs_options *options, const char *relative
         return false;
     if (options->include_count)
         return matches(options->include, options->include_count, relative);
-    return named || extension_length(relative) > 0;
+    return named || extension_length(relative) > 0 ||
+           cs_decoder_find(options->decoders, options->decoder_count, relative);
 }
 
 // Takes over path and output.

@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "base/err.h"
+#include "image/decoder.h"
 
 struct cs_input {
     char *path;   // as given, or folder/relative path
@@ -26,6 +27,8 @@ struct cs_inputs_options {
     int include_count, exclude_count;            // path, else of the base name
     uint64_t shard, shards;                      // take shard 1..shards; 0, 0: everything
     uint64_t sample;                             // at most so many, evenly spread; 0: all
+    const struct cs_decoder *decoders;           // whose extensions are known, too
+    int decoder_count;
 };
 
 // Add one operand. A file is taken whatever its name. A folder is walked: its files with a known

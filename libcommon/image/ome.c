@@ -6,6 +6,7 @@
 // DimensionOrder from FirstZ, FirstC, FirstT on.
 #include "image/ome.h"
 
+#include <ctype.h>
 #include <expat.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,7 +17,7 @@
 #include "base/num.h"
 #include "image/unit.h"
 
-enum { MAX_TIFF_DATA = 1 << 20, MAX_DEPTH = 64, MAX_TEXT = 64 << 20 };
+enum { MAX_TIFF_DATA = 1 << 20, MAX_DEPTH = 64, MAX_TEXT = 64 << 20, UUID_BYTES = 64 };
 
 struct tiff_data {
     uint32_t first[3]; // z, c, t
@@ -29,7 +30,13 @@ struct ome {
     struct cs_layout *layout;
     struct cs_err *err;
     bool failed;
-    const char *file_name;
+    const char *file_name; // NULL: unknown
+    char *other_name;      // of a file that a UUID element names; NULL: none yet
+    bool other_names;      // there are several
+    char uuid[UUID_BYTES]; // of the description itself, or ""
+    char text[UUID_BYTES]; // of the UUID element that we are in
+    size_t text_len;
+    bool in_uuid;
     uint32_t pages;
     int depth;
 
@@ -109,7 +116,14 @@ static void forget_image(struct ome *ome)
     }
     ome->channels = ome->samples = 0;
     ome->data_count = 0;
-    ome->in_pixels = false;
+    ome->in_pixels = ome->in_uuid = false;
+}
+
+static void start_ome(struct ome *ome, const char **attributes)
+{
+    const char *uuid = attribute(attributes, "UUID");
+    if (uuid && strlen(uuid) < UUID_BYTES)
+        memcpy(ome->uuid, uuid, strlen(uuid) + 1);
 }
 
 static void start_pixels(struct ome *ome, const char **attributes)
@@ -174,11 +188,36 @@ static void start_tiff_data(struct ome *ome, const char **attributes)
 static void start_uuid(struct ome *ome, const char **attributes)
 {
     const char *file = attribute(attributes, "FileName");
-    if (!file || !ome->data_count)
+    if (!ome->data_count)
+        return;
+    ome->in_uuid = true;
+    ome->text_len = 0;
+    if (!file)
         return;
     const char *slash = strrchr(file, '/');
-    ome->data[ome->data_count - 1].elsewhere =
-        strcmp(slash ? slash + 1 : file, ome->file_name) != 0;
+    file = slash ? slash + 1 : file;
+    bool here = ome->file_name && strcmp(file, ome->file_name) == 0;
+    ome->data[ome->data_count - 1].elsewhere = !here;
+    if (!here && !ome->other_name)
+        ome->other_name = cs_xstrdup(file);
+    else if (!here && strcmp(file, ome->other_name) != 0)
+        ome->other_names = true;
+}
+
+static void on_text(void *context, const char *text, int len)
+{
+    struct ome *ome = context;
+    for (int i = 0; ome->in_uuid && i < len; i++)
+        if (!isspace((unsigned char)text[i]) && ome->text_len < UUID_BYTES - 1)
+            ome->text[ome->text_len++] = text[i];
+}
+
+static void end_uuid(struct ome *ome)
+{
+    ome->text[ome->text_len] = '\0';
+    if (ome->in_uuid && ome->text_len && ome->uuid[0])
+        ome->data[ome->data_count - 1].elsewhere = strcmp(ome->text, ome->uuid) != 0;
+    ome->in_uuid = false;
 }
 
 static void on_start(void *context, const char *name, const char **attributes)
@@ -191,7 +230,9 @@ static void on_start(void *context, const char *name, const char **attributes)
         return;
     }
     name = local_name(name);
-    if (strcmp(name, "Pixels") == 0)
+    if (strcmp(name, "OME") == 0)
+        start_ome(ome, attributes);
+    else if (strcmp(name, "Pixels") == 0)
         start_pixels(ome, attributes);
     else if (strcmp(name, "BinaryOnly") == 0)
         ome->binary_only = true;
@@ -272,7 +313,10 @@ static void on_end(void *context, const char *name)
 {
     struct ome *ome = context;
     ome->depth--;
-    if (ome->failed || !ome->in_pixels || strcmp(local_name(name), "Pixels") != 0)
+    name = local_name(name);
+    if (strcmp(name, "UUID") == 0)
+        end_uuid(ome);
+    if (ome->failed || !ome->in_pixels || strcmp(name, "Pixels") != 0)
         return;
     if (make_series(ome) != 0) {
         ome->failed = true;
@@ -288,12 +332,26 @@ static void on_doctype(void *context, const char *name, const char *system, cons
     fail(context, "OME-XML: a document type is not allowed%s", "");
 }
 
-int cs_ome_parse(struct cs_layout *layout, const char *text, size_t len, const char *file_name,
-                 uint32_t pages, struct cs_err *err)
+static bool has_planes(const struct cs_layout *layout)
+{
+    for (uint32_t i = 0; i < layout->count; i++) {
+        const struct cs_series *s = &layout->series[i];
+        for (size_t k = 0; k < (size_t)s->t * s->z * s->c; k++)
+            if (s->pages[k] != CS_NO_PAGE)
+                return true;
+    }
+    return false;
+}
+
+// *renamed, where no plane lies in this file: the one name that the description knows, else NULL.
+// The caller frees it.
+static int parse(struct cs_layout *layout, const char *text, size_t len, const char *file_name,
+                 uint32_t pages, char **renamed, struct cs_err *err)
 {
     struct cs_err local = {0};
     struct ome ome = {
         .layout = layout, .err = err ? err : &local, .file_name = file_name, .pages = pages};
+    *renamed = NULL;
     if (len > MAX_TEXT)
         return cs_fail(err, CS_EINPUT, "OME-XML of more than %d MiB", MAX_TEXT >> 20);
     ome.parser = XML_ParserCreate(NULL);
@@ -301,6 +359,7 @@ int cs_ome_parse(struct cs_layout *layout, const char *text, size_t len, const c
         return cs_fail(err, CS_ENOMEM, "no memory for an XML parser");
     XML_SetUserData(ome.parser, &ome);
     XML_SetElementHandler(ome.parser, on_start, on_end);
+    XML_SetCharacterDataHandler(ome.parser, on_text);
     XML_SetStartDoctypeDeclHandler(ome.parser, on_doctype);
     int status = XML_Parse(ome.parser, text, (int)len, 1) == XML_STATUS_OK && !ome.failed ? 0 : -1;
     if (status != 0 && !ome.failed)
@@ -314,5 +373,24 @@ int cs_ome_parse(struct cs_layout *layout, const char *text, size_t len, const c
     XML_ParserFree(ome.parser);
     forget_image(&ome);
     free(ome.data);
+    if (status == 0 && !ome.other_names && !has_planes(layout)) {
+        *renamed = ome.other_name;
+        ome.other_name = NULL;
+    }
+    free(ome.other_name);
+    return status;
+}
+
+int cs_ome_parse(struct cs_layout *layout, const char *text, size_t len, const char *file_name,
+                 uint32_t pages, struct cs_err *err)
+{
+    char *renamed, *ignored = NULL;
+    int status = parse(layout, text, len, file_name, pages, &renamed, err);
+    if (status == 0 && renamed) {
+        cs_layout_release(layout);
+        status = parse(layout, text, len, renamed, pages, &ignored, err);
+    }
+    free(renamed);
+    free(ignored);
     return status;
 }

@@ -9,7 +9,9 @@
 #include "image/layout.h"
 
 bool cs_ome_sniff(const char *text);
-// file_name: base name of the file, to tell its own planes from those of other files.
+// A file's own planes are told from those of other files by the UUID that the description gives
+// itself, without one by the name: file_name, the base name of the file, NULL for none. A
+// description that speaks of one file only speaks of this one, which may have been renamed.
 // pages: how many it has. CS_EINPUT: no valid XML, or contradictions.
 int cs_ome_parse(struct cs_layout *layout, const char *text, size_t len, const char *file_name,
                  uint32_t pages, struct cs_err *err);

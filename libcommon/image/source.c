@@ -34,11 +34,9 @@ static int spool(struct cs_source *source, struct cs_err *err)
     return status;
 }
 
-static int open_file(struct cs_source *source, const char *path, struct cs_err *err)
+static int open_file(struct cs_source *source, struct cs_err *err)
 {
     struct stat st;
-    bool standard = strcmp(path, "-") == 0;
-    source->fd = standard ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC);
     if (source->fd < 0 || fstat(source->fd, &st) != 0)
         return cs_fail_errno(err, CS_EIO, "cannot be read");
     if (S_ISDIR(st.st_mode))
@@ -67,17 +65,15 @@ static int find_codec(struct cs_source *source, struct cs_err *err)
 }
 
 // The axes that the description tells of, if any.
-static void read_layout(struct cs_source *source, const char *path)
+static void read_layout(struct cs_source *source, const char *name)
 {
     const char *text = source->codec->description(source->file);
-    const char *slash = strrchr(path, '/');
     struct cs_err *err = &source->layout_err;
     if (!text)
         return;
     if (cs_ome_sniff(text)) {
         source->intensities = true;
-        if (cs_ome_parse(&source->layout, text, strlen(text), slash ? slash + 1 : path,
-                         source->pages, err) != 0)
+        if (cs_ome_parse(&source->layout, text, strlen(text), name, source->pages, err) != 0)
             cs_layout_release(&source->layout);
     } else if (cs_imagej_sniff(text)) {
         source->intensities = true;
@@ -90,18 +86,34 @@ static void read_layout(struct cs_source *source, const char *path)
         cs_layout_release(&source->layout);
 }
 
-int cs_source_open(struct cs_source *source, const char *path, struct cs_err *err)
+// name: of the file; NULL unknown.
+static int open_source(struct cs_source *source, const char *name, struct cs_err *err)
 {
-    *source = (struct cs_source){.fd = -1};
     struct cs_err local = {0};
     err = err ? err : &local;
     err->code = CS_OK;
-    if (open_file(source, path, err) != 0 || find_codec(source, err) != 0 ||
+    if (open_file(source, err) != 0 || find_codec(source, err) != 0 ||
         source->codec->open(&source->file, source->fd, source->bytes, err) != 0)
         return -1;
     source->pages = source->codec->pages(source->file);
-    read_layout(source, path);
+    read_layout(source, name);
     return 0;
+}
+
+int cs_source_open(struct cs_source *source, const char *path, struct cs_err *err)
+{
+    bool standard = strcmp(path, "-") == 0;
+    const char *slash = strrchr(path, '/');
+    *source = (struct cs_source){.fd = STDIN_FILENO};
+    if (!standard)
+        source->fd = open(path, O_RDONLY | O_CLOEXEC);
+    return open_source(source, standard ? NULL : slash ? slash + 1 : path, err);
+}
+
+int cs_source_open_fd(struct cs_source *source, int fd, struct cs_err *err)
+{
+    *source = (struct cs_source){.fd = fd};
+    return open_source(source, NULL, err);
 }
 
 void cs_source_close(struct cs_source *source)

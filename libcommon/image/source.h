@@ -23,6 +23,8 @@ struct cs_source {
 // file in $TMPDIR first. CS_EIO: cannot be read; CS_EINPUT: no image of a known format.
 // Messages do not name the file. Close also after a failure.
 int cs_source_open(struct cs_source *source, const char *path, struct cs_err *err);
+// The same of a regular file without a name, which is taken over.
+int cs_source_open_fd(struct cs_source *source, int fd, struct cs_err *err);
 void cs_source_close(struct cs_source *source); // accepts a zeroed struct
 
 #endif
