@@ -14,6 +14,22 @@ NVCC_FLAGS  = -std=c++17 -O3 -lineinfo -Ilibcommon \
     $(if $(WERROR),-Werror all-warnings)
 
 all: $(PLUGINS)
+.PHONY: cuda cuda-tests
+cuda: $(BUILD)/lib/cellstream/cuda.so
+
+# The same plug-in with kernels compiled for the host, over a stub of the CUDA runtime and of cuDNN.
+CUDA_STUB   := $(BUILD)/tests/cuda/stub/cuda.so
+CUDA_SUITES := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/cuda/stub/test_*.c))
+cuda-tests: $(CUDA_STUB) $(CUDA_SUITES)
+
+$(CUDA_STUB): $(PLUGIN_OBJ) $(patsubst %.c,$(BUILD)/plugin/%.o,tests/cuda/stub/runtime.c \
+    tests/cuda/stub/dnn.c) $(patsubst %,$(BUILD)/host/%.o,$(wildcard libcommon/backend/cuda/*.cu \
+    tests/cuda/shim/*.cpp))
+	@mkdir -p $(@D)
+	$(CC) $(LDFLAGS) -shared -Wl,--no-undefined,--gc-sections -o $@ $^ -lxxhash -lnettle -lstdc++ -lm
+
+$(CUDA_SUITES): $(BUILD)/%: $(BUILD)/%.o $(TEST_SUPPORT) $(LIB)
+	$(CC) $(LDFLAGS) -o $@ $< $(TEST_SUPPORT) $(LIB) -lcheck -lsubunit -lrt $(LDLIBS)
 
 $(BUILD)/lib/cellstream/cuda.so: $(PLUGIN_OBJ) $(CUDA_OBJ)
 	@mkdir -p $(@D)

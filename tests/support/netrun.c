@@ -5,9 +5,9 @@ int netrun_start(struct netrun *run, const char *backend, const struct cs_shape 
                  int threads, bool direct, struct cs_err *err)
 {
     struct cs_device_options options = {.threads = threads};
-    run->backend = cs_backend_find(backend);
+    run->backend = cs_backend_get(backend, err);
     if (!run->backend)
-        return cs_fail(err, CS_EUSAGE, "no backend %s", backend);
+        return -1;
     return cs_graph_run_passes(&run->graph, CS_PASSES_ALGEBRA, err) < 0 ||
                    cs_graph_infer(&run->graph, inputs, &run->concrete, err) < 0 ||
                    cs_graph_run_passes(&run->concrete, run->backend->passes, err) < 0 ||

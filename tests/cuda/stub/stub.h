@@ -17,6 +17,9 @@
 extern "C" {
 #endif
 
+// Tests find these in the plug-in by dlsym.
+#pragma GCC visibility push(default)
+
 // Put run(closure) on the stream; `bytes` of the closure are copied. Kernels compiled for the host
 // are launched by it. A cudaError_t as int.
 int stub_launch(void *stream, void (*run)(const void *closure), const void *closure, size_t bytes);
@@ -42,6 +45,8 @@ void stub_set_devices(int count);   // -1: there is no driver
 // For the stub's own parts: more or fewer things held; whether this call is the one to fail.
 void stub_hold(int count);
 bool stub_fails(void);
+
+#pragma GCC visibility pop
 
 #ifdef __cplusplus
 }

@@ -1,0 +1,399 @@
+// SPDX-License-Identifier: MIT
+// The backend "cuda" over the stub: the order of its calls, what it holds and gives back, and whole
+// networks against "ref". Everything but the device itself is the product's.
+#include <dlfcn.h>
+#include <limits.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "backend/backend.h"
+#include "base/mem.h"
+#include "infer/session.h"
+#include "opcase.h"
+#include "stub.h"
+#include "suite.h"
+
+enum { SIDE = 64, MAX_FAILURES = 4000 };
+
+static struct stub_counts (*counts)(void);
+static void (*set_memory)(size_t);
+static void (*fail_call)(int);
+static void (*set_devices)(int);
+static const struct cs_backend *cuda;
+static struct cs_err err;
+
+// The stub lies beside this program.
+static void load(void)
+{
+    char path[PATH_MAX];
+    ssize_t n = readlink("/proc/self/exe", path, sizeof path - 16);
+    path[n < 0 ? 0 : n] = '\0';
+    *strrchr(path, '/') = '\0';
+    setenv("CELLSTREAM_PLUGINS", path, 1);
+    cuda = cs_backend_get("cuda", &err);
+    if (!cuda) {
+        fprintf(stderr, "%s\n", err.text);
+        exit(1);
+    }
+    strcat(path, "/cuda.so");
+    void *library = dlopen(path, RTLD_NOW | RTLD_NOLOAD);
+    *(void **)&counts = dlsym(library, "stub_counts");
+    *(void **)&set_memory = dlsym(library, "stub_set_memory");
+    *(void **)&fail_call = dlsym(library, "stub_fail_call");
+    *(void **)&set_devices = dlsym(library, "stub_set_devices");
+}
+
+static void check_clean(void)
+{
+    ck_assert_int_eq(counts().held, 0);
+    ck_assert_int_eq(counts().broken, 0);
+}
+
+// ---- Convolutions ------------------------------------------------------------------------
+
+struct window_case {
+    const char *op;
+    int64_t channels, outs, group, kernel, stride, dilation, pad, out_pad;
+    bool bias, add;
+    const char *activation;
+};
+
+static double difference(const struct window_case *w, uint64_t seed)
+{
+    bool transposed = strcmp(w->op, "ConvTranspose") == 0;
+    struct opcase c;
+    opcase_init(&c, 17, seed);
+    c.own = cuda;
+    c.fused = true;
+    int in = opcase_input(&c, SHAPE(2, w->channels, 13, 10));
+    if (w->add) { // a value of the output's shape that comes first
+        opcase_weight(&c, SHAPE(w->outs, w->channels, 1, 1));
+        opcase_node(&c, "Conv", 1);
+    }
+    int added = c.graph.value_count - 1;
+    if (w->add)
+        opcase_value(&c, in);
+    opcase_weight(&c, transposed ? SHAPE(w->channels, w->outs / w->group, w->kernel, w->kernel)
+                                 : SHAPE(w->outs, w->channels / w->group, w->kernel, w->kernel));
+    if (w->bias)
+        opcase_weight(&c, SHAPE(w->outs));
+    struct cs_node *node = opcase_node(&c, w->op, 1);
+    cs_node_add_ints(&c.graph, node, "pads", (int64_t[]){w->pad, w->pad, w->pad, w->pad}, 4);
+    cs_node_add_ints(&c.graph, node, "strides", (int64_t[]){w->stride, w->stride}, 2);
+    cs_node_add_ints(&c.graph, node, "dilations", (int64_t[]){w->dilation, w->dilation}, 2);
+    cs_node_add_int(&c.graph, node, "group", w->group);
+    if (w->out_pad)
+        cs_node_add_ints(&c.graph, node, "output_padding", (int64_t[]){w->out_pad, w->out_pad}, 2);
+    if (w->add) {
+        opcase_value(&c, c.graph.value_count - 1);
+        opcase_value(&c, added);
+        opcase_node(&c, "Add", 1);
+    }
+    if (w->activation) {
+        opcase_value(&c, c.graph.value_count - 1);
+        opcase_node(&c, w->activation, 1);
+    }
+    double error = opcase_difference(&c, "cuda", "ref", &err);
+    ck_assert_msg(error >= 0, "%s", err.text);
+    opcase_release(&c);
+    return error;
+}
+
+START_TEST(convolutions)
+{
+    static const struct window_case cases[] = {
+        {"Conv", 3, 8, 1, 3, 1, 1, 1, 0, true, false, NULL},
+        {"Conv", 3, 8, 1, 3, 2, 1, 1, 0, false, false, "Relu"},
+        {"Conv", 8, 16, 1, 1, 1, 1, 0, 0, true, true, "Relu"},
+        {"Conv", 8, 8, 1, 1, 1, 1, 0, 0, false, true, NULL},
+        {"Conv", 5, 7, 1, 3, 1, 2, 2, 0, true, false, "LeakyRelu"},
+        {"Conv", 8, 8, 8, 3, 1, 1, 1, 0, true, false, "Sigmoid"},
+        {"Conv", 12, 8, 4, 5, 2, 1, 2, 0, true, false, "HardSwish"},
+        {"ConvTranspose", 8, 4, 1, 2, 2, 1, 0, 0, true, false, "Relu"},
+        {"ConvTranspose", 8, 4, 1, 2, 2, 1, 0, 0, false, false, NULL},
+        {"ConvTranspose", 4, 6, 1, 3, 2, 1, 1, 1, true, false, "LeakyRelu"},
+        {"ConvTranspose", 4, 6, 2, 4, 2, 1, 1, 0, true, false, NULL},
+        {"ConvTranspose", 6, 3, 1, 3, 1, 2, 0, 0, false, false, "Tanh"},
+    };
+    ck_assert_double_lt(difference(&cases[_i], (uint64_t)_i + 1), 2e-6);
+    check_clean();
+}
+END_TEST
+
+// ---- A network ---------------------------------------------------------------------------
+
+struct running {
+    struct cs_package package;
+    struct cs_session *session;
+    struct cs_session_info info;
+};
+
+static int start(struct running *r, const char *device, int slots)
+{
+    const struct cs_session_options options = {.device = device, .slots = slots, .threads = 2};
+    *r = (struct running){0};
+    return cs_package_open(&r->package, "nuclei", &err) != 0
+               ? -1
+               : cs_session_open(&r->session, &r->package, &options, &r->info, &err);
+}
+
+static void stop(struct running *r)
+{
+    cs_session_close(r->session);
+    cs_package_release(&r->package);
+}
+
+struct picture {
+    uint16_t pixels[SIDE * SIDE];
+    float maps[4 * SIDE * SIDE];
+    struct cs_job job;
+};
+
+// Blobs on noise; the whole image, as the network's plane has it.
+static void draw(struct picture *p, const struct cs_session_info *info, unsigned seed)
+{
+    for (int i = 0; i < SIDE * SIDE; i++) {
+        int x = i % SIDE - 20 - (int)seed, y = i / SIDE - 30;
+        seed = seed * 1664525U + 1013904223U;
+        p->pixels[i] = (uint16_t)((x * x + y * y < 150 ? 700 : 100) + (seed >> 24));
+        seed >>= 0;
+    }
+    p->job = (struct cs_job){.pixels = p->pixels,
+                             .width = SIDE,
+                             .height = SIDE,
+                             .channels = 1,
+                             .dtype = CS_U16,
+                             .low = -10,
+                             .high = 10,
+                             .placement = CS_PLACE_COPY,
+                             .out = p->maps,
+                             .out_width = SIDE,
+                             .out_height = SIDE,
+                             .out_channels = (uint16_t)info->maps,
+                             .out_dtype = CS_F32,
+                             .part_width = SIDE,
+                             .part_height = SIDE};
+    for (int c = 0; c < CS_JOB_MAX_CHANNELS; c++) {
+        p->job.scale[c] = 1.0F / 400;
+        p->job.shift[c] = -1;
+    }
+    memcpy(p->job.out_from, info->sources, sizeof p->job.out_from);
+}
+
+static int run(struct running *r, int slot, struct picture *pictures, int count,
+               enum cs_precision precision)
+{
+    struct cs_job jobs[4];
+    for (int i = 0; i < count; i++)
+        jobs[i] = pictures[i].job;
+    int result =
+        cs_session_prepare(r->session, slot, count, SIDE, SIDE, precision, false, &err) != 0
+            ? -1
+            : cs_session_run(r->session, slot, jobs, count, &err);
+    for (int i = 0; i < count; i++)
+        pictures[i].job.nonfinite = jobs[i].nonfinite;
+    return result;
+}
+
+static double map_difference(const struct picture *a, const struct picture *b, int maps)
+{
+    double error = 0;
+    for (int i = 0; i < maps * SIDE * SIDE; i++) {
+        double d = (double)a->maps[i] - (double)b->maps[i];
+        error = d * d > error ? d * d : error;
+    }
+    return error;
+}
+
+START_TEST(same_maps_as_ref)
+{
+    static const enum cs_precision precisions[] = {CS_FP32, CS_TF32, CS_FP16};
+    struct running a, b;
+    struct picture *got = cs_xcalloc(2, sizeof *got), *expected = cs_xcalloc(2, sizeof *expected);
+    ck_assert_msg(start(&a, "cuda", 1) == 0, "%s", err.text);
+    ck_assert_msg(start(&b, "ref", 1) == 0, "%s", err.text);
+    for (int i = 0; i < 2; i++) {
+        draw(&got[i], &a.info, (unsigned)i);
+        draw(&expected[i], &b.info, (unsigned)i);
+    }
+    ck_assert_int_eq(run(&b, 0, expected, 2, CS_FP32), 0);
+    ck_assert_msg(run(&a, 0, got, 2, precisions[_i]) == 0, "%s", err.text);
+    for (int i = 0; i < 2; i++) {
+        double limit = precisions[_i] == CS_FP16 ? 0.02 : 1e-5;
+        double error = map_difference(&got[i], &expected[i], a.info.maps);
+        ck_assert_msg(error < limit * limit, "differs by %g squared", error);
+        ck_assert_uint_eq(got[i].job.nonfinite, 0);
+    }
+    stop(&a);
+    stop(&b);
+    check_clean();
+    free(got);
+    free(expected);
+}
+END_TEST
+
+// ---- Order of calls ----------------------------------------------------------------------
+
+START_TEST(nothing_after_warm_up)
+{
+    struct running r;
+    struct picture *p = cs_xcalloc(2, sizeof *p);
+    ck_assert_msg(start(&r, "cuda", 2) == 0, "%s", err.text);
+    draw(&p[0], &r.info, 1);
+    draw(&p[1], &r.info, 2);
+    for (int slot = 0; slot < 2; slot++)
+        ck_assert_int_eq(run(&r, slot, p, 2, CS_FP32), 0);
+    struct stub_counts before = counts();
+    for (int i = 0; i < 6; i++)
+        ck_assert_int_eq(run(&r, i % 2, p, 2, CS_FP32), 0);
+    struct stub_counts after = counts();
+    ck_assert_int_eq(after.allocations, before.allocations);
+    ck_assert_int_eq(after.releases, before.releases);
+    ck_assert_int_eq(after.captures, before.captures);
+    ck_assert_int_eq(after.device_waits, before.device_waits);
+    ck_assert_int_eq(after.held, before.held);
+    ck_assert_int_eq(after.waits - before.waits, 6);                   // one a batch
+    ck_assert_int_eq(after.graph_launches - before.graph_launches, 6); // the network
+    ck_assert_int_eq(after.launches - before.launches, 6 * 3);         // images and maps
+    ck_assert_int_eq(after.copies - before.copies, 6 * 4);
+    stop(&r);
+    check_clean();
+    free(p);
+}
+END_TEST
+
+static int whole(struct picture *p)
+{
+    struct running r;
+    int result = start(&r, "cuda", 1);
+    if (result == 0) {
+        draw(p, &r.info, 1);
+        result = run(&r, 0, p, 1, CS_FP32);
+    }
+    stop(&r);
+    return result;
+}
+
+// Whichever call fails, the failure is told and everything is given back.
+START_TEST(any_call_fails)
+{
+    struct picture *p = cs_xcalloc(1, sizeof *p);
+    int n = 1;
+    for (; n < MAX_FAILURES; n += n < 200 ? 1 : 37) {
+        fail_call(n);
+        err.text[0] = '\0';
+        int result = whole(p);
+        fail_call(0);
+        ck_assert_msg(counts().held == 0, "call %d: %d things are held", n, counts().held);
+        ck_assert(result == 0 || *err.text);
+    }
+    ck_assert_int_eq(whole(p), 0);
+    check_clean();
+    free(p);
+}
+END_TEST
+
+START_TEST(no_memory)
+{
+    struct picture *p = cs_xcalloc(1, sizeof *p);
+    set_memory(64 << 10);
+    ck_assert_int_eq(whole(p), -1);
+    ck_assert_int_eq(err.code, CS_ENOMEM);
+    ck_assert_ptr_nonnull(strstr(err.text, "the GPU has"));
+    check_clean();
+    set_memory(0);
+    ck_assert_int_eq(whole(p), 0);
+    check_clean();
+    free(p);
+}
+END_TEST
+
+START_TEST(no_device)
+{
+    struct cs_device *device;
+    const struct cs_device_options second = {.detail = "1"}, none = {.detail = "x"};
+    ck_assert_int_eq(cuda->device_open(&second, &device, &err), -1);
+    ck_assert_str_eq(err.text, "cuda:1: there is 1 GPU, counted from 0");
+    ck_assert_int_eq(cuda->device_open(&none, &device, &err), -1);
+    ck_assert_int_eq(err.code, CS_EUSAGE);
+    set_devices(-1);
+    ck_assert_int_eq(cuda->device_open(NULL, &device, &err), -1);
+    ck_assert_str_eq(err.text, "cuda: there is no NVIDIA driver (libcuda.so.1)");
+    set_devices(0);
+    ck_assert_int_eq(cuda->device_open(NULL, &device, &err), -1);
+    ck_assert_ptr_nonnull(strstr(err.text, "shows no GPU"));
+    set_devices(2);
+    ck_assert_int_eq(cuda->device_open(&second, &device, &err), 0);
+    cuda->device_close(device);
+    check_clean();
+}
+END_TEST
+
+// ---- Slots side by side ------------------------------------------------------------------
+
+enum { SLOTS = 4, ROUNDS = 3 };
+
+struct lane {
+    struct running *r;
+    int slot, result;
+    struct picture picture;
+};
+
+static void *lane_main(void *context)
+{
+    struct lane *lane = context;
+    struct cs_err own;
+    for (int i = 0; i < ROUNDS && lane->result == 0; i++)
+        lane->result = cs_session_run(lane->r->session, lane->slot, &lane->picture.job, 1, &own);
+    return NULL;
+}
+
+START_TEST(four_slots)
+{
+    struct running r;
+    struct lane *lanes = cs_xcalloc(SLOTS, sizeof *lanes);
+    struct picture *alone = cs_xcalloc(1, sizeof *alone);
+    pthread_t threads[SLOTS];
+    ck_assert_msg(start(&r, "cuda", SLOTS) == 0, "%s", err.text);
+    for (int i = 0; i < SLOTS; i++) {
+        lanes[i].r = &r;
+        lanes[i].slot = i;
+        draw(&lanes[i].picture, &r.info, (unsigned)i);
+        ck_assert_int_eq(cs_session_prepare(r.session, i, 1, SIDE, SIDE, CS_FP32, false, &err), 0);
+    }
+    for (int i = 0; i < SLOTS; i++)
+        ck_assert_int_eq(pthread_create(&threads[i], NULL, lane_main, &lanes[i]), 0);
+    for (int i = 0; i < SLOTS; i++)
+        pthread_join(threads[i], NULL);
+    for (int i = 0; i < SLOTS; i++) {
+        ck_assert_int_eq(lanes[i].result, 0);
+        draw(alone, &r.info, (unsigned)i);
+        ck_assert_int_eq(run(&r, 0, alone, 1, CS_FP32), 0);
+        ck_assert_mem_eq(alone->maps, lanes[i].picture.maps,
+                         (size_t)r.info.maps * SIDE * SIDE * sizeof(float));
+    }
+    stop(&r);
+    check_clean();
+    free(lanes);
+    free(alone);
+}
+END_TEST
+
+int main(void)
+{
+    load();
+    Suite *suite = suite_create("cuda slots");
+    TCase *core = tcase_create("core");
+    tcase_add_loop_test(core, convolutions, 0, 12);
+    tcase_add_loop_test(core, same_maps_as_ref, 0, 3);
+    tcase_add_test(core, nothing_after_warm_up);
+    tcase_add_test(core, no_memory);
+    tcase_add_test(core, no_device);
+    tcase_add_test(core, four_slots);
+    tcase_add_test(core, any_call_fails);
+    suite_add_tcase(suite, core);
+    return suite_run(suite);
+}
