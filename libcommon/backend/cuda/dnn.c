@@ -152,7 +152,7 @@ static cudnnBackendDescriptor_t tensor(struct builder *b, cudnnDataType_t type, 
     return t;
 }
 
-static cudnnBackendDescriptor_t window(struct builder *b, const struct cs_cuda_conv *conv)
+static cudnnBackendDescriptor_t window(struct builder *b, const struct cs_cuda_dnn_conv *conv)
 {
     cudnnConvolutionMode_t mode = CUDNN_CROSS_CORRELATION;
     cudnnBackendDescriptor_t d = create(b, CUDNN_BACKEND_CONVOLUTION_DESCRIPTOR);
@@ -174,7 +174,7 @@ static void add_operation(struct builder *b, cudnnBackendDescriptor_t operation)
 }
 
 // The names of the attributes in the order x, w, y, window, alpha, beta.
-static void add_convolution(struct builder *b, const struct cs_cuda_conv *conv,
+static void add_convolution(struct builder *b, const struct cs_cuda_dnn_conv *conv,
                             cudnnBackendDescriptor_t x, cudnnBackendDescriptor_t w,
                             cudnnBackendDescriptor_t y)
 {
@@ -227,7 +227,7 @@ static void add_pointwise(struct builder *b, cudnnBackendDescriptor_t function,
     add_operation(b, d);
 }
 
-static cudnnBackendDescriptor_t activation(struct builder *b, const struct cs_cuda_conv *conv)
+static cudnnBackendDescriptor_t activation(struct builder *b, const struct cs_cuda_dnn_conv *conv)
 {
     cudnnBackendDescriptor_t d = pointwise(b, CUDNN_POINTWISE_RELU_FWD);
     double low = conv->low, high = conv->high, slope = conv->slope;
@@ -241,7 +241,7 @@ static cudnnBackendDescriptor_t activation(struct builder *b, const struct cs_cu
 }
 
 // The operations, each with its result in a virtual tensor but for the last, which makes y.
-static void describe(struct builder *b, const struct cs_cuda_conv *conv)
+static void describe(struct builder *b, const struct cs_cuda_dnn_conv *conv)
 {
     cudnnDataType_t type = conv->half ? CUDNN_DATA_HALF : CUDNN_DATA_FLOAT;
     const int64_t w_stride[] = {conv->w[1] * conv->w[2] * conv->w[3], 1, conv->w[3] * conv->w[1],
@@ -292,7 +292,7 @@ static bool has_note(const int *notes, int64_t count, int note)
     return false;
 }
 
-static bool is_allowed(cudnnBackendDescriptor_t config, const struct cs_cuda_conv *conv)
+static bool is_allowed(cudnnBackendDescriptor_t config, const struct cs_cuda_dnn_conv *conv)
 {
     static const int never[] = {CUDNN_NUMERICAL_NOTE_DOWN_CONVERT_INPUTS,
                                 CUDNN_NUMERICAL_NOTE_REDUCED_PRECISION_REDUCTION,
@@ -376,7 +376,7 @@ static int64_t list_configs(cudnnBackendDescriptor_t graph, cudnnBackendHeurMode
 }
 
 static bool choose(struct cs_cuda_engine *made, cudnnHandle_t handle,
-                   cudnnBackendDescriptor_t graph, const struct cs_cuda_conv *conv,
+                   cudnnBackendDescriptor_t graph, const struct cs_cuda_dnn_conv *conv,
                    cudnnBackendHeurMode_t mode)
 {
     cudnnBackendDescriptor_t configs[MAX_CONFIGS] = {NULL};
@@ -397,7 +397,7 @@ static bool choose(struct cs_cuda_engine *made, cudnnHandle_t handle,
     return made->plan != NULL;
 }
 
-int cs_cuda_engine_new(struct cs_cuda_dnn *dnn, const struct cs_cuda_conv *conv,
+int cs_cuda_engine_new(struct cs_cuda_dnn *dnn, const struct cs_cuda_dnn_conv *conv,
                        struct cs_cuda_engine **engine, struct cs_err *err)
 {
     struct cs_cuda_engine *made = cs_xcalloc(1, sizeof *made);

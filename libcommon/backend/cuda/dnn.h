@@ -25,7 +25,7 @@ void cs_cuda_dnn_close(struct cs_cuda_dnn *dnn); // accepts NULL
 // y = activation(x * w + add + bias). Sizes in the order N, C, H, W and strides in elements, as of
 // struct cs_cuda_tensor; w is K, C / groups, R, S, dense with C innermost. A transposed
 // convolution has no add, bias or activation; its w is K = x's channels, C = y's / groups.
-struct cs_cuda_conv {
+struct cs_cuda_dnn_conv {
     bool half;         // samples of x, w, add, y and bias are fp16, else fp32
     bool tensor_cores; // fp32: TF32 is allowed
     bool direct;       // no Winograd, no Fourier transform
@@ -38,7 +38,7 @@ struct cs_cuda_conv {
 };
 
 // CS_EDEVICE where cuDNN has no engine that the rules allow.
-int cs_cuda_engine_new(struct cs_cuda_dnn *dnn, const struct cs_cuda_conv *conv,
+int cs_cuda_engine_new(struct cs_cuda_dnn *dnn, const struct cs_cuda_dnn_conv *conv,
                        struct cs_cuda_engine **engine, struct cs_err *err);
 void cs_cuda_engine_free(struct cs_cuda_engine *engine); // accepts NULL
 size_t cs_cuda_engine_workspace(const struct cs_cuda_engine *engine);

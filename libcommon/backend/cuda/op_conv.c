@@ -192,16 +192,16 @@ static void place_of(const struct cs_plan *plan, int value, int64_t dim[4], int6
 }
 
 static int describe(const struct cs_plan *plan, const struct cs_node *node,
-                    struct cs_cuda_conv *conv, struct cs_err *err)
+                    struct cs_cuda_dnn_conv *conv, struct cs_err *err)
 {
     struct cs_window window;
     const struct cs_value *w = cs_node_input(plan->graph, node, 1);
     if (cs_node_window(plan->graph, node, &window, err) != 0)
         return -1;
-    *conv = (struct cs_cuda_conv){.half = cs_cuda_real(plan) == CS_CUDA_F16,
-                                  .tensor_cores = plan->precision == CS_TF32,
-                                  .direct = plan->direct,
-                                  .transposed = strcmp(node->op, "ConvTranspose") == 0};
+    *conv = (struct cs_cuda_dnn_conv){.half = cs_cuda_real(plan) == CS_CUDA_F16,
+                                      .tensor_cores = plan->precision == CS_TF32,
+                                      .direct = plan->direct,
+                                      .transposed = strcmp(node->op, "ConvTranspose") == 0};
     place_of(plan, node->inputs[0], conv->x, conv->x_stride);
     place_of(plan, node->outputs[0], conv->y, conv->y_stride);
     memcpy(conv->w, w->shape.dim, sizeof conv->w);
@@ -221,7 +221,7 @@ static int describe(const struct cs_plan *plan, const struct cs_node *node,
     return 0;
 }
 
-static double flops_of(const struct cs_cuda_conv *conv)
+static double flops_of(const struct cs_cuda_dnn_conv *conv)
 {
     const int64_t *many = conv->transposed ? conv->x : conv->y;
     return 2.0 * (double)(many[0] * many[1] * many[2] * many[3]) *
@@ -230,7 +230,7 @@ static double flops_of(const struct cs_cuda_conv *conv)
 
 // ---- Conv --------------------------------------------------------------------------------
 
-static bool set_activation(struct cs_cuda_conv *conv, const struct cs_fusion *fusion)
+static bool set_activation(struct cs_cuda_dnn_conv *conv, const struct cs_fusion *fusion)
 {
     if (strcmp(fusion->activation, "Relu") == 0 || strcmp(fusion->activation, "LeakyRelu") == 0) {
         conv->activation = CS_CUDA_CONV_RELU;
@@ -248,12 +248,12 @@ static bool set_activation(struct cs_cuda_conv *conv, const struct cs_fusion *fu
 // Precompiled engines first, then those for the convolution and its bias alone, and engines that
 // are compiled at run time where nothing else will do. *whole: what follows is the engine's.
 static int choose_engine(struct cs_plan *plan, const struct cs_node *node,
-                         const struct cs_cuda_conv *plain, struct cs_cuda_engine **engine,
-                         struct cs_cuda_conv *chosen, bool *whole, struct cs_err *err)
+                         const struct cs_cuda_dnn_conv *plain, struct cs_cuda_engine **engine,
+                         struct cs_cuda_dnn_conv *chosen, bool *whole, struct cs_err *err)
 {
     struct cs_cuda_dnn *dnn = plan->network->device->dnn;
     const struct cs_fusion *fusion = &node->fusion;
-    struct cs_cuda_conv all = *plain;
+    struct cs_cuda_dnn_conv all = *plain;
     all.add = fusion->add >= 0 && !plan->graph->values[fusion->add].data;
     all.bias = plain->bias || all.add; // with a bias there are engines
     if (all.add)
@@ -274,7 +274,7 @@ static int choose_engine(struct cs_plan *plan, const struct cs_node *node,
 
 static int build_conv(struct cs_plan *plan, const struct cs_node *node, struct cs_err *err)
 {
-    struct cs_cuda_conv conv, chosen;
+    struct cs_cuda_dnn_conv conv, chosen;
     bool whole;
     if (describe(plan, node, &conv, err) != 0)
         return -1;
@@ -302,7 +302,7 @@ static int build_conv(struct cs_plan *plan, const struct cs_node *node, struct c
 
 // ---- ConvTranspose -----------------------------------------------------------------------
 
-static bool touches(const struct cs_node *node, const struct cs_cuda_conv *conv)
+static bool touches(const struct cs_node *node, const struct cs_cuda_dnn_conv *conv)
 {
     bool yes = cs_node_int(node, "group", 1) == 1;
     for (int i = 0; i < 2; i++)
@@ -312,7 +312,7 @@ static bool touches(const struct cs_node *node, const struct cs_cuda_conv *conv)
 }
 
 // The 1x1 convolution whose result is then spread.
-static void become_pointwise(struct cs_cuda_conv *conv, struct filter *filter)
+static void become_pointwise(struct cs_cuda_dnn_conv *conv, struct filter *filter)
 {
     int64_t outs = conv->y[1] * conv->w[2] * conv->w[3];
     const int64_t dim[] = {conv->x[0], outs, conv->x[2], conv->x[3]};
@@ -330,7 +330,7 @@ static void become_pointwise(struct cs_cuda_conv *conv, struct filter *filter)
     memcpy(filter->to, w, sizeof w);
 }
 
-static int choose_plain(struct cs_plan *plan, struct cs_cuda_conv *conv,
+static int choose_plain(struct cs_plan *plan, struct cs_cuda_dnn_conv *conv,
                         struct cs_cuda_engine **engine, struct cs_err *err)
 {
     for (int attempt = 0; attempt < 2; attempt++) {
@@ -343,7 +343,7 @@ static int choose_plain(struct cs_plan *plan, struct cs_cuda_conv *conv,
 
 static int build_transposed(struct cs_plan *plan, const struct cs_node *node, struct cs_err *err)
 {
-    struct cs_cuda_conv conv;
+    struct cs_cuda_dnn_conv conv;
     if (describe(plan, node, &conv, err) != 0)
         return -1;
     struct conv_step *s = cs_cuda_params(plan, sizeof *s);
