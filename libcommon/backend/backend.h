@@ -39,6 +39,7 @@ struct cs_memory_use {
     size_t arena;     // activations, one slot
     size_t workspace; // libraries' scratch, one slot
     size_t buffers;   // input and output, one slot
+    size_t kept;      // that closed slots left for the next ones
 };
 
 // What a device can do at best, in one second.
@@ -95,6 +96,8 @@ struct cs_backend {
     int (*slot_open)(struct cs_network *network, struct cs_plan *const *plans, int plan_count,
                      struct cs_slot **slot, struct cs_err *err);
     void (*slot_close)(struct cs_slot *slot); // accepts NULL
+    // Give memory back that was kept for the next slots. NULL: none is.
+    void (*network_trim)(struct cs_network *network);
 
     // One batch of images, decoded pixels to finished maps: n jobs, at most the plan's batch;
     // missing ones are padded. Graphs with one float32 input N,C,H,W.

@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
 #include "backend/cpu/backend_cpu.h"
 #include "backend/cpu/peak.h"
@@ -17,7 +16,7 @@
 #include "backend/ref/ref.h"
 #include "base/mem.h"
 
-enum { ALIGNMENT = 64, LARGE_PAGE = 2 << 20 };
+enum { ALIGNMENT = 64 };
 
 static const struct cs_cpu_op *const tables[] = {
     cs_cpu_conv_ops,       cs_cpu_norm_ops,   cs_cpu_pool_ops,   cs_cpu_element_ops,
@@ -91,6 +90,7 @@ static void network_close(struct cs_network *network)
 {
     if (!network)
         return;
+    cs_cpu_slab_trim(network);
     free(network->packed); // empty: plans are closed before their network
     free(network);
 }
@@ -285,19 +285,13 @@ static int plan_open(struct cs_network *network, const struct cs_graph *graph,
     return 0;
 }
 
-// What slot_memory takes for `bytes`: never nothing.
-static size_t slab_bytes(size_t bytes)
-{
-    size_t alignment = bytes >= LARGE_PAGE ? LARGE_PAGE : ALIGNMENT;
-    return (bytes + alignment) / alignment * alignment;
-}
-
 static struct cs_memory_use plan_memory(const struct cs_plan *plan)
 {
     return (struct cs_memory_use){.weights = plan->network->packed_bytes,
                                   .packed = cs_cpu_filled_bytes(plan->network),
-                                  .arena = slab_bytes(plan->memory.arena_bytes),
-                                  .workspace = slab_bytes(plan->scratch_bytes)};
+                                  .arena = cs_cpu_slab_bytes(plan->memory.arena_bytes),
+                                  .workspace = cs_cpu_slab_bytes(plan->scratch_bytes),
+                                  .kept = plan->network->kept_bytes};
 }
 
 // ---- Slot --------------------------------------------------------------------------------
@@ -310,6 +304,7 @@ struct bound_plan {
 struct cs_slot {
     struct cs_network *network;
     char *arena, *scratch;
+    size_t arena_bytes, scratch_bytes;
     struct bound_plan *plans;
     int plan_count;
 };
@@ -324,32 +319,9 @@ static void slot_close(struct cs_slot *slot)
         free(slot->plans[p].bindings);
     }
     free(slot->plans);
-    free(slot->arena);
-    free(slot->scratch);
+    cs_cpu_slab_give(slot->network, CS_CPU_SLAB_ARENA, slot->arena, slot->arena_bytes);
+    cs_cpu_slab_give(slot->network, CS_CPU_SLAB_SCRATCH, slot->scratch, slot->scratch_bytes);
     free(slot);
-}
-
-// Zeroed memory with large pages where the system gives them. All threads of the slot ask for
-// pages: a virtual machine may have to get each from its host.
-static char *slot_memory(const struct cs_network *network, size_t bytes, const char *what,
-                         struct cs_err *err)
-{
-    size_t alignment = bytes >= LARGE_PAGE ? LARGE_PAGE : ALIGNMENT;
-    bytes = slab_bytes(bytes);
-    char *memory = aligned_alloc(alignment, bytes);
-    if (!memory) {
-        cs_fail(err, CS_ENOMEM, "%s: cannot have %zu bytes", what, bytes);
-        return NULL;
-    }
-    if (alignment != LARGE_PAGE) {
-        memset(memory, 0, bytes);
-        return memory;
-    }
-    madvise(memory, bytes, MADV_HUGEPAGE);
-#pragma omp parallel for schedule(dynamic, 1) num_threads(network->device->threads)
-    for (size_t at = 0; at < bytes; at += LARGE_PAGE)
-        memset(memory + at, 0, LARGE_PAGE);
-    return memory;
 }
 
 static int bind_plan(struct cs_slot *slot, struct bound_plan *bound, struct cs_err *err)
@@ -386,8 +358,11 @@ static int slot_open(struct cs_network *network, struct cs_plan *const *plans, i
         arena = plans[p]->memory.arena_bytes > arena ? plans[p]->memory.arena_bytes : arena;
         scratch = plans[p]->scratch_bytes > scratch ? plans[p]->scratch_bytes : scratch;
     }
-    made->arena = slot_memory(network, arena, "activations", err);
-    made->scratch = made->arena ? slot_memory(network, scratch, "workspace", err) : NULL;
+    made->arena_bytes = arena;
+    made->scratch_bytes = scratch;
+    made->arena = cs_cpu_slab_take(network, CS_CPU_SLAB_ARENA, arena, err);
+    made->scratch =
+        made->arena ? cs_cpu_slab_take(network, CS_CPU_SLAB_SCRATCH, scratch, err) : NULL;
     int result = made->scratch ? 0 : -1;
     for (int p = 0; result == 0 && p < plan_count; p++)
         result = bind_plan(made, &made->plans[p], err);
@@ -523,6 +498,7 @@ const struct cs_backend cs_backend_cpu = {
     .plan_memory = plan_memory,
     .slot_open = slot_open,
     .slot_close = slot_close,
+    .network_trim = cs_cpu_slab_trim,
     .run = run_jobs,
     .run_tensors = run_tensors,
     .peak = measure_peak,

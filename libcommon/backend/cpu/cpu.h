@@ -36,8 +36,13 @@ struct cs_cpu_want {
     const void *context;
 };
 
+struct cs_cpu_slab;
+enum cs_cpu_slab_of { CS_CPU_SLAB_ARENA, CS_CPU_SLAB_SCRATCH, CS_CPU_SLAB_KINDS };
+
 struct cs_network {
     struct cs_device *device;
+    struct cs_cpu_slab *slabs[CS_CPU_SLAB_KINDS]; // memory that no slot has (slab.c)
+    size_t kept_bytes;                            // all of it
     struct cs_cpu_packed **packed;
     int packed_count, packed_capacity;
     size_t packed_bytes;
@@ -147,6 +152,14 @@ const void *cs_cpu_plain(const struct cs_plan *plan, const struct cs_value *cons
 // The place of a float32 constant of rank 3 and up, channels last, and its strides (turned.c).
 int cs_cpu_turn_constant(struct cs_plan *plan, int value, struct cs_cpu_place *place,
                          int64_t stride[CS_MAX_RANK], struct cs_err *err);
+// Memory of one slot, whatever is in it (slab.c): what it takes for `bytes`, never nothing; from
+// what slots left or new; left for the next slot; given back to the system.
+size_t cs_cpu_slab_bytes(size_t bytes);
+char *cs_cpu_slab_take(struct cs_network *network, enum cs_cpu_slab_of kind, size_t bytes,
+                       struct cs_err *err);
+void cs_cpu_slab_give(struct cs_network *network, enum cs_cpu_slab_of kind, char *memory,
+                      size_t bytes);
+void cs_cpu_slab_trim(struct cs_network *network);
 // Fill what the plans need and is not there yet.
 int cs_cpu_fill_packed(struct cs_plan *const *plans, int plan_count, struct cs_err *err);
 size_t cs_cpu_filled_bytes(const struct cs_network *network);
