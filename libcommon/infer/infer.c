@@ -132,7 +132,8 @@ static int copy_text(char *to, size_t size, const char *from, const char *what, 
     return 0;
 }
 
-static int start_worker(struct infer *in, int slots, uint64_t memory, struct cs_err *err)
+static int start_worker(struct infer *in, int slots, bool flexible, uint64_t memory,
+                        struct cs_err *err)
 {
     const struct cs_infer_options *o = in->options;
     int threads = (o->threads ? o->threads : cs_usable_threads()) / slots;
@@ -141,6 +142,7 @@ static int start_worker(struct infer *in, int slots, uint64_t memory, struct cs_
         .slots = slots,
         .threads = threads > 0 ? threads : 1,
         .check_files = 1,
+        .flexible = flexible,
         .precision = o->precision,
         .direct = o->direct,
         .memory = memory - memory / 4,
@@ -158,13 +160,15 @@ static int start_worker(struct infer *in, int slots, uint64_t memory, struct cs_
     return cs_supervisor_start(&in->supervisor, START_TRIES, err);
 }
 
-// "auto" slots and batches: what cs-model tune kept, else one of each.
-static void choose_auto(const struct infer *in, struct cs_infer_options *chosen)
+// "auto" slots and batches: what cs-model tune kept, else batches of one and, flexibly, as many
+// slots as the number of images is worth.
+static void choose_auto(const struct infer *in, struct cs_infer_options *chosen, bool *flexible)
 {
     const char *folder = cs_tuning_folder(chosen->cache);
     const struct cs_package *p = &in->package;
-    struct cs_tuned tuned = {.slots = 1, .batch = 1};
+    struct cs_tuned tuned = {0};
     struct cs_err why;
+    int64_t inputs = 0;
     bool fixed = p->fit == CS_FIT_RESIZE && p->fit_width && chosen->fit == CS_INFER_FIT_MODEL;
     int threads = chosen->threads ? chosen->threads : cs_usable_threads();
     if (folder && (!chosen->slots || !chosen->batch)) {
@@ -176,10 +180,15 @@ static void choose_auto(const struct infer *in, struct cs_infer_options *chosen)
         else if (found)
             cs_log(CS_LOG_INFO, "tuned before: %d slots, batch %d", tuned.slots, tuned.batch);
         if (found <= 0)
-            tuned = (struct cs_tuned){.slots = 1, .batch = 1};
+            tuned = (struct cs_tuned){0};
+    }
+    *flexible = !chosen->slots && !tuned.slots;
+    if (*flexible) {
+        cs_meta_int(cs_reader_head(in->reader), CS_KEY_INPUTS, 0, INT64_MAX, 0, &inputs, NULL);
+        tuned = (struct cs_tuned){.slots = cs_untuned_slots(&in->device, threads, inputs)};
     }
     chosen->slots = chosen->slots ? chosen->slots : tuned.slots;
-    chosen->batch = chosen->batch ? chosen->batch : tuned.batch;
+    chosen->batch = chosen->batch ? chosen->batch : tuned.batch ? tuned.batch : 1;
 }
 
 static int load_model(struct infer *in, struct cs_err *err)
@@ -187,8 +196,9 @@ static int load_model(struct infer *in, struct cs_err *err)
     const struct cs_infer_options *o = in->options;
     struct cs_infer_options chosen = *o;
     uint64_t memory = o->memory ? o->memory : cs_usable_memory() / 4 * 3;
-    choose_auto(in, &chosen);
-    if (start_worker(in, chosen.slots, memory, err) != 0)
+    bool flexible;
+    choose_auto(in, &chosen, &flexible);
+    if (start_worker(in, chosen.slots, flexible, memory, err) != 0)
         return -1;
     const struct cs_session_info *info = &in->supervisor.info;
     cs_log(CS_LOG_INFO, "loaded in %.2f s: file %.2f, network %.2f, sha256 %.2f beside them",
@@ -201,6 +211,8 @@ static int load_model(struct infer *in, struct cs_err *err)
                "model %s: no map comes from the outputs %s%s", in->package.short_name,
                in->supervisor.info.unused,
                in->package.maps_chosen ? "" : " (config: cellstream: channels chooses)");
+    cs_log(CS_LOG_INFO, "%s%d slot%s", flexible ? "at most " : "", chosen.slots,
+           chosen.slots == 1 ? "" : "s");
     return cs_recipe_init(&in->recipe, &in->package, &in->supervisor.info, &chosen, chosen.slots,
                           memory, err);
 }

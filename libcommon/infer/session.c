@@ -41,6 +41,14 @@ static void close_slots(struct cs_session *s)
     s->set++;
 }
 
+// Back to the system what closed slots left for the next ones.
+static void trim_memory(struct cs_session *s)
+{
+    if (s->backend->network_trim)
+        s->backend->network_trim(s->network);
+    malloc_trim(0);
+}
+
 static void drop_plan(struct cs_session *s, int index)
 {
     plan_free(s, s->plans[index]);
@@ -89,7 +97,7 @@ static struct cs_session_memory memory_of(const struct cs_session *s,
 {
     struct cs_memory_use use = s->backend->plan_memory(p->plan);
     return (struct cs_session_memory){
-        .process = cs_resident_bytes() + first_run_bytes(s) - use.packed,
+        .process = cs_resident_bytes() + first_run_bytes(s) - use.packed - use.kept,
         .constants = cs_arena_bytes(&s->graph.arena) + cs_onnx_bytes(s->file),
         .weights = use.weights,
         .slot = use,
@@ -103,13 +111,20 @@ uint64_t cs_session_memory_bytes(const struct cs_session_memory *memory, int slo
            (uint64_t)slots * ((uint64_t)slot->arena + slot->workspace + slot->buffers);
 }
 
+// One slot may have all that the limit allows; flexible ones beside it a part.
+static uint64_t limit_for(const struct cs_session *s, int slots)
+{
+    return s->options.flexible && slots > 1 ? s->options.memory / CS_FLEXIBLE_PART
+                                            : s->options.memory;
+}
+
 // As many slots as the limit allows, with the plan's slot open in each.
 static int slots_within(const struct cs_session *s, const struct cs_session_plan *p)
 {
     struct cs_session_memory memory = memory_of(s, p);
     int slots = s->options.slots;
     while (s->options.memory && slots &&
-           cs_session_memory_bytes(&memory, slots) > s->options.memory)
+           cs_session_memory_bytes(&memory, slots) > limit_for(s, slots))
         slots--;
     return slots;
 }
@@ -135,7 +150,7 @@ static int share_memory(struct cs_session *s, struct cs_session_plan *p, struct 
         for (int i = s->plan_count - 1; i >= 0; i--)
             if (s->plans[i] != p)
                 drop_plan(s, i);
-        malloc_trim(0);
+        trim_memory(s);
         if (!slots_within(s, p))
             return refuse(s, p, err);
     }
@@ -165,21 +180,56 @@ static struct cs_session_plan *add_plan(struct cs_session *s, const struct cs_se
     return p;
 }
 
+// Share the threads out among fewer slots, for all plans from now on: those there are go, since
+// threads are part of a plan.
+static int use_fewer_slots(struct cs_session *s, int slots, struct cs_err *err)
+{
+    int threads = s->options.slots * s->options.threads;
+    while (threads % slots)
+        slots--;
+    struct cs_device_options options = {.threads = threads / slots, .detail = s->options.detail};
+    struct cs_device *device;
+    struct cs_network *network;
+    if (s->backend->device_open(&options, &device, err) != 0)
+        return -1;
+    if (s->backend->network_open(device, &network, err) != 0) {
+        s->backend->device_close(device);
+        return -1;
+    }
+    close_slots(s);
+    while (s->plan_count)
+        drop_plan(s, s->plan_count - 1);
+    s->backend->network_close(s->network);
+    s->backend->device_close(s->device);
+    malloc_trim(0);
+    s->network = network;
+    s->device = device;
+    s->options.slots = slots;
+    s->options.threads = threads / slots;
+    return 0;
+}
+
 static struct cs_session_plan *get_plan(struct cs_session *s, const struct cs_session_key *key,
                                         struct cs_err *err)
 {
-    struct cs_session_plan *p = find_plan(s, key);
-    if (p && p->slots)
-        return p;
-    if (!p && !(p = add_plan(s, key, err)))
-        return NULL;
-    close_slots(s);
-    if (share_memory(s, p, err) == 0)
-        return p;
-    for (int i = 0; i < s->plan_count; i++)
-        if (s->plans[i] == p)
-            drop_plan(s, i);
-    return NULL;
+    for (;;) {
+        struct cs_session_plan *p = find_plan(s, key);
+        if (p && p->slots && (!s->options.flexible || p->slots == s->options.slots))
+            return p;
+        if (!p && !(p = add_plan(s, key, err)))
+            return NULL;
+        close_slots(s);
+        if (share_memory(s, p, err) != 0) {
+            for (int i = 0; i < s->plan_count; i++)
+                if (s->plans[i] == p)
+                    drop_plan(s, i);
+            return NULL;
+        }
+        if (!s->options.flexible || p->slots == s->options.slots)
+            return p;
+        if (use_fewer_slots(s, p->slots, err) != 0)
+            return NULL;
+    }
 }
 
 int cs_session_slots(const struct cs_session *s, int batch, uint32_t height, uint32_t width,
@@ -188,7 +238,8 @@ int cs_session_slots(const struct cs_session *s, int batch, uint32_t height, uin
     const struct cs_session_key key = {batch, height, width, precision,
                                        direct || s->options.direct};
     const struct cs_session_plan *p = find_plan(s, &key);
-    return p && p->last_use && p->slots == s->open ? s->open : 0;
+    bool right = p && p->last_use && p->slots == s->open;
+    return right && (!s->options.flexible || p->slots == s->options.slots) ? s->open : 0;
 }
 
 static int open_slot(struct cs_session *s, struct cs_session_slot *slot, struct cs_err *err)
@@ -219,6 +270,8 @@ int cs_session_prepare(struct cs_session *s, int slot_index, int batch, uint32_t
         return -1;
     if (p->slots != s->open || !p->last_use) {
         close_slots(s);
+        if (p->slots < s->open)
+            trim_memory(s);
         s->open = p->slots;
     }
     assert(slot_index < s->open);

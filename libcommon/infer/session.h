@@ -15,13 +15,18 @@
 #include "backend/backend.h"
 #include "model/package.h"
 
-enum { CS_MAX_SLOTS = 64, CS_MAX_BATCH = 32 };
+enum {
+    CS_MAX_SLOTS = 64,
+    CS_MAX_BATCH = 32,
+    CS_FLEXIBLE_PART = 4, // flexible slots take up to a quarter of the memory limit
+};
 
 struct cs_session_options {
     const char *device; // name of a backend
     const char *detail; // fake
     int slots;
     int threads;      // of one slot
+    bool flexible;    // slots are a wish: fewer with more threads each where memory is short
     uint64_t memory;  // limit of this process, shared memory not counted; 0: none
     bool check_files; // compare the weights with the package's sha256
     bool direct;      // convolutions by direct sums only (backend.h, plan_open)

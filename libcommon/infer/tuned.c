@@ -12,6 +12,20 @@
 
 enum { MAX_CLASS = 1 << 24 };
 
+int cs_untuned_slots(const struct cs_device_choice *device, int threads, int64_t inputs)
+{
+    enum { MOST = 8, IMAGES = 4 };
+    int slots = threads < MOST ? threads : MOST;
+    if (strcmp(device->backend, "cpu") != 0)
+        return 1;
+    if (inputs > 0 && inputs < (int64_t)IMAGES * slots)
+        slots = (int)(inputs / IMAGES);
+    slots = slots > 0 ? slots : 1;
+    while (threads % slots)
+        slots--;
+    return slots;
+}
+
 uint32_t cs_tuned_class(uint32_t width, uint32_t height)
 {
     double area = (double)width * height;

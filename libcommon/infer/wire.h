@@ -28,6 +28,7 @@ enum cs_wire_kind {
 struct cs_wire_load {
     uint32_t kind;
     int32_t slots, threads, check_files;
+    int32_t flexible;  // slots and threads (session.h)
     int32_t precision; // CS_PRECISION_AUTO, or one
     int32_t direct;    // convolutions by direct sums only
     uint64_t memory;

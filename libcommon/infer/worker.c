@@ -199,6 +199,7 @@ static int on_load(struct worker *w, struct cs_wire_load *m, struct cs_wire_read
         .detail = m->detail,
         .slots = m->slots,
         .threads = m->threads,
+        .flexible = m->flexible != 0,
         .memory = m->memory,
         .check_files = m->check_files != 0,
         .direct = m->direct != 0,

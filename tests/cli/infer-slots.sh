@@ -29,6 +29,17 @@ for model in nuclei spheroid; do
     says ' tiles of '
 done
 
+# Without a number: several, or fewer with more threads each where memory is short. At first it
+# suffices for all that come, then for the small ones, then for one slot.
+for model in nuclei spheroid; do
+    infer 0 one.cs -m $model -s 1 -b 1 -T 4
+    for memory in 8G 1500M 900M 700M; do
+        infer 0 other.cs -m $model -T 4 -v --memory $memory
+        says 'at most '
+        same_maps one.cs other.cs
+    done
+done
+
 # In an order of 1, 2, 3, 4 with two slots: while the first takes 200 ms more, the other slot goes
 # through the second and third and begins the fourth. A file tells when a job began. A busy machine
 # may be late, so that one of some attempts is enough; slots that wait for each other never manage.

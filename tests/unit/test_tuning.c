@@ -8,6 +8,7 @@
 
 #include "base/io.h"
 #include "base/mem.h"
+#include "infer/tuned.h"
 #include "infer/tuning.h"
 #include "suite.h"
 
@@ -101,6 +102,22 @@ START_TEST(core_folder)
 }
 END_TEST
 
+START_TEST(core_untuned_slots)
+{
+    static const struct {
+        int threads, inputs, slots;
+    } cases[] = {
+        {1, 0, 1},  {4, 0, 4},  {4, 1000, 4}, {4, 16, 4},   {4, 15, 2},
+        {4, 8, 2},  {4, 7, 1},  {4, 1, 1},    {6, 0, 6},    {6, 20, 3},
+        {7, 27, 1}, {12, 0, 6}, {9, 0, 3},    {16, 100, 8}, {64, 0, 8},
+    };
+    const struct cs_device_choice cpu = {.backend = "cpu"}, ref = {.backend = "ref"};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        ck_assert_int_eq(cs_untuned_slots(&cpu, cases[i].threads, cases[i].inputs), cases[i].slots);
+    ck_assert_int_eq(cs_untuned_slots(&ref, 4, 0), 1);
+}
+END_TEST
+
 START_TEST(limits_broken_and_foreign)
 {
     static const char *const texts[] = {
@@ -166,6 +183,7 @@ int main(void)
     tcase_add_test(core, core_there_and_back);
     tcase_add_test(core, core_files_apart);
     tcase_add_test(core, core_folder);
+    tcase_add_test(core, core_untuned_slots);
     tcase_add_test(limits, limits_broken_and_foreign);
     tcase_add_test(limits, limits_another_device);
     tcase_add_test(limits, limits_values);

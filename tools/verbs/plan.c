@@ -9,6 +9,7 @@
 #include "infer/batcher.h"
 #include "infer/device.h"
 #include "infer/estimate.h"
+#include "infer/tuned.h"
 #include "verbs.h"
 
 struct plan {
@@ -135,11 +136,49 @@ static int print_estimate(struct plan *p, struct cs_err *err)
     return 0;
 }
 
+static int open_session(struct plan *p, const struct cs_device_choice *choice, int threads,
+                        const struct model_options *options, struct cs_err *err)
+{
+    struct cs_session_options o = {.device = choice->backend,
+                                   .detail = choice->detail,
+                                   .slots = p->slots,
+                                   .threads = threads > p->slots ? threads / p->slots : 1};
+    if (cs_session_open(&p->session, p->package, &o, &p->info, err) != 0)
+        return -1;
+    if (p->batch > p->info.max_batch)
+        p->batch = p->info.max_batch;
+    return choose_plane(p, options, err);
+}
+
+// As a session does: fewer slots with more threads each, until theirs fit their part of the memory.
+static int share_flexibly(struct plan *p, const struct cs_device_choice *choice, int threads,
+                          const struct model_options *options, struct cs_err *err)
+{
+    uint64_t memory = options->memory ? options->memory : cs_usable_memory() / 4 * 3;
+    uint64_t part = (memory - memory / 4) / CS_FLEXIBLE_PART;
+    for (;;) {
+        int slots = p->slots;
+        if (look(p, err) != 0)
+            return -1;
+        while (slots > 1 && cs_session_memory_bytes(&p->memory, slots) > part)
+            slots--;
+        if (slots == p->slots)
+            return 0;
+        while (threads % slots)
+            slots--;
+        p->slots = slots;
+        cs_session_close(p->session);
+        p->session = NULL;
+        if (open_session(p, choice, threads, options, err) != 0)
+            return -1;
+    }
+}
+
 int model_plan(const struct model_options *options, const struct cs_package *package,
                struct cs_err *err)
 {
     const char *device = options->device ? options->device : "auto";
-    bool cuda = strncmp(device, "cuda", 4) == 0;
+    bool cuda = strncmp(device, "cuda", 4) == 0, flexible = !options->slots && !cuda;
     struct cs_device_choice choice;
     struct plan p = {.package = package,
                      .slots = options->slots ? (int)options->slots : 1,
@@ -149,15 +188,11 @@ int model_plan(const struct model_options *options, const struct cs_package *pac
     if (cs_device_choose(cuda ? "cpu" : device, &choice, err) != 0)
         return -1;
     int threads = options->threads ? (int)options->threads : cs_usable_threads();
-    struct cs_session_options o = {.device = choice.backend,
-                                   .detail = choice.detail,
-                                   .slots = p.slots,
-                                   .threads = threads > p.slots ? threads / p.slots : 1};
-    if (cs_session_open(&p.session, package, &o, &p.info, err) != 0)
-        return -1;
-    if (p.batch > p.info.max_batch)
-        p.batch = p.info.max_batch;
-    int result = choose_plane(&p, options, err);
+    if (flexible)
+        p.slots = cs_untuned_slots(&choice, threads, 0);
+    int result = open_session(&p, &choice, threads, options, err);
+    if (result == 0 && flexible)
+        result = share_flexibly(&p, &choice, threads, options, err);
     if (result == 0)
         result = cuda ? print_estimate(&p, err) : print_exact(&p, err);
     cs_session_close(p.session);
