@@ -63,6 +63,12 @@ expect 2 cs-run -m nuclei -o out --overlay -t 0.7 in
 says 'results of other parameters'
 expect 0 cs-run -m nuclei -o out --overlay -t 0.7 --force in
 expect 0 cs-run -m nuclei -o out --overlay -t 0.7 in
+# Of an option given twice the last counts; variables that decide the results are options, too.
+expect 0 cs-run -m nuclei -o out --overlay -t 0.6 -t 0.7 in
+expect 2 cs-run -m nuclei -o out --overlay -t 0.7 -t 0.6 in
+says '"threshold":"0.6"'
+CELLSTREAM_CONV=direct expect 2 cs-run -m nuclei -o out --overlay -t 0.7 in
+says '"conv":"direct"'
 
 # So do results that another program left: their parameters are not known.
 rm out/run.json
