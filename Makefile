@@ -20,7 +20,7 @@ HELPERS := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/*.c tests/helpers/*.c benc
 FUZZ    := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/fuzz/fuzz_*.c))
 
 all: $(TOOLS:%=$(BUILD)/bin/%) $(SCRIPTS:%=$(BUILD)/bin/%)
-.PHONY: all check check-san demo bench install clean tests fuzz lint format
+.PHONY: all check check-san demo bench install bundle clean tests fuzz lint format
 
 $(BUILD)/bin/cs-%: $(BUILD)/tools/cs-%.o $(LIB)
 	@mkdir -p $(@D)
@@ -140,6 +140,14 @@ install: all
 	    install -d $(DESTDIR)$(PREFIX)/share/cellstream/$$dir && \
 	    install -m 644 $$dir/rdf.yaml $$dir/*.onnx $$dir/*.npy \
 	        $(DESTDIR)$(PREFIX)/share/cellstream/$$dir || exit 1; done
+
+# One tar for machines without root, compilers or libraries (scripts/bundle).
+BUNDLE      := $(BUILD)/cellstream-$(VERSION)-$(shell uname -m).tar.gz
+BUNDLE_ROOT := $(BUILD)/bundle/cellstream-$(VERSION)
+bundle: all $(BUILD)/tests/onnx-case $(addprefix $(BUILD)/tests/helpers/,net-error image-make)
+	rm -rf $(BUNDLE_ROOT)
+	$(MAKE) -s --no-print-directory install DESTDIR=$(BUNDLE_ROOT) PREFIX=
+	scripts/bundle $(BUNDLE_ROOT) $(BUILD) $(BUNDLE) $(if $(CUDNN),$(CUDA_HOME))
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
 .SECONDARY:

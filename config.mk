@@ -16,6 +16,8 @@ DNNL    =
 CUDA       =
 CUDA_HOME  = /usr/local/cuda
 CUDA_ARCHS = 75 80 86 89 90
+# CUDNN=1 with CUDA=1: `make bundle` packs cuDNN too, under its own licence (some 350 MB).
+CUDNN      =
 BUILD   = build$(if $(SANITIZE),-san)
 
 WARN    = -Wall -Wextra -Wshadow -Wvla -Wstrict-prototypes -Wmissing-prototypes \
@@ -26,6 +28,8 @@ SANFLAGS = $(if $(SANITIZE),-fsanitize=address$(comma)undefined -fno-sanitize-re
           -fno-omit-frame-pointer) $(if $(FUZZER),-fsanitize=fuzzer-no-link$(comma)address)
 OPT     = $(if $(SANITIZE),-O1,-O2)
 CFLAGS  = -std=c11 -g $(OPT) -fopenmp $(WARN) $(SANFLAGS)
-LDFLAGS = -fopenmp $(SANFLAGS) $(if $(DNNL),-L$(DNNL)/lib -Wl$(comma)-rpath$(comma)$(DNNL)/lib)
+# Libraries that lie beside the programs (make bundle) come before all others, those that these need
+# too: hence RPATH, not RUNPATH.
+LDFLAGS = -fopenmp $(SANFLAGS) -Wl,--disable-new-dtags,-rpath,'$$ORIGIN/../lib' $(if $(DNNL),-L$(DNNL)/lib -Wl$(comma)-rpath$(comma)$(DNNL)/lib)
 LDLIBS  = -ldnnl -ltiff -lpng -ljpeg -lprotobuf-c -lyaml -lexpat -lxxhash -lnettle -lz -ldl -lpthread -lm
 comma   := ,
