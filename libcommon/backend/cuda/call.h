@@ -48,6 +48,6 @@ struct cs_cuda_window cs_cuda_window_of(const struct cs_window *window);
 
 // Tables of ops.c, one a file, each ended by a NULL name.
 extern const struct cs_cuda_op cs_cuda_element_ops[], cs_cuda_move_ops[], cs_cuda_reduce_ops[],
-    cs_cuda_norm_ops[], cs_cuda_direct_ops[], cs_cuda_product_ops[];
+    cs_cuda_norm_ops[], cs_cuda_direct_ops[], cs_cuda_product_ops[], cs_cuda_resize_ops[];
 
 #endif

@@ -60,7 +60,7 @@ __device__ __forceinline__ void visit_taps(const direct_job &j, const int32_t (&
 
 // A thread: one pixel, W neighbouring channels. `out` counts vectors of channels.
 template <int W>
-__global__ void __launch_bounds__(THREADS) depthwise_kernel(const __grid_constant__ direct_job j)
+__global__ void __launch_bounds__(THREADS, 2) depthwise_kernel(const __grid_constant__ direct_job j)
 {
     uint32_t index = blockIdx.x * THREADS + threadIdx.x;
     if (index >= j.out.count)
@@ -93,7 +93,7 @@ __global__ void __launch_bounds__(THREADS) depthwise_kernel(const __grid_constan
 
 // LANES threads: one pixel, all outputs; a lane has every LANES-th vector of W input channels.
 template <int W, int LANES>
-__global__ void __launch_bounds__(THREADS) few_kernel(const __grid_constant__ direct_job j)
+__global__ void __launch_bounds__(THREADS, 2) few_kernel(const __grid_constant__ direct_job j)
 {
     uint32_t thread = blockIdx.x * THREADS + threadIdx.x, pixel = thread / LANES;
     uint32_t lane = threadIdx.x % LANES;

@@ -257,6 +257,39 @@ int cs_cuda_depthwise_launch(void *stream, const struct cs_cuda_conv *conv);
 enum { CS_CUDA_FEW = 4 };
 int cs_cuda_few_launch(void *stream, const struct cs_cuda_conv *conv);
 
+// ---- Resize (resize.cu) -------------------------------------------------------------------------
+
+// The modes of ONNX with the numbers of graph/params.h, which says what they mean.
+enum cs_cuda_resize_mode { CS_CUDA_NEAREST, CS_CUDA_LINEAR, CS_CUDA_CUBIC };
+enum cs_cuda_resize_coord {
+    CS_CUDA_HALF_PIXEL,
+    CS_CUDA_HALF_PIXEL_SYMMETRIC,
+    CS_CUDA_PYTORCH_HALF_PIXEL,
+    CS_CUDA_ALIGN_CORNERS,
+    CS_CUDA_ASYMMETRIC,
+    CS_CUDA_CROP,
+};
+enum cs_cuda_resize_nearest {
+    CS_CUDA_PREFER_FLOOR,
+    CS_CUDA_PREFER_CEIL,
+    CS_CUDA_FLOOR,
+    CS_CUDA_CEIL,
+};
+// Of volumes (rank 5): out = activation(resize(in) + add). Where samples lie is worked out in
+// double as on the CPU, once for each column and row of a block's tile; sums are float32.
+// Floor: input and output, and add.
+struct cs_cuda_resize {
+    struct cs_cuda_tensor in, out, add; // add: no data: none
+    enum cs_cuda_resize_mode mode;
+    enum cs_cuda_resize_coord coord;
+    enum cs_cuda_resize_nearest nearest;
+    bool antialias, exclude_outside;
+    double cubic, extrapolation;
+    double scale[CS_CUDA_SPACE], length[CS_CUDA_SPACE], region[CS_CUDA_SPACE][2];
+    struct cs_cuda_activation activation;
+};
+int cs_cuda_resize_launch(void *stream, const struct cs_cuda_resize *resize);
+
 #ifdef __cplusplus
 }
 #endif
