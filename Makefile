@@ -73,7 +73,8 @@ $(HELPERS): $(BUILD)/%: $(BUILD)/%.o $(TEST_SUPPORT) $(LIB)
 
 # Operators of the CUDA backend with its kernels compiled for the host (tests/cuda/).
 CUDA_HOST := $(BUILD)/tests/libcudahost.a
-CUDA_HOST_FLAGS = -std=c++17 -g $(OPT) -fPIC -fno-exceptions -fno-rtti -fno-strict-aliasing -Wall -Wextra \
+CUDA_HOST_FLAGS = -std=c++17 -g $(OPT) -fPIC -fno-exceptions -fno-rtti -fno-strict-aliasing \
+    -ffp-contract=off -Wall -Wextra \
     -Wshadow -Wno-unknown-pragmas $(if $(WERROR),-Werror) $(SANFLAGS) -Ilibcommon -Itests/cuda/shim
 CUDA_HOST_OBJ := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/cuda/*.c) \
     libcommon/backend/cuda/call.c libcommon/backend/cuda/ops.c \

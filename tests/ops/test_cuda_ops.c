@@ -10,7 +10,7 @@ static const char floats[] = "tests/golden/ops/cases.txt", typed[] = "tests/gold
 START_TEST(cuda_golden)
 {
     const struct golden_run run = {
-        .backend = "cuda on the host", .tolerance = 2e-6, .own = &host_cuda, .partial = true};
+        .backend = "cuda on the host", .tolerance = 2e-6, .own = &host_cuda};
     host_set_layout((enum host_layout)_i);
     ck_assert_int_gt(golden_run(floats, &run), 100);
     ck_assert_int_gt(golden_run(typed, &run), 100);

@@ -11,7 +11,6 @@ struct golden_run {
     double tolerance;            // of float32, relative to a case's largest value; others are exact
     enum cs_precision precision; // of the plan
     const struct cs_backend *own; // as in opcase.h
-    bool partial;                 // leave out operators that the backend has no kernel for
 };
 // Runs all cases of a file, within a test of Check; returns how many there are.
 int golden_run(const char *path, const struct golden_run *run);

@@ -290,6 +290,18 @@ struct cs_cuda_resize {
 };
 int cs_cuda_resize_launch(void *stream, const struct cs_cuda_resize *resize);
 
+// ---- Attention (attention.cu) -------------------------------------------------------------------
+
+// out = softmax(scale * q k + mask) v: matrices in the last two axes, k as (depth, keys); the axes
+// before as in out. The mask is repeated where an axis of it is 1 or missing; no data: none. The
+// matrix of rows x keys is never in memory. Floor: 2 rows keys (depth + columns) operations at the
+// rate of float32.
+struct cs_cuda_attention {
+    struct cs_cuda_tensor q, k, v, mask, out;
+    float scale;
+};
+int cs_cuda_attention_launch(void *stream, const struct cs_cuda_attention *attention);
+
 #ifdef __cplusplus
 }
 #endif

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Matrix products, and convolutions by our own kernels: those of one channel a group or of a few
+// Matrix products, attention, and convolutions by our own kernels: those of one channel a group or of a few
 // outputs, which go before cuDNN's, and what is left, which comes behind.
 #include <stdio.h>
 #include <string.h>
@@ -98,6 +98,26 @@ static int run_gemm(const struct cs_cuda_step *step, const struct cs_cuda_run *r
 static int build_gemm(struct cs_plan *plan, const struct cs_node *node, struct cs_err *err)
 {
     return cs_cuda_build_call(plan, node, (struct cs_cuda_inputs){.exact = 4}, run_gemm, err);
+}
+
+// ---- Attention -----------------------------------------------------------------------------
+
+static int run_attention(const struct cs_cuda_step *step, const struct cs_cuda_run *run,
+                         struct cs_err *err)
+{
+    const struct cs_cuda_attention a = {.q = cs_cuda_in(step, run, 0),
+                                        .k = cs_cuda_in(step, run, 1),
+                                        .v = cs_cuda_in(step, run, 2),
+                                        .mask = cs_cuda_in(step, run, 3),
+                                        .out = cs_cuda_out(step, run, 0),
+                                        .scale = cs_node_float(step->node, "scale", 1)};
+    (void)err;
+    return a.out.data ? cs_cuda_attention_launch(run->stream, &a) : 0;
+}
+
+static int build_attention(struct cs_plan *plan, const struct cs_node *node, struct cs_err *err)
+{
+    return cs_cuda_build_call(plan, node, (struct cs_cuda_inputs){.exact = 8}, run_attention, err);
 }
 
 // ---- Convolutions --------------------------------------------------------------------------
@@ -250,6 +270,7 @@ const struct cs_cuda_op cs_cuda_direct_ops[] = {
 const struct cs_cuda_op cs_cuda_product_ops[] = {
     {"MatMul", build_matmul, NULL, true},
     {"Gemm", build_gemm, NULL, true},
+    {"FusedAttention", build_attention, NULL, false},
     {"Conv", build_conv, NULL, true},
     {"ConvTranspose", build_conv, NULL, true},
     {NULL, NULL, NULL, false},

@@ -123,21 +123,6 @@ inline int atomicOr(int *at, int value)
     return before;
 }
 
-inline float __fdividef(float a, float b)
-{
-    return a / b;
-}
-
-inline float rsqrtf(float x)
-{
-    return 1 / sqrtf(x);
-}
-
-inline int __float2int_rn(float x)
-{
-    return (int)rintf(x);
-}
-
 template <typename T> T min(T a, T b)
 {
     return b < a ? b : a;

@@ -1,0 +1,204 @@
+// SPDX-License-Identifier: MIT
+// Attention without the matrix of its scores: a block has 64 rows and 64 columns of the output and
+// goes through the keys 64 at a time, with the running maximum and sum of each row (Milakov and
+// Gimelshein, Online normalizer calculation for softmax, 2018; Dao et al., FlashAttention, 2022).
+// Scores are made again for every 64 columns, of which heads have no more as a rule.
+#include "backend/cuda/axes.cuh"
+
+using namespace cs;
+
+namespace {
+
+constexpr int THREADS = 256, TILE = 64, DEPTH = 16, PART = 4, ACROSS = TILE / PART;
+
+struct attention_job {
+    steps<5> batch; // out, q, k, v, mask
+    const void *q, *k, *v, *mask;
+    void *out;
+    int type, mask_type, out_type;
+    uint32_t rows, keys, depth, columns;
+    int64_t q_row, q_depth, k_depth, k_key, v_key, v_column, mask_row, mask_key, out_row,
+        out_column;
+    float scale;
+};
+
+typedef float slice[DEPTH][TILE + 4];
+
+// values[d][i] = element (first + i, begin + d) of a matrix, 0 outside.
+__device__ __forceinline__ void fill(slice &values, const void *data, int type, int64_t base,
+                                     uint32_t first, uint32_t count, int64_t stride, uint32_t begin,
+                                     uint32_t depth, int64_t depth_stride)
+{
+    bool along = depth_stride == 1; // neighbouring threads read neighbours in memory
+    for (int n = threadIdx.x; n < TILE * DEPTH; n += THREADS) {
+        uint32_t d = along ? n % DEPTH : n / TILE, i = along ? n / DEPTH : n % TILE;
+        bool real = first + i < count && begin + d < depth;
+        values[d][i] =
+            real ? load_real(data, type, base + (first + i) * stride + (begin + d) * depth_stride)
+                 : 0;
+    }
+}
+
+// sums += left^T right over a slice.
+__device__ __forceinline__ void multiply(const slice &left, const slice &right, uint32_t y,
+                                         uint32_t x, float (&sums)[PART][PART])
+{
+#pragma unroll
+    for (int d = 0; d < DEPTH; d++)
+#pragma unroll
+        for (int i = 0; i < PART; i++)
+#pragma unroll
+            for (int c = 0; c < PART; c++)
+                sums[i][c] += left[d][y * PART + i] * right[d][x * PART + c];
+}
+
+__device__ __forceinline__ float greatest_of_row(float value)
+{
+#pragma unroll
+    for (int by = ACROSS / 2; by > 0; by /= 2)
+        value = fmaxf(value, __shfl_xor_sync(ALL, value, by));
+    return value;
+}
+
+__device__ __forceinline__ float sum_of_row(float value)
+{
+#pragma unroll
+    for (int by = ACROSS / 2; by > 0; by /= 2)
+        value += __shfl_xor_sync(ALL, value, by);
+    return value;
+}
+
+// Scores of one row become shares of its greatest so far; what was summed before shrinks with it.
+__device__ __forceinline__ void weigh(float (&scores)[PART], float (&out)[PART], float &most,
+                                      float &total)
+{
+    float here = scores[0];
+#pragma unroll
+    for (int c = 1; c < PART; c++)
+        here = fmaxf(here, scores[c]);
+    float next = fmaxf(most, greatest_of_row(here));
+    float base = next == -INFINITY ? 0 : next, sum = 0; // all masked so far
+    float shrink = expf(most - base);
+#pragma unroll
+    for (int c = 0; c < PART; c++) {
+        scores[c] = expf(scores[c] - base);
+        sum += scores[c];
+        out[c] *= shrink;
+    }
+    total = total * shrink + sum_of_row(sum);
+    most = next;
+}
+
+// x: tiles of rows, y: of columns, z: batches.
+__global__ void __launch_bounds__(THREADS, 2)
+    attention_kernel(const __grid_constant__ attention_job j)
+{
+    __shared__ slice left, right;
+    __shared__ float shares[TILE][TILE + 4]; // key, row
+    uint32_t row = blockIdx.x * TILE, column = blockIdx.y * TILE;
+    uint32_t y = threadIdx.x / ACROSS, x = threadIdx.x % ACROSS;
+    float out[PART][PART] = {}, most[PART], total[PART] = {};
+    int64_t base[5];
+    offsets(j.batch, blockIdx.z, base);
+#pragma unroll
+    for (int i = 0; i < PART; i++)
+        most[i] = -INFINITY;
+    for (uint32_t key = 0; key < j.keys; key += TILE) {
+        float scores[PART][PART] = {};
+        for (uint32_t d = 0; d < j.depth; d += DEPTH) {
+            fill(left, j.q, j.type, base[1], row, j.rows, j.q_row, d, j.depth, j.q_depth);
+            fill(right, j.k, j.type, base[2], key, j.keys, j.k_key, d, j.depth, j.k_depth);
+            __syncthreads();
+            multiply(left, right, y, x, scores);
+            __syncthreads();
+        }
+#pragma unroll
+        for (int i = 0; i < PART; i++) {
+#pragma unroll
+            for (int c = 0; c < PART; c++) {
+                uint32_t m = row + y * PART + i, n = key + x * PART + c;
+                scores[i][c] *= j.scale;
+                if (j.mask && m < j.rows && n < j.keys)
+                    scores[i][c] +=
+                        load_real(j.mask, j.mask_type, base[4] + m * j.mask_row + n * j.mask_key);
+                if (n >= j.keys)
+                    scores[i][c] = -INFINITY;
+            }
+            weigh(scores[i], out[i], most[i], total[i]);
+#pragma unroll
+            for (int c = 0; c < PART; c++)
+                shares[x * PART + c][y * PART + i] = scores[i][c];
+        }
+        for (uint32_t k = 0; k < TILE; k += DEPTH) {
+            fill(right, j.v, j.type, base[3], column, j.columns, j.v_column, key + k, j.keys,
+                 j.v_key);
+            __syncthreads();
+            multiply(*reinterpret_cast<const slice *>(&shares[k]), right, y, x, out);
+            __syncthreads();
+        }
+    }
+#pragma unroll
+    for (int i = 0; i < PART; i++)
+#pragma unroll
+        for (int c = 0; c < PART; c++) {
+            uint32_t m = row + y * PART + i, n = column + x * PART + c;
+            if (m < j.rows && n < j.columns)
+                store_real(j.out, j.out_type, base[0] + m * j.out_row + n * j.out_column,
+                           out[i][c] / total[i]);
+        }
+}
+
+} // namespace
+
+int cs_cuda_attention_launch(void *stream, const struct cs_cuda_attention *attention)
+{
+    const cs_cuda_attention &a = *attention;
+    const cs_cuda_tensor *const tensors[5] = {&a.out, &a.q, &a.k, &a.v, &a.mask};
+    int64_t stride[5][CS_CUDA_MAX_RANK] = {};
+    int rank = a.out.rank, m = rank - 2, n = rank - 1;
+    attention_job j = {};
+    loop<5> batch = {};
+    for (int t = 0; t < 5; t++)
+        broadcast_strides(*tensors[t], rank, stride[t]);
+    batch.rank = m;
+    batch.count = 1;
+    for (int d = 0; d < m; d++) {
+        batch.dim[d] = a.out.dim[d];
+        batch.count *= a.out.dim[d];
+        for (int t = 0; t < 5; t++)
+            batch.stride[t][d] = stride[t][d];
+    }
+    j.batch = steps_of(batch, 1);
+    j.q = a.q.data;
+    j.k = a.k.data;
+    j.v = a.v.data;
+    j.mask = a.mask.data;
+    j.out = a.out.data;
+    j.type = a.q.type;
+    j.mask_type = a.mask.type;
+    j.out_type = a.out.type;
+    j.rows = static_cast<uint32_t>(a.out.dim[m]);
+    j.columns = static_cast<uint32_t>(a.out.dim[n]);
+    j.depth = static_cast<uint32_t>(a.q.dim[n]);
+    j.keys = static_cast<uint32_t>(a.k.dim[n]);
+    j.q_row = a.q.stride[m];
+    j.q_depth = a.q.stride[n];
+    j.k_depth = a.k.stride[m];
+    j.k_key = a.k.stride[n];
+    j.v_key = a.v.stride[m];
+    j.v_column = a.v.stride[n];
+    j.mask_row = stride[4][m];
+    j.mask_key = stride[4][n];
+    j.out_row = a.out.stride[m];
+    j.out_column = a.out.stride[n];
+    j.scale = a.scale;
+    int64_t tiles = blocks_for(j.rows, TILE), across = blocks_for(j.columns, TILE);
+    if (tiles == 0 || across == 0 || batch.count == 0)
+        return 0;
+    if (across > 65535 || batch.count > 65535 || a.k.type != a.q.type || a.v.type != a.q.type)
+        return static_cast<int>(cudaErrorInvalidValue);
+    return launch(stream,
+                  dim3(static_cast<unsigned>(tiles), static_cast<unsigned>(across),
+                       static_cast<unsigned>(batch.count)),
+                  THREADS, attention_kernel, j);
+}
