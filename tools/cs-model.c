@@ -24,6 +24,8 @@ static const struct cs_opt options[] = {
      .env = "CELLSTREAM_THREADS"},
     {0, "memory", CS_OPT_SIZE, &chosen.memory, "SIZE", "plan: limit to obey; 0: none",
      .env = "CELLSTREAM_MEMORY"},
+    {0, "compat", CS_OPT_CHOICE, &chosen.compat, "WITH", "plan: treat images as another program does",
+     .choices = "none|hub", .env = NULL},
     {0, "seconds", CS_OPT_REAL, &chosen.seconds, "S", "bench, tune: length of a measurement (2)",
      .min = 0, .max = 3600, .env = NULL},
     {0, "cache", CS_OPT_STRING, &chosen.cache, "DIR",

@@ -53,6 +53,12 @@ CELLSTREAM_MEMORY=10K expect 5 cs-model plan nuclei
 memory=$(sed -n 's/.*--memory \([0-9]*[MG]\) .*/\1/p' stderr)
 expect 0 cs-model plan nuclei --memory "$memory"
 
+# Another treatment of images, other planes; cs-run asks for it.
+cs-model plan nuclei --compat hub >hub || fail "plan --compat hub"
+[ "$(field plane hub)" = 1024x1024 ] || fail "plane: $(field plane hub)"
+cs-run -n -m nuclei --compat hub -o out "$TESTDATA/nuclei" >stdout || fail "cs-run -n"
+grep -q "^memory: .* for images of 1024x1024" stdout || fail "memory: $(grep ^memory stdout)"
+
 # More pixels than oneDNN counts; with fewer, more memory than there is can still be planned.
 expect 4 cs-model plan nuclei --size 65536x65536
 says '65536 x 65536 has more than 2147483647 pixels'

@@ -19,7 +19,8 @@ struct plan {
     uint32_t width, height; // of an image
     uint32_t plane_width, plane_height;
     int slots, batch;
-    uint64_t limit; // of the worker; 0: none
+    size_t map_bytes; // of a sample of a map
+    uint64_t limit;   // of the worker; 0: none
     struct cs_session_memory memory;
     const struct cs_graph *graph;
 };
@@ -34,7 +35,7 @@ static uint64_t buffer_bytes(const struct plan *p)
 {
     uint64_t pixels = (uint64_t)p->width * p->height;
     return (uint64_t)p->batch * pixels *
-           ((uint64_t)p->info.channels + (uint64_t)p->info.maps * sizeof(uint16_t));
+           ((uint64_t)p->info.channels + (uint64_t)p->info.maps * p->map_bytes);
 }
 
 // A batch a slot, one that is ready, one being written and one being made (pipeline.c).
@@ -45,8 +46,11 @@ static uint64_t all_buffers(const struct plan *p)
 
 static int choose_plane(struct plan *p, const struct model_options *o, struct cs_err *err)
 {
-    struct cs_infer_options options = {.tool = "cs-model", .map = CS_U16};
+    // The defaults of cs-infer.
+    const struct cs_infer_options options = {
+        .tool = "cs-model", .hub = o->compat, .map = o->compat ? CS_F32 : CS_U16};
     struct cs_recipe recipe;
+    p->map_bytes = cs_dtype_bytes(options.map);
     if (cs_recipe_init(&recipe, p->package, &p->info, &options, 1, UINT64_MAX, err) != 0)
         return -1;
     p->width = p->info.probe_width;
