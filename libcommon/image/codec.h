@@ -56,6 +56,8 @@ struct cs_page {
     uint32_t chunk_rows;     // rows that are decoded together: what a reread costs
 };
 
+struct cs_layout; // layout.h
+
 struct cs_codec {
     const char *name; // "TIFF"
     bool (*sniff)(const uint8_t *head, size_t bytes);
@@ -66,6 +68,9 @@ struct cs_codec {
     uint32_t (*pages)(const void *file);
     // Text that may hold OME-XML or ImageJ's lines. NULL: none. Lives as long as the file.
     const char *(*description)(const void *file);
+    // Axes that the format states outside of the description: adds no series where it states none.
+    // CS_EINPUT: they are of no use. NULL: the format states none.
+    int (*layout)(void *file, struct cs_layout *layout, struct cs_err *err);
     // `planes` planes follow one another uncompressed from page 0's first sample on, though the
     // file lists one page only (ImageJ above 4 GiB). NULL: the format knows no such thing.
     int (*extend)(void *file, uint32_t planes, struct cs_err *err);

@@ -69,8 +69,12 @@ static void read_layout(struct cs_source *source, const char *name)
 {
     const char *text = source->codec->description(source->file);
     struct cs_err *err = &source->layout_err;
-    if (!text)
+    if (source->codec->layout && source->codec->layout(source->file, &source->layout, err) != 0)
         return;
+    if (source->layout.count || !text) {
+        source->intensities = source->layout.count;
+        return;
+    }
     if (cs_ome_sniff(text)) {
         source->intensities = true;
         if (cs_ome_parse(&source->layout, text, strlen(text), name, source->pages, err) != 0)
@@ -84,6 +88,7 @@ static void read_layout(struct cs_source *source, const char *name)
     if (planes > source->pages && source->codec->extend &&
         source->codec->extend(source->file, planes, err) != 0)
         cs_layout_release(&source->layout);
+    source->pages = source->codec->pages(source->file);
 }
 
 // name: of the file; NULL unknown.

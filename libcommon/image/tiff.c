@@ -216,9 +216,14 @@ static int tiff_open(void **out, int fd, uint64_t file_bytes, struct cs_err *err
         return -1;
     }
     // A first page that libtiff refuses is reported when it is selected.
-    if (TIFFSetSubDirectory(file->tif, file->directories[0]) &&
-        TIFFGetField(file->tif, TIFFTAG_IMAGEDESCRIPTION, &text) && text)
-        file->description = cs_xstrdup(text);
+    if (TIFFSetSubDirectory(file->tif, file->directories[0])) {
+        if (TIFFGetField(file->tif, TIFFTAG_IMAGEDESCRIPTION, &text) && text)
+            file->description = cs_xstrdup(text);
+        if (tiff_scope_open(file, err) != 0) {
+            tiff_close(file);
+            return -1;
+        }
+    }
     file->message[0] = '\0';
     *out = file;
     return 0;
@@ -251,10 +256,15 @@ static int sample_type(struct tiff_file *file, struct cs_err *err)
                 : bits <= 32 ? CS_U32
                 : bits == 64 ? CS_U64
                              : 0;
-    else if (format == SAMPLEFORMAT_INT && whole)
-        dtype = bits == 8 ? CS_I8 : bits == 16 ? CS_I16 : bits == 32 ? CS_I32 : CS_I64;
-    else if (format == SAMPLEFORMAT_IEEEFP && whole)
-        dtype = bits == 16 ? CS_F16 : bits == 32 ? CS_F32 : bits == 64 ? CS_F64 : 0;
+    else if (format == SAMPLEFORMAT_INT)
+        dtype = bits < 2     ? 0
+                : bits <= 8  ? CS_I8
+                : bits <= 16 ? CS_I16
+                : bits <= 32 ? CS_I32
+                : bits == 64 ? CS_I64
+                             : 0;
+    else if (format == SAMPLEFORMAT_IEEEFP)
+        dtype = bits == 16 ? CS_F16 : bits == 24 || bits == 32 ? CS_F32 : bits == 64 ? CS_F64 : 0;
     if (!dtype)
         return cs_fail(err, CS_EINPUT, "%u-bit samples of format %u are not supported", bits,
                        format);
@@ -294,6 +304,8 @@ static int colour(struct tiff_file *file, uint16_t compression, struct cs_err *e
     uint16_t photometric = PHOTOMETRIC_MINISBLACK, extras = 0, *extra = NULL;
     TIFFGetField(file->tif, TIFFTAG_PHOTOMETRIC, &photometric);
     TIFFGetFieldDefaulted(file->tif, TIFFTAG_EXTRASAMPLES, &extras, &extra);
+    if (file->lsm && page->samples == file->lsm_channels)
+        return 0; // channels, whatever they are shown as
     if (photometric == PHOTOMETRIC_YCBCR && compression == COMPRESSION_JPEG && page->samples == 3) {
         TIFFSetField(file->tif, TIFFTAG_JPEGCOLORMODE, JPEGCOLORMODE_RGB);
         photometric = PHOTOMETRIC_RGB;
@@ -350,7 +362,7 @@ static int describe(struct tiff_file *file, struct cs_err *err)
     struct cs_page *page = &file->page;
     uint16_t compression = COMPRESSION_NONE, planar = PLANARCONFIG_CONTIG;
     uint32_t subfile = 0;
-    *page = (struct cs_page){.orientation = 1};
+    *page = (struct cs_page){.orientation = 1, .colour = CS_GRAY};
     TIFFGetField(tif, TIFFTAG_IMAGEWIDTH, &page->width);
     TIFFGetField(tif, TIFFTAG_IMAGELENGTH, &page->height);
     TIFFGetFieldDefaulted(tif, TIFFTAG_SAMPLESPERPIXEL, &page->samples);
@@ -396,7 +408,7 @@ static int tiff_read(void *state, uint32_t first, uint32_t rows, void *out, stru
 
 // Planes that follow page 0 without directories: its strips must be uncompressed, in one run, and
 // the file long enough.
-static int tiff_extend(void *state, uint32_t planes, struct cs_err *err)
+int tiff_extend(void *state, uint32_t planes, struct cs_err *err)
 {
     struct tiff_file *file = state;
     struct cs_page page;
@@ -422,6 +434,7 @@ const struct cs_codec cs_codec_tiff = {
     .close = tiff_close,
     .pages = tiff_pages,
     .description = tiff_description,
+    .layout = tiff_scope_layout,
     .extend = tiff_extend,
     .select = tiff_select,
     .read = tiff_read,

@@ -6,6 +6,7 @@
 #include <tiffio.h>
 
 #include "image/codec.h"
+#include "image/layout.h"
 
 // How the rows of the current page are had.
 enum tiff_way {
@@ -26,6 +27,9 @@ struct tiff_file {
     uint32_t directory_count;
     uint32_t extended; // planes that page 0 stands for; 0: only itself
     char *description;
+    bool lsm; // Zeiss LSM, with what its tag says of the axes
+    uint32_t lsm_z, lsm_time, lsm_channels;
+    double lsm_um[2];
 
     // The current page.
     struct cs_page page;
@@ -49,6 +53,14 @@ struct tiff_file {
 
 // The message of libtiff, or `otherwise`, as CS_EINPUT.
 int tiff_fail(struct tiff_file *file, const char *otherwise, struct cs_err *err);
+
+// Page 0 stands for `planes` planes (codec.h).
+int tiff_extend(void *file, uint32_t planes, struct cs_err *err);
+
+// Read the tags of microscopes' own dialects in the first directory, which is selected. CS_EINPUT.
+int tiff_scope_open(struct tiff_file *file, struct cs_err *err);
+// The axes that they state, if any (codec.h).
+int tiff_scope_layout(void *file, struct cs_layout *layout, struct cs_err *err);
 
 // Choose how rows are read, once the page is described. CS_EINPUT: beyond the limits.
 int tiff_rows_start(struct tiff_file *file, struct cs_err *err);

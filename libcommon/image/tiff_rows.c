@@ -3,6 +3,7 @@
 // into interleaved rows; one strip, or one row of tiles, is kept. A strip that is too large for
 // that is read line by line, or, uncompressed, straight from the file, so that memory stays small
 // where a writer put a whole plane into one strip (ImageJ does).
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -112,6 +113,26 @@ int tiff_rows_start(struct tiff_file *file, struct cs_err *err)
 
 // ---- Spreading samples ---------------------------------------------------------------------
 
+// Floats of 24 bits (a sign, 7 bits of exponent, 16 of fraction) as ones of 32, exactly.
+static uint32_t widen_float(uint32_t value)
+{
+    uint32_t sign = (value & 0x800000) << 8, exponent = value >> 16 & 0x7f;
+    uint32_t fraction = (value & 0xffff) << 7;
+    if (exponent == 0x7f)
+        return sign | 0x7f800000 | fraction;
+    if (exponent)
+        return sign | (exponent - 63 + 127) << 23 | fraction;
+    float small = ldexpf((float)(value & 0xffff), -62 - 16);
+    memcpy(&value, &small, sizeof value);
+    return sign | value;
+}
+
+static uint32_t extend_sign(uint32_t value, unsigned bits)
+{
+    uint32_t sign = (uint32_t)1 << (bits - 1);
+    return (value ^ sign) - sign;
+}
+
 static void put(uint8_t *out, size_t bytes, uint32_t value)
 {
     if (bytes == 1) {
@@ -126,18 +147,23 @@ static void put(uint8_t *out, size_t bytes, uint32_t value)
 
 // Samples of `bits` bits, most significant first, as a row packs them. libtiff has 24-bit samples
 // already in the machine's order.
-static void spread_bits(const uint8_t *in, unsigned bits, size_t count, uint8_t *out,
-                        size_t sample_bytes, size_t step)
+static void spread_bits(const uint8_t *in, unsigned bits, enum cs_dtype dtype, size_t count,
+                        uint8_t *out, size_t step)
 {
+    size_t sample_bytes = cs_dtype_bytes(dtype);
+    bool is_signed = dtype >= CS_I8 && dtype <= CS_I64;
     uint64_t window = 0;
     unsigned have = 0;
     if (bits == 24) {
         for (size_t i = 0; i < count; i++, in += 3, out += step) {
             const uint16_t one = 1; // the machine's order
             bool little = *(const uint8_t *)&one == 1;
+            uint32_t value = little ? (uint32_t)(in[0] | in[1] << 8) | (uint32_t)in[2] << 16
+                                    : (uint32_t)(in[2] | in[1] << 8) | (uint32_t)in[0] << 16;
             put(out, sample_bytes,
-                little ? (uint32_t)(in[0] | in[1] << 8) | (uint32_t)in[2] << 16
-                       : (uint32_t)(in[2] | in[1] << 8) | (uint32_t)in[0] << 16);
+                dtype == CS_F32 ? widen_float(value)
+                : is_signed     ? extend_sign(value, bits)
+                                : value);
         }
         return;
     }
@@ -146,7 +172,8 @@ static void spread_bits(const uint8_t *in, unsigned bits, size_t count, uint8_t 
         for (; have < bits; have += 8)
             window = window << 8 | *in++;
         have -= bits;
-        put(out, sample_bytes, (uint32_t)(window >> have & mask));
+        uint32_t value = (uint32_t)(window >> have & mask);
+        put(out, sample_bytes, is_signed ? extend_sign(value, bits) : value);
     }
 }
 
@@ -172,7 +199,7 @@ static void spread_row(const struct tiff_file *file, const uint8_t *in, uint32_t
     size_t count = file->separate ? pixels : (size_t)pixels * page->samples;
     size_t step = file->separate ? pixel : sample;
     if (file->packed)
-        spread_bits(in, file->bits, count, out, sample, step);
+        spread_bits(in, file->bits, page->dtype, count, out, step);
     else
         spread_whole(in, count, out, sample, step);
 }

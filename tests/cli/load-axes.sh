@@ -97,6 +97,10 @@ expect 1 cs-load -z max mine.tif
 says "mine.tif: 1 of 2 z planes are in other files"
 expect 1 cs-load -z 0 mine.tif
 says "mine.tif: the plane of time 0, z 0, channel 0 is not in this file"
+# A file of a set that was renamed knows its planes by its UUID.
+set=${set/<OME>/<OME UUID=\"urn:v\">}
+image-make -b 16 -d "${set/>v</> urn:v <}" renamed.tif
+items renamed.tif
 # Broken XML, and XML with an entity.
 image-make -d '<OME><Image><Pixels SizeX="9"' bad.tif
 expect 1 cs-load bad.tif
@@ -157,8 +161,56 @@ for how in "--order big" "-t 16" "--separate -s 2" "-c lzw --predictor horizonta
     image-make -b 16 $how how.tif
     is "$how: $(row how.tif -c 0)" "$how: 5 8 11 14"
 done
+# Signed integers of odd sizes. Floats of 24 bits, of a sign, 7 bits of exponent and 16 of fraction:
+# 2^-62 (1 + 2/65536), and 54 of the steps of 2^-78 below 2^-62.
+image-make -b 5 -f int signed5.tif
+is "$(cs-load signed5.tif | cs-view --stats | tail -n 1 | cut -f 5-8)" "i8	9x7x1	-16	15"
+image-make -b 12 -f int signed.tif
+is "$(cs-load signed.tif | cs-view --stats | tail -n 1 | cut -f 5-8)" "i16	9x7x1	0	54"
+for order in little big; do
+    image-make -b 24 -f float -W 30000 -H 1 --order $order f24.tif
+    is "$(cs-load --crop 21846,0,1,1 f24.tif | cs-view --stats | tail -n 1 | cut -f 5-7)" \
+        "f32	1x1x1	2.16847052e-19"
+    is "$(cs-load --crop 18,0,1,1 f24.tif | cs-view --stats | tail -n 1 | cut -f 5-7)" \
+        "f32	1x1x1	1.78671012e-22"
+done
 # A print resolution is no pixel size; one of a microscope is.
 image-make --resolution 300 --unit inch dpi.tif
 image-make --resolution 20000 --unit cm scope.tif
 items dpi.tif
 items scope.tif
+
+# Dialects of microscopes. LSM: z and time by its tag, thumbnails left out, channels are no colour.
+echo "# dialects"
+image-make -n 12 -b 16 -s 2 --separate -p rgb --lsm 3 --thumbnails a.lsm
+items -z 1 -c all --time 1 a.lsm
+is "$(CHANNELS=2 row a.lsm -z 1 -c all --time 1)" "61 111 64 114"
+expect 1 cs-load -z 1 a.lsm
+says "a.lsm: 2 channels (0, 1): choose -c LIST, or -c all"
+image-make -n 4 -b 16 -s 3 -p rgb --lsm 2 rgb.lsm
+items -z max -c 1 rgb.lsm
+image-make -n 5 -b 16 --lsm 2 odd.lsm
+expect 1 cs-load odd.lsm
+says "odd.lsm: LSM: 5 pages for 2 z planes and 2 times (--page N|all reads the pages)"
+# STK: one directory, planes without a meaning.
+image-make -n 3 -b 16 --one-directory --stk a.stk
+items -z max a.stk
+items --page all a.stk
+is "$(row a.stk -z 2)" "19 22 25 28"
+expect 1 cs-load a.stk
+says "a.stk: 3 pages and no axes"
+image-make -n 3 -b 16 --one-directory --stk cut.stk
+truncate -s -1 cut.stk
+expect 1 cs-load -z max cut.stk
+
+# ImageJ above 4 GiB: the last plane, at byte 8 + 4999 MB, lies behind what a TIFF file can address.
+head=$'ImageJ=1.53\nimages=5000\nslices=5000\n'
+image-make -W 1000 -H 500 -b 16 --one-directory -d "$head" huge.tif
+truncate -s 5100M huge.tif || fail "no room for a sparse file"
+head -c 1000000 /dev/zero | tr '\0' '\7' |
+    dd of=huge.tif bs=1M seek=$((8 + 4999 * 1000000)) oflag=seek_bytes conv=notrunc status=none
+for z in 4999 4998; do
+    cs-load -z $z --crop 3,4,2,1 huge.tif | cs-view --stats | tail -n 1 | cut -f 5-8
+done
+cs-load --page 4999 --crop 3,4,2,1 huge.tif | cs-view --stats | tail -n 1 | cut -f 5-8
+rm huge.tif

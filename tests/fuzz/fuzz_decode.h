@@ -11,6 +11,7 @@
 
 #include "base/io.h"
 #include "image/convert.h"
+#include "image/layout.h"
 
 enum { FUZZ_PAGES = 3, FUZZ_PLANE_BYTES = 4 << 20, FUZZ_BAND = 5 };
 
@@ -47,6 +48,10 @@ static int fuzz_decode(const struct cs_codec *codec, const uint8_t *data, size_t
     if (fd >= 0 && cs_write_full(fd, data, size, &err) == 0 &&
         codec->open(&file, fd, size, &err) == 0) {
         uint32_t pages = codec->pages(file);
+        struct cs_layout layout = {0};
+        if (codec->layout)
+            codec->layout(file, &layout, &err);
+        cs_layout_release(&layout);
         for (uint32_t i = 0; i < pages && i < FUZZ_PAGES; i++)
             fuzz_page(codec, file, i);
         if (codec->extend && codec->extend(file, 2, &err) == 0)

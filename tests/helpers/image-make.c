@@ -11,7 +11,8 @@
 
 static int64_t pages = 1, width = 9, height = 7, samples = 1, bits = 8, tile, rows = 3;
 static int format, photometric = PHOTOMETRIC_MINISBLACK, compression, order, predictor;
-static bool separate, big, alpha, reduced, one_directory;
+static bool separate, big, alpha, reduced, one_directory, stk, thumbnails;
+static int64_t lsm_z;
 static double resolution;
 static int unit;
 static const char *description;
@@ -38,6 +39,11 @@ static const struct cs_opt options[] = {
     {0, "reduced", CS_OPT_FLAG, &reduced, NULL, "later pages are smaller copies", .env = NULL},
     {0, "one-directory", CS_OPT_FLAG, &one_directory, NULL,
      "list the first page only, as ImageJ above 4 GiB", .env = NULL},
+    {0, "stk", CS_OPT_FLAG, &stk, NULL, "with that: as MetaMorph writes it", .env = NULL},
+    {0, "lsm", CS_OPT_INT, &lsm_z, "Z", "as Zeiss writes it, so many z planes a time", .min = 1,
+     .max = 1000},
+    {0, "thumbnails", CS_OPT_FLAG, &thumbnails, NULL, "every other page is a smaller copy",
+     .env = NULL},
     {0, "resolution", CS_OPT_REAL, &resolution, "N", "pixels a unit", .min = 0, .max = 1e9},
     {0, "unit", CS_OPT_CHOICE, &unit, "HOW", "that unit", .choices = "none|inch|cm"},
     {'d', "description", CS_OPT_STRING, &description, "TEXT", "image description", .env = NULL},
@@ -61,10 +67,43 @@ static void put(uint8_t *row, int64_t i, uint64_t v)
                 row[(i * bits + k) / 8] |= (uint8_t)(0x80 >> (i * bits + k) % 8);
         return;
     }
+    if (bits == 24) { // libtiff swaps them: the machine's order
+        const uint32_t one = 1, low = (uint32_t)v;
+        memcpy(row + i * 3, (const uint8_t *)&low + (*(const uint8_t *)&one ? 0 : 1), 3);
+        return;
+    }
     float f = (float)v;
     double d = (double)v;
     const void *from = format == 2 ? (bits == 32 ? (const void *)&f : &d) : (const void *)&v;
     memcpy(row + i * bits / 8, from, (size_t)bits / 8);
+}
+
+// The tags by which microscopes' dialects are known.
+static void set_scope(TIFF *tif)
+{
+    static const TIFFFieldInfo fields[] = {
+        {34412, TIFF_VARIABLE2, TIFF_VARIABLE2, TIFF_BYTE, FIELD_CUSTOM, 1, 1, (char *)"LSM"},
+        {33629, TIFF_VARIABLE2, TIFF_VARIABLE2, TIFF_RATIONAL, FIELD_CUSTOM, 1, 1, (char *)"UIC2"},
+    };
+    TIFFMergeFieldInfo(tif, fields, 2);
+    if (stk) {
+        float *entries = cs_xcalloc((size_t)pages, sizeof *entries);
+        TIFFSetField(tif, 33629, (uint32_t)pages, entries);
+        free(entries);
+    }
+    if (lsm_z) {
+        // Magic, size of the tag, x, y, z, channels, time; from byte 40 the pixel size in metres.
+        uint32_t words[30] = {0x00400494C,
+                              120,
+                              (uint32_t)width,
+                              (uint32_t)height,
+                              (uint32_t)lsm_z,
+                              (uint32_t)samples,
+                              (uint32_t)(pages / (thumbnails ? 2 : 1) / lsm_z)};
+        double metres[2] = {2.5e-7, 5e-7};
+        memcpy(words + 10, metres, sizeof metres);
+        TIFFSetField(tif, 34412, (uint32_t)sizeof words, words);
+    }
 }
 
 static void set_tags(TIFF *tif, int64_t n)
@@ -107,9 +146,11 @@ static void set_tags(TIFF *tif, int64_t n)
         TIFFSetField(tif, TIFFTAG_YRESOLUTION, resolution);
         TIFFSetField(tif, TIFFTAG_RESOLUTIONUNIT, (uint16_t)(unit + 1));
     }
+    if (n == 0)
+        set_scope(tif);
     if (description && n == 0)
         TIFFSetField(tif, TIFFTAG_IMAGEDESCRIPTION, description);
-    if (reduced && n > 0)
+    if ((reduced && n > 0) || (thumbnails && n % 2))
         TIFFSetField(tif, TIFFTAG_SUBFILETYPE, FILETYPE_REDUCEDIMAGE);
 }
 
