@@ -62,17 +62,17 @@ static const struct cs_opt options[] = {
     {.name = NULL},
 };
 static const struct cs_tool tool = {"cs-model",
-                                    "info|check|plan|bench|tune|package MODEL [OPTION]...",
+                                    "info|hash|check|plan|bench|tune|package MODEL [OPTION]...",
                                     "Describe, check, measure or make a model package.", options};
 
 static const struct verb {
     const char *name;
     int (*run)(const struct model_options *, const struct cs_package *, struct cs_err *);
     int (*make)(const struct model_options *, const char *onnx, struct cs_err *); // of no package
-} verbs[] = {{"info", model_info, NULL}, {"check", model_check, NULL},
-             {"plan", model_plan, NULL}, {"bench", model_bench, NULL},
-             {"tune", model_tune, NULL}, {"package", NULL, model_package},
-             {NULL, NULL, NULL}};
+} verbs[] = {{"info", model_info, NULL},       {"hash", model_hash, NULL},
+             {"check", model_check, NULL},     {"plan", model_plan, NULL},
+             {"bench", model_bench, NULL},     {"tune", model_tune, NULL},
+             {"package", NULL, model_package}, {NULL, NULL, NULL}};
 
 static const struct verb *find_verb(const char *name)
 {

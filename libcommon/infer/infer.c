@@ -301,10 +301,12 @@ int cs_infer_run(const struct cs_infer_options *options)
     cs_drain_install();
     int status = run(in, &err) == 0 ? end_good(in, &err) : end_broken(in, &err);
     bool reader_left = in->pipeline.reader_left;
+    // The stages behind need not wait for the end of the worker, whose memory takes its time.
+    cs_writer_close(in->writer);
+    close(STDOUT_FILENO);
     if (in->supervised)
         cs_supervisor_release(&in->supervisor);
     log_processor_time();
-    cs_writer_close(in->writer);
     if (reader_left) {
         left_to_reader = in;
         return status;

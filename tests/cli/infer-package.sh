@@ -28,9 +28,12 @@ expect 0 cs-model check m
 grep -q 'test: largest difference' stdout || fail "no test was run"
 expect 0 cs-model info m --size 64x32
 grep -q '^tiles	safe, stride 4' stdout || fail "tile safety"
+[ "$(cs-model hash m)" = "$(sha256sum <m/tiny.onnx | cut -d' ' -f1)" ] || fail "cs-model hash"
 
 printf 'x' >>m/tiny.onnx
 broken "m/tiny.onnx: its sha256 is"
+expect 4 cs-model hash ./m
+says "m/tiny.onnx: its sha256 is"
 fresh
 rm m/tiny.onnx
 broken 'm/tiny.onnx: No such file'

@@ -91,6 +91,18 @@ static int print_size(struct cs_session *session, uint32_t width, uint32_t heigh
     return 0;
 }
 
+int model_hash(const struct model_options *options, const struct cs_package *p, struct cs_err *err)
+{
+    char weights[CS_SHA256_HEX], external[CS_SHA256_HEX];
+    (void)options;
+    if (cs_package_check_file(p->weights_path, p->weights_sha256, weights, err) != 0 ||
+        (p->external_path &&
+         cs_package_check_file(p->external_path, p->external_sha256, external, err) != 0))
+        return -1;
+    puts(weights);
+    return 0;
+}
+
 int model_info(const struct model_options *options, const struct cs_package *p, struct cs_err *err)
 {
     struct cs_session *session = NULL;

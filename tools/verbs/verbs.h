@@ -27,6 +27,7 @@ struct model_options {
 int model_size(const char *size, uint32_t *width, uint32_t *height, struct cs_err *err);
 
 int model_info(const struct model_options *options, const struct cs_package *p, struct cs_err *err);
+int model_hash(const struct model_options *options, const struct cs_package *p, struct cs_err *err);
 int model_check(const struct model_options *options, const struct cs_package *p,
                 struct cs_err *err);
 int model_plan(const struct model_options *options, const struct cs_package *p, struct cs_err *err);
