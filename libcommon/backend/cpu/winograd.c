@@ -213,10 +213,13 @@ static void multiply_panel(struct worker *k, struct block block, int64_t point, 
         };
         for (int64_t i = 0; i < panels; i++) {
             if (k->tiles[i] > 0) {
-                // Each fetches one line a channel, so panel / 16 of them fetch all that is next.
-                product.prefetch = i < fetches && next < k->packed_end
-                                       ? (const char *)(next + i * LINE_FLOATS * depth)
+                // Each fetches one line a channel, or two where there are few of them, so panel /
+                // 16 lines are all that is next.
+                int64_t first = panels < fetches ? 2 * i : i;
+                product.prefetch = first < fetches && next < k->packed_end
+                                       ? (const char *)(next + first * LINE_FLOATS * depth)
                                        : NULL;
+                product.prefetch_more = panels < fetches ? LINE_FLOATS * depth * 4 : 0;
                 w->kernels->multiply[w->vectors - 1][2 * k->tiles[i] <= w->rows](&product);
                 ahead_step(ahead);
             }

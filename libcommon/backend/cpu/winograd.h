@@ -62,8 +62,9 @@ struct cs_winograd_product {
     int64_t quads; // input channels / 4
     const float *v, *u;
     float *m;
-    bool add;             // to what m holds
-    const char *prefetch; // 256 bytes a quad from here; NULL: nothing
+    bool add;              // to what m holds
+    const char *prefetch;  // 256 bytes a quad from here; NULL: nothing
+    int64_t prefetch_more; // and as many from so many bytes further on
 };
 
 struct cs_winograd_kernels {
