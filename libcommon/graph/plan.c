@@ -119,6 +119,8 @@ static void prolong(const struct cs_graph *graph, const int *share, struct life 
         for (int i = 0; i < node->input_count; i++)
             if (node->inputs[i] >= 0)
                 touch(&lives[node->inputs[i]], lives[out].last);
+        if (node->fusion.add >= 0)
+            touch(&lives[node->fusion.add], lives[out].last);
         lives[out].first = -1;
     }
 }

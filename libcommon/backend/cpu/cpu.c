@@ -271,8 +271,7 @@ static int plan_open(struct cs_network *network, const struct cs_graph *graph,
     omp_set_num_threads(network->device->threads); // oneDNN shares work out when it plans
     cs_cpu_find_late(made);
     int *share = cs_cpu_share(graph, made->channels_last);
-    for (int v = 0; v < graph->value_count; v++)
-        share[v] = made->late[v].joined ? CS_MEMORY_NONE : share[v];
+    cs_cpu_leave_out(made, share);
     int result = cs_memory_plan_make_shared(graph, value_bytes, NULL, share, &made->memory, err);
     free(share);
     for (int i = 0; result == 0 && i < graph->node_count; i++)

@@ -71,9 +71,11 @@ struct cs_cpu_step {
 };
 
 // What is not computed where the graph has it (late.c). Of a value.
+enum { CS_CPU_RESIZES = 4 }; // that one step adds up, at most
 struct cs_cpu_late {
-    bool joined; // a concatenation that convolutions read in parts; it has no memory
-    bool mapped; // a norm that its readers apply, with these maps and slope
+    bool chained; // a Resize and its addend that the next Resize adds on the way; it has no memory
+    bool joined;  // a concatenation that convolutions read in parts; it has no memory
+    bool mapped;  // a norm that its readers apply, with these maps and slope
     // A norm whose statistics come from the convolution before it, which makes the maps: of each
     // image offset, scale and shift of the channels.
     bool gathered;
@@ -205,6 +207,8 @@ struct cs_cpu_op {
 const struct cs_cpu_op *cs_cpu_op_of(const struct cs_graph *graph, const struct cs_node *node);
 // Fill plan->late.
 void cs_cpu_find_late(struct cs_plan *plan);
+// Take memory from what has none.
+void cs_cpu_leave_out(const struct cs_plan *plan, int *share);
 // For every value the one whose memory it uses. Caller frees with free().
 int *cs_cpu_share(const struct cs_graph *graph, const bool *channels_last);
 // The node's step through the plain loops of backend "ref", its fusion included (plain.c).

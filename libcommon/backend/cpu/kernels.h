@@ -67,6 +67,13 @@ struct cs_affine {
     const float *offset, *scale, *shift;
 };
 
+// Samples of a row that make one of another, and their weights.
+struct cs_taps {
+    int count;
+    const int32_t *at;
+    const float *weight;
+};
+
 // Some input channels of a 1x1 convolution: pixels are `step` floats apart.
 struct cs_pointwise_part {
     const float *a;
@@ -114,6 +121,10 @@ struct cs_kernels {
                           const struct cs_affine *f, float slope);
     void (*sum_of)(float *dst, const float *const *src, const float *weight, int taps,
                    int64_t count);
+    // dst's pixel i = sum over taps[i] of weight * row's pixel (+ add's pixel i). add may be NULL,
+    // or dst.
+    void (*blend)(float *dst, const float *row, const float *add, const struct cs_taps *taps,
+                  int64_t pixels, int64_t channels);
     // dst[c] = maximum (or minimum, max 0) over pixels; NaN wins.
     void (*extremes)(float *dst, const float *src, int64_t pixels, int64_t channels, int max);
     // Reductions of one row.

@@ -365,6 +365,7 @@ const struct cs_kernels KERNELS = {
     .max_of = max_of,
     .max_of_affine = max_of_affine,
     .sum_of = sum_of,
+    .blend = blend,
     .row_sum = row_sum,
     .extremes = extremes,
     .row_max = row_max,

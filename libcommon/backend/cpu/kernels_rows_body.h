@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// Rows of contiguous values, part of kernels_body.h: sums, Softmax, LayerNormalization. Sums are
-// taken in double, in an order that depends on nothing but the row's length.
+// Rows of contiguous values, part of kernels_body.h: sums, Softmax, LayerNormalization, rows of
+// pixels made of others. Sums are taken in double, in an order that depends on nothing but the
+// row's length.
 
 // The sum of `count` values, and of their squares where square is not NULL.
 ALWAYS_INLINE double row_moments(const float *src, int64_t count, double *square)
@@ -106,5 +107,49 @@ static void layer_norm(float *dst, const float *src, int64_t count, const float 
         INDEPENDENT
         for (int64_t i = 0; i < count; i++)
             dst[i] = ((src[i] - offset) * f - rest) * scale[i];
+    }
+}
+
+// ---- Blends ------------------------------------------------------------------------------
+
+// One pixel of `count` samples.
+ALWAYS_INLINE void blend_pixel(float *dst, const float *row, const float *add,
+                               const struct cs_taps *taps, int64_t channels, int count)
+{
+    const float *first = row + taps->at[0] * channels;
+    const float *second = count == 2 ? row + taps->at[1] * channels : NULL;
+    float low = taps->weight[0], high = count == 2 ? taps->weight[1] : 0;
+    int64_t c = 0;
+    for (; c + WIDTH <= channels; c += WIDTH) {
+        vec sum = LOAD(first + c) * low;
+        if (count == 2)
+            sum += LOAD(second + c) * high;
+        for (int t = 1; count > 2 && t < count; t++)
+            sum += LOAD(row + taps->at[t] * channels + c) * taps->weight[t];
+        STORE(dst + c, add ? sum + LOAD(add + c) : sum);
+    }
+    for (; c < channels; c++) {
+        float sum = first[c] * low;
+        if (count == 2)
+            sum += second[c] * high;
+        for (int t = 1; count > 2 && t < count; t++)
+            sum += row[taps->at[t] * channels + c] * taps->weight[t];
+        dst[c] = add ? sum + add[c] : sum;
+    }
+}
+
+static void blend(float *dst, const float *row, const float *add, const struct cs_taps *taps,
+                  int64_t pixels, int64_t channels)
+{
+    for (int64_t x = 0; x < pixels; x++, dst += channels, taps++) {
+        const float *addend = add ? add + x * channels : NULL;
+        if (taps->count == 2 && addend)
+            blend_pixel(dst, row, addend, taps, channels, 2);
+        else if (taps->count == 2)
+            blend_pixel(dst, row, NULL, taps, channels, 2);
+        else if (taps->count == 1)
+            blend_pixel(dst, row, addend, taps, channels, 1);
+        else
+            blend_pixel(dst, row, addend, taps, channels, taps->count);
     }
 }

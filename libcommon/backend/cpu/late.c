@@ -5,9 +5,11 @@
 //   mapped    such a norm is not computed at all: its readers map what they load. Its memory is
 //             that of the convolution's result
 //   joined    a concatenation is not made: convolutions read its operands, and it has no memory
+//   chained   the sum of a resized tensor and another is not made: the resize whose result is added
+//             to it adds them all
 //
-// Only convolutions of ours can: 3x3 by Winograd's method, 1x1, and touching transposed ones.
-// Results do not depend on it but for rounding.
+// The convolutions are those of ours: 3x3 by Winograd's method, 1x1, and touching transposed ones.
+// A resize gathers statistics too. Results do not depend on it but for rounding.
 #include <string.h>
 
 #include "backend/cpu/cpu.h"
@@ -97,6 +99,35 @@ static bool is_joined(const struct cs_plan *plan, const struct cs_node *node)
     return all_readers(plan, out, maps_parts);
 }
 
+// A Resize to which a tensor of its shape is added.
+static bool adds(const struct cs_plan *plan, const struct cs_node *node)
+{
+    const struct cs_graph *graph = plan->graph;
+    int out = node->outputs[0], add = node->fusion.add;
+    return is(node, "Resize") && cs_cpu_op_of(graph, node) && add >= 0 &&
+           !graph->values[add].data &&
+           cs_shape_equal(&graph->values[add].shape, &graph->values[out].shape);
+}
+
+static bool adds_chain(const struct cs_plan *plan, const struct cs_node *node, int value)
+{
+    return adds(plan, node) && node->fusion.add == value && node->inputs[0] != value;
+}
+
+static bool is_chained(const struct cs_plan *plan, const struct cs_node *node)
+{
+    const struct cs_graph *graph = plan->graph;
+    int length = 2, out = node->outputs[0];
+    struct cs_cpu_activation activation;
+    if (!adds(plan, node) || graph->values[out].uses != 1 ||
+        !cs_cpu_activation_of(&node->fusion, &activation) ||
+        activation.unary != CS_UNARY_IDENTITY || !all_readers(plan, out, adds_chain))
+        return false;
+    for (int v = node->fusion.add; plan->late[v].chained; length++)
+        v = graph->nodes[graph->values[v].producer].fusion.add;
+    return length <= CS_CPU_RESIZES;
+}
+
 static bool is_small_pool(const struct cs_plan *plan, const struct cs_node *node)
 {
     struct cs_window window;
@@ -119,13 +150,14 @@ static bool is_norm(const struct cs_plan *plan, const struct cs_node *node)
            cs_cpu_op_of(plan->graph, node) != NULL;
 }
 
-// The convolution that may take the norm's statistics.
+// Whether what makes the norm's input may take its statistics.
 static bool gathers(const struct cs_plan *plan, const struct cs_node *norm)
 {
     int producer = plan->graph->values[norm->inputs[0]].producer;
-    const struct cs_node *conv = producer >= 0 ? &plan->graph->nodes[producer] : NULL;
-    return conv && plan->late[norm->inputs[0]].norm == 0 && is_own(plan, conv) &&
-           is(conv, "Conv") && !is_fused(conv);
+    const struct cs_node *maker = producer >= 0 ? &plan->graph->nodes[producer] : NULL;
+    if (!maker || plan->late[norm->inputs[0]].norm != 0)
+        return false;
+    return adds(plan, maker) || (is(maker, "Conv") && is_own(plan, maker) && !is_fused(maker));
 }
 
 static void see_norm(struct cs_plan *plan, int n)
@@ -144,6 +176,28 @@ static void see_norm(struct cs_plan *plan, int n)
         late->mapped = all_readers(plan, out, maps_on_reading);
 }
 
+static void find_left_out(struct cs_plan *plan, const struct cs_node *node)
+{
+    struct cs_cpu_late *late = &plan->late[node->outputs[0]];
+    late->joined = is_joined(plan, node);
+    late->chained = is_chained(plan, node);
+}
+
+// What shares memory with a chained sum shares that of its addend.
+void cs_cpu_leave_out(const struct cs_plan *plan, int *share)
+{
+    int count = plan->graph->value_count;
+    for (int v = 0; v < count; v++) {
+        while (plan->late[share[v]].chained && share[share[v]] != share[v])
+            share[v] = share[share[v]];
+        if (plan->late[share[v]].chained)
+            share[v] = v;
+    }
+    for (int v = 0; v < count; v++)
+        if (plan->late[v].joined || plan->late[v].chained)
+            share[v] = CS_MEMORY_NONE;
+}
+
 void cs_cpu_find_late(struct cs_plan *plan)
 {
     const struct cs_graph *graph = plan->graph;
@@ -152,7 +206,7 @@ void cs_cpu_find_late(struct cs_plan *plan)
         return;
     for (int n = 0; n < graph->node_count; n++)
         if (graph->nodes[n].output_count == 1 && graph->nodes[n].outputs[0] >= 0)
-            plan->late[graph->nodes[n].outputs[0]].joined = is_joined(plan, &graph->nodes[n]);
+            find_left_out(plan, &graph->nodes[n]);
     for (int n = 0; n < graph->node_count; n++)
         if (graph->nodes[n].output_count == 1 && graph->nodes[n].outputs[0] >= 0)
             see_norm(plan, n);

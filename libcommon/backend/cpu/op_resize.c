@@ -2,126 +2,96 @@
 // Resize and Upsample of height and width: nearest, linear, cubic, antialiased or not. Filters are
 // separable: a row of the output first sums weighted rows of the input in a buffer of the thread,
 // then weighted pixels of that for each of its own. Which samples and weights those are is worked
-// out when the plan is made.
+// out when the plan is made. Several enlarged tensors that are added up are one step, and it takes
+// the statistics of a norm that follows (late.c).
 #include <omp.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "backend/cpu/cpu.h"
+#include "backend/cpu/conv.h"
 #include "graph/params.h"
 
 enum {
-    MAX_TAPS = CS_KERNEL_MAX_TAPS - 1, // one more is the addend
-    FEW_CHANNELS = 8,                  // below, a loop beats a call of a kernel
+    MAX_TAPS = CS_KERNEL_MAX_TAPS,
+    CHUNK_FLOATS = 32768, // of an output row, done at once: they stay in a core's second cache
 };
 
-// Samples of one axis that make an output index.
-struct filter {
-    int count;
-    const int32_t *at;
-    const float *weight;
+// Columns of a source that a part of a row needs.
+struct range {
+    int32_t first, last;
+};
+
+// One enlarged (or reduced) tensor; with more than one the output is their sum.
+struct source {
+    struct cs_cpu_place src;
+    int64_t in[2];
+    const struct cs_taps *taps[2]; // rows, columns
+    const struct range *ranges;    // of each chunk of a row
 };
 
 struct resize {
-    struct cs_cpu_place src, dst, add;
-    bool nearest, adding;
-    int64_t batch, channels, in[2], out[2];
-    const struct filter *filters[2]; // rows, columns
+    struct source sources[CS_CPU_RESIZES];
+    int source_count;
+    struct cs_cpu_place dst, add;
+    bool adding;
+    int64_t batch, channels, out[2];
+    int64_t chunk, chunks; // pixels of a row that are done at once; how many there are in a row
+    size_t buffer_floats;  // of a thread
     struct cs_cpu_activation activation;
+    struct cs_cpu_gather gather;
 };
 
-// A row of few channels: loops of its own, with two samples a pixel where the filter is linear. The
-// addend may lie where the result goes.
-static void blend_few(const struct resize *r, const float *row, const float *add, float *dst)
+// Part of an output row.
+struct chunk {
+    int64_t image, y, x, count;
+};
+
+// Rows of the source, weighted and added up, where the chunk needs them: pixel 0 of that row.
+static const float *filter_rows(const struct resize *r, const struct cs_kernels *kernels,
+                                const struct source *s, const float *src, const struct chunk *chunk,
+                                float *buffer)
 {
-    int64_t channels = r->channels;
-    for (int64_t x = 0; x < r->out[1]; x++, dst += channels) {
-        const struct filter *filter = &r->filters[1][x];
-        const float *first = row + filter->at[0] * channels;
-        const float *addend = add ? add + x * channels : NULL;
-        if (filter->count == 2) {
-            const float *second = row + filter->at[1] * channels;
-            float low = filter->weight[0], high = filter->weight[1];
-            for (int64_t c = 0; c < channels; c++)
-                dst[c] = first[c] * low + second[c] * high + (addend ? addend[c] : 0);
-            continue;
-        }
-        for (int64_t c = 0; c < channels; c++) {
-            float sum = first[c] * filter->weight[0];
-            for (int t = 1; t < filter->count; t++)
-                sum += row[filter->at[t] * channels + c] * filter->weight[t];
-            dst[c] = sum + (addend ? addend[c] : 0);
-        }
+    const struct cs_taps *rows = &s->taps[0][chunk->y];
+    const struct range range = s->ranges[chunk->x / r->chunk];
+    const float *from[MAX_TAPS];
+    for (int t = 0; t < rows->count; t++)
+        from[t] = src + (rows->at[t] * s->in[1] + range.first) * r->channels;
+    if (rows->count == 1 && rows->weight[0] == 1)
+        return from[0] - range.first * r->channels;
+    kernels->sum_of(buffer + range.first * r->channels, from, rows->weight, rows->count,
+                    (range.last - range.first + 1) * r->channels);
+    return buffer;
+}
+
+static void filter_chunk(const struct resize *r, const struct cs_cpu_run *run,
+                         const struct chunk *chunk, const float *add, float *dst)
+{
+    float *buffer = (float *)(void *)run->scratch + (size_t)omp_get_thread_num() * r->buffer_floats;
+    for (int i = 0; i < r->source_count; i++) {
+        const struct source *s = &r->sources[i];
+        const float *src =
+            cs_cpu_at(run, s->src) + chunk->image * s->in[0] * s->in[1] * r->channels;
+        const float *row = filter_rows(r, run->kernels, s, src, chunk, buffer);
+        run->kernels->blend(dst, row, i ? dst : add, s->taps[1] + chunk->x, chunk->count,
+                            r->channels);
     }
 }
 
-static void blend_row(const struct resize *r, const struct cs_kernels *kernels, const float *row,
-                      const float *add, float *dst)
+static void run_chunk(const struct resize *r, const struct cs_cpu_run *run, int64_t index)
 {
-    const float *src[CS_KERNEL_MAX_TAPS];
-    float with_add[CS_KERNEL_MAX_TAPS];
-    int64_t channels = r->channels;
-    if (channels < FEW_CHANNELS) {
-        blend_few(r, row, add, dst);
-        return;
-    }
-    for (int64_t x = 0; x < r->out[1]; x++, dst += channels) {
-        const struct filter *filter = &r->filters[1][x];
-        const float *addend = add ? add + x * channels : NULL, *weight = filter->weight;
-        int n = filter->count;
-        for (int t = 0; t < n; t++)
-            src[t] = row + filter->at[t] * channels;
-        if (addend) {
-            memcpy(with_add, weight, (size_t)n * sizeof *weight);
-            src[n] = addend;
-            with_add[n++] = 1;
-            weight = with_add;
-        }
-        kernels->sum_of(dst, src, weight, n, channels);
-    }
-}
-
-static void filter_row(const struct resize *r, const struct cs_cpu_run *run, int64_t row,
-                       const float *add, float *dst)
-{
-    const struct filter *filter = &r->filters[0][row % r->out[0]];
-    int64_t floats = r->in[1] * r->channels;
-    const float *image = cs_cpu_at(run, r->src) + row / r->out[0] * r->in[0] * floats;
-    const float *rows[MAX_TAPS];
-    float *buffer = (float *)(void *)run->scratch + omp_get_thread_num() * floats;
-    for (int t = 0; t < filter->count; t++)
-        rows[t] = image + filter->at[t] * floats;
-    if (filter->count > 1 || filter->weight[0] != 1) {
-        run->kernels->sum_of(buffer, rows, filter->weight, filter->count, floats);
-        rows[0] = buffer;
-    }
-    blend_row(r, run->kernels, rows[0], add, dst);
-}
-
-// Few floats: a call of memcpy would take longer than the copy.
-static void copy_pixel(float *dst, const float *src, int64_t channels)
-{
-    enum { PIECE = 8 };
-    for (; channels >= PIECE; channels -= PIECE, dst += PIECE, src += PIECE)
-        memcpy(dst, src, PIECE * sizeof *dst);
-    for (int64_t c = 0; c < channels; c++)
-        dst[c] = src[c];
-}
-
-static void nearest_row(const struct resize *r, const struct cs_cpu_run *run, int64_t row,
-                        const float *add, float *dst)
-{
-    int64_t y = row / r->out[0] * r->in[0] + r->filters[0][row % r->out[0]].at[0];
-    int64_t channels = r->channels;
-    const float *line = cs_cpu_at(run, r->src) + y * r->in[1] * channels;
-    for (int64_t x = 0; x < r->out[1]; x++) {
-        const float *from = line + r->filters[1][x].at[0] * channels;
-        float *to = dst + x * channels;
-        if (add)
-            run->kernels->binary[CS_BINARY_ADD](to, from, add + x * channels, channels, 1, 1);
-        else
-            copy_pixel(to, from, channels);
-    }
+    int64_t row = index / r->chunks, x = index % r->chunks * r->chunk;
+    int64_t left = r->out[1] - x, at = (row * r->out[1] + x) * r->channels;
+    struct chunk chunk = {row / r->out[0], row % r->out[0], x, left < r->chunk ? left : r->chunk};
+    float *dst = cs_cpu_at(run, r->dst) + at;
+    const float *add = r->adding ? cs_cpu_at(run, r->add) + at : NULL;
+    double *sums = cs_cpu_gather_sums(&r->gather, run);
+    filter_chunk(r, run, &chunk, add, dst);
+    if (r->activation.unary != CS_UNARY_IDENTITY)
+        run->kernels->unary[r->activation.unary](dst, dst, chunk.count * r->channels,
+                                                 r->activation.alpha, r->activation.beta);
+    if (sums)
+        run->kernels->moments(dst, chunk.count, r->channels, sums + 2 * index * r->channels,
+                              sums + (2 * index + 1) * r->channels);
 }
 
 static int run_resize(const struct cs_cpu_step *step, const struct cs_cpu_run *run,
@@ -129,19 +99,10 @@ static int run_resize(const struct cs_cpu_step *step, const struct cs_cpu_run *r
 {
     (void)err;
     const struct resize *r = step->params;
-    int64_t floats = r->out[1] * r->channels;
 #pragma omp parallel for schedule(static)
-    for (int64_t row = 0; row < r->batch * r->out[0]; row++) {
-        float *dst = cs_cpu_at(run, r->dst) + row * floats;
-        const float *add = r->adding ? cs_cpu_at(run, r->add) + row * floats : NULL;
-        if (r->nearest)
-            nearest_row(r, run, row, add, dst);
-        else
-            filter_row(r, run, row, add, dst);
-        if (r->activation.unary != CS_UNARY_IDENTITY)
-            run->kernels->unary[r->activation.unary](dst, dst, floats, r->activation.alpha,
-                                                     r->activation.beta);
-    }
+    for (int64_t i = 0; i < r->batch * r->out[0] * r->chunks; i++)
+        run_chunk(r, run, i);
+    cs_cpu_gather_finish(&r->gather, run);
     return 0;
 }
 
@@ -169,11 +130,11 @@ static int64_t most_taps(const struct cs_resize *params, int axis)
     return most;
 }
 
-static const struct filter *make_filters(struct cs_plan *plan, const struct cs_resize *params,
-                                         int axis)
+static const struct cs_taps *make_taps(struct cs_plan *plan, const struct cs_resize *params,
+                                       int axis)
 {
     int64_t out = params->out[axis], last = params->in[axis] - 1, most = most_taps(params, axis);
-    struct filter *filters = cs_cpu_params(plan, (size_t)out * sizeof *filters);
+    struct cs_taps *made = cs_cpu_params(plan, (size_t)out * sizeof *made);
     int32_t *at = cs_cpu_params(plan, (size_t)(out * most) * sizeof *at);
     float *weight = cs_cpu_params(plan, (size_t)(out * most) * sizeof *weight);
     for (int64_t i = 0; i < out; i++, at += most, weight += most) {
@@ -184,47 +145,78 @@ static const struct filter *make_filters(struct cs_plan *plan, const struct cs_r
             count = add_tap(at, weight, count, (int32_t)sample,
                             cs_resize_weight(params, &taps, axis, k));
         }
-        filters[i] = (struct filter){count ? count : 1, at, weight}; // none: weight 0 of sample 0
+        made[i] = (struct cs_taps){count ? count : 1, at, weight}; // none: weight 0 of sample 0
     }
-    return filters;
+    return made;
+}
+
+static const struct range *find_ranges(struct cs_plan *plan, const struct resize *r,
+                                       const struct cs_taps *columns)
+{
+    struct range *ranges = cs_cpu_params(plan, (size_t)r->chunks * sizeof *ranges);
+    for (int64_t x = 0; x < r->out[1]; x++) {
+        struct range *range = &ranges[x / r->chunk];
+        int32_t first = columns[x].at[0], last = columns[x].at[columns[x].count - 1];
+        bool starts = x % r->chunk == 0;
+        range->first = starts || first < range->first ? first : range->first;
+        range->last = starts || last > range->last ? last : range->last;
+    }
+    return ranges;
+}
+
+static int add_source(struct cs_plan *plan, const struct cs_node *node, struct resize *r,
+                      struct cs_err *err)
+{
+    struct source *s = &r->sources[r->source_count++];
+    int64_t stride[CS_MAX_RANK];
+    struct cs_resize params;
+    if (cs_node_resize(plan->graph, node, &params, err) != 0)
+        return -1;
+    s->src = cs_cpu_place_of(plan, node->inputs[0]);
+    if (cs_node_input(plan->graph, node, 0)->data &&
+        cs_cpu_turn_constant(plan, node->inputs[0], &s->src, stride, err) != 0)
+        return -1;
+    for (int i = 0; i < 2; i++) {
+        s->in[i] = params.in[i];
+        s->taps[i] = make_taps(plan, &params, i);
+    }
+    s->ranges = find_ranges(plan, r, s->taps[1]);
+    size_t floats = (size_t)(s->in[1] * r->channels);
+    r->buffer_floats = floats > r->buffer_floats ? floats : r->buffer_floats;
+    return 0;
 }
 
 static int build_resize(struct cs_plan *plan, const struct cs_node *node, struct cs_err *err)
 {
+    if (plan->late[node->outputs[0]].chained)
+        return 0;
     struct resize *r = cs_cpu_params(plan, sizeof *r);
     const struct cs_graph *graph = plan->graph;
-    const struct cs_shape *in = &cs_node_input(graph, node, 0)->shape;
-    struct cs_resize params;
-    if (cs_node_resize(graph, node, &params, err) != 0)
-        return -1;
-    r->src = cs_cpu_place_of(plan, node->inputs[0]);
+    const struct cs_shape *shape = &cs_node_output(graph, node, 0)->shape;
     r->dst = cs_cpu_place_of(plan, node->outputs[0]);
-    int64_t stride[CS_MAX_RANK];
-    if (cs_node_input(graph, node, 0)->data &&
-        cs_cpu_turn_constant(plan, node->inputs[0], &r->src, stride, err) != 0)
+    r->batch = shape->dim[0];
+    r->channels = shape->dim[1];
+    r->out[0] = shape->dim[2];
+    r->out[1] = shape->dim[3];
+    r->chunk = CHUNK_FLOATS / r->channels < 16 ? 16 : CHUNK_FLOATS / r->channels;
+    r->chunks = (r->out[1] + r->chunk - 1) / r->chunk;
+    if (add_source(plan, node, r, err) != 0)
         return -1;
-    r->nearest = params.mode == CS_RESIZE_NEAREST;
-    r->batch = in->dim[0];
-    r->channels = in->dim[1];
-    for (int i = 0; i < 2; i++) {
-        r->in[i] = params.in[i];
-        r->out[i] = params.out[i];
-        r->filters[i] = make_filters(plan, &params, i);
-    }
     int add = node->fusion.add;
-    bool add_left = false;
-    if (add >= 0) {
-        const struct cs_value *value = &graph->values[add];
-        r->adding =
-            !value->data && cs_shape_equal(&value->shape, &cs_node_output(graph, node, 0)->shape);
-        add_left = !r->adding;
-        if (r->adding)
-            r->add = cs_cpu_place_of(plan, add);
-    }
+    for (; add >= 0 && plan->late[add].chained;
+         add = graph->nodes[graph->values[add].producer].fusion.add)
+        if (add_source(plan, &graph->nodes[graph->values[add].producer], r, err) != 0)
+            return -1;
+    r->adding =
+        add >= 0 && !graph->values[add].data && cs_shape_equal(&graph->values[add].shape, shape);
+    if (r->adding)
+        r->add = cs_cpu_place_of(plan, add);
+    bool add_left = add >= 0 && !r->adding;
     if (!add_left)
         cs_cpu_activation_of(&node->fusion, &r->activation);
-    cs_cpu_need_scratch(plan, (size_t)(plan->network->device->threads * r->in[1] * r->channels) *
-                                  sizeof(float));
+    cs_cpu_gather_init(plan, node, r->out[0] * r->chunks, r->channels,
+                       (size_t)plan->network->device->threads * r->buffer_floats * sizeof(float),
+                       &r->gather);
     cs_cpu_add_step(plan, node, run_resize, r);
     return add_left ? cs_cpu_build_fusion(plan, node, true, err) : 0;
 }

@@ -193,6 +193,13 @@ static void count_tiles(struct worker *k, struct block block)
         k->tiles[i] = tiles_of(w, block.first + i / panels) - i % panels * w->rows;
 }
 
+// Lines of the next weights that too few products are there to fetch.
+static void fetch_rest(const float *next, int64_t products, int64_t fetches, int64_t depth)
+{
+    for (int64_t i = products * depth; i < fetches * depth; i++)
+        __builtin_prefetch(next + i * LINE_FLOATS, 0, 2);
+}
+
 // One point of one panel, for all tiles of the block. `m_panel`: its place in M.
 static void multiply_panel(struct worker *k, struct block block, int64_t point, int64_t panel,
                            int64_t m_panel, struct ahead *ahead)
@@ -211,15 +218,14 @@ static void multiply_panel(struct worker *k, struct block block, int64_t point, 
             .v = k->v + point * w->v_point + from * w->rows,
             .m = k->m + point * w->m_point + m_panel * w->m_panel,
         };
+        if (next < k->packed_end)
+            fetch_rest(next, panels < fetches ? panels : fetches, fetches, depth);
         for (int64_t i = 0; i < panels; i++) {
             if (k->tiles[i] > 0) {
-                // Each fetches one line a channel, or two where there are few of them, so panel /
-                // 16 lines are all that is next.
-                int64_t first = panels < fetches ? 2 * i : i;
-                product.prefetch = first < fetches && next < k->packed_end
-                                       ? (const char *)(next + first * LINE_FLOATS * depth)
+                // Each fetches one line a channel, so panel / 16 of them fetch all that is next.
+                product.prefetch = i < fetches && next < k->packed_end
+                                       ? (const char *)(next + i * LINE_FLOATS * depth)
                                        : NULL;
-                product.prefetch_more = panels < fetches ? LINE_FLOATS * depth * 4 : 0;
                 w->kernels->multiply[w->vectors - 1][2 * k->tiles[i] <= w->rows](&product);
                 ahead_step(ahead);
             }

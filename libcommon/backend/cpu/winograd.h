@@ -62,9 +62,8 @@ struct cs_winograd_product {
     int64_t quads; // input channels / 4
     const float *v, *u;
     float *m;
-    bool add;              // to what m holds
-    const char *prefetch;  // 256 bytes a quad from here; NULL: nothing
-    int64_t prefetch_more; // and as many from so many bytes further on
+    bool add;             // to what m holds
+    const char *prefetch; // 256 bytes a quad from here; NULL: nothing
 };
 
 struct cs_winograd_kernels {

@@ -177,7 +177,6 @@ ALWAYS_INLINE void multiply(const struct cs_winograd_product *p, int rows, int m
     float *m = p->m;
     const char *ahead = p->prefetch ? p->prefetch : (const char *)p->u;
     const int64_t ahead_step = p->prefetch ? 256 : 0;
-    const int64_t further = p->prefetch ? p->prefetch_more : 0;
     vec sum[SUMS];
     UNROLL for (int i = 0; i < rows * vectors; i++) sum[i] = ZERO();
     for (int64_t left = p->quads; left > 0; left -= WIDTH / 4) {
@@ -195,7 +194,6 @@ ALWAYS_INLINE void multiply(const struct cs_winograd_product *p, int rows, int m
                         FMA(x, w[j], sum[r * vectors + j]);
                 }
                 __builtin_prefetch(ahead + k * 64, 0, 2);
-                __builtin_prefetch(ahead + further + k * 64, 0, 2);
             }
             v += 4;
             u += 4 * vectors * WIDTH;
