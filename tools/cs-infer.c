@@ -12,7 +12,7 @@
 
 enum { PROB_U16 = 1, PROB_F32, PROB_AUTO = -1 };
 static const char *model, *device = "auto", *slots = "auto", *batch = "auto", *keep = "", *input;
-static const char *cache, *rescale = "none";
+static const char *cache, *rescale = "none", *gpu_memory = "auto";
 static int precision, conv, fit, compat, prob = PROB_AUTO, transport;
 static int64_t threads, retries = 3, tile;
 static double timeout, load_timeout = 300, pause_seconds = 60;
@@ -21,7 +21,7 @@ static uint64_t memory, ring_bytes;
 static const struct cs_opt options[] = {
     {'m', "model", CS_OPT_STRING, &model, "MODEL", "name or path of the model package",
      .env = NULL},
-    {'d', "device", CS_OPT_STRING, &device, "DEVICE", "where to compute: auto, cpu or ref",
+    {'d', "device", CS_OPT_STRING, &device, "DEVICE", "where to compute: auto, cuda:N, cpu or ref",
      .env = "CELLSTREAM_DEVICE"},
     {'s', "slots", CS_OPT_STRING, &slots, "N", "batches computed at once",
      .env = "CELLSTREAM_SLOTS"},
@@ -36,6 +36,8 @@ static const struct cs_opt options[] = {
      .env = "CELLSTREAM_CACHE"},
     {0, "memory", CS_OPT_SIZE, &memory, "SIZE", "limit; 0: three quarters of what there is",
      .env = "CELLSTREAM_MEMORY"},
+    {0, "gpu-memory", CS_OPT_STRING, &gpu_memory, "SIZE|%",
+     "limit on the GPU; auto: 80 % of what is free", .env = "CELLSTREAM_GPU_MEMORY"},
     {0, "fit", CS_OPT_CHOICE, &fit, "HOW", "how images meet the network's plane",
      .shapes_result = true, .choices = "model|native|resize|pad|tile", .env = NULL},
     {0, "rescale", CS_OPT_STRING, &rescale, "HOW",
@@ -83,11 +85,24 @@ static int parse_rescale(double *factor, struct cs_err *err)
     return cs_num_real(rescale, 0.02, 50, "--rescale", factor, err);
 }
 
+static int parse_gpu_memory(struct cs_infer_options *o, struct cs_err *err)
+{
+    size_t n = strlen(gpu_memory);
+    if (strcmp(gpu_memory, "auto") == 0)
+        return 0;
+    if (!n || gpu_memory[n - 1] != '%')
+        return cs_num_size(gpu_memory, "--gpu-memory", &o->gpu_memory, err);
+    char *number = cs_xstrndup(gpu_memory, n - 1);
+    int result = cs_num_real(number, 1, 100, "--gpu-memory", &o->gpu_percent, err);
+    free(number);
+    return result;
+}
+
 static int parse(struct cs_infer_options *o, struct cs_err *err)
 {
     if (!model)
         return cs_fail(err, CS_EUSAGE, "which model? (-m, see --help)");
-    if (parse_rescale(&o->rescale, err) != 0)
+    if (parse_rescale(&o->rescale, err) != 0 || parse_gpu_memory(o, err) != 0)
         return -1;
     if (compat && (fit || tile || o->rescale))
         return cs_fail(err, CS_EUSAGE,

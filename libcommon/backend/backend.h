@@ -68,6 +68,13 @@ struct cs_backend {
     void (*device_close)(struct cs_device *device); // accepts NULL
     // One line for people: "cpu: AMD EPYC, 4 threads, avx512, oneDNN 2.6.3".
     const char *(*device_text)(const struct cs_device *device);
+    // Bytes of the device's own memory that are free, other programs' counted, and all. NULL: plans
+    // and slots lie in the process's memory.
+    int (*device_memory)(const struct cs_device *device, uint64_t *left, uint64_t *total,
+                         struct cs_err *err);
+    // After an error: whether this process can no longer use the device, and must end for another
+    // one to go on. NULL: never.
+    bool (*device_lost)(const struct cs_device *device);
     // The precisions that this device offers, bits 1 << enum cs_precision; fp32 always.
     unsigned (*precisions)(const struct cs_device *device);
     enum cs_pass_set passes; // that graphs for this backend go through

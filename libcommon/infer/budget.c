@@ -8,8 +8,9 @@ static const double margin = 0.95;
 
 void cs_budget_init(struct cs_recipe *r, uint64_t memory)
 {
-    r->image_bytes = memory / 4;
-    r->run_bytes = memory - memory / 4;
+    bool own = r->info.device_bytes > 0;
+    r->image_bytes = own ? memory / 2 : memory / 4;
+    r->run_bytes = own ? r->info.device_bytes : memory - memory / 4;
 }
 
 // Of the worker process. In double: estimates, never sizes of blocks.
@@ -35,7 +36,8 @@ static void memory_for(const struct cs_recipe *r, uint64_t budget, double needed
                        char text[CS_SIZE_TEXT])
 {
     double taken = (double)(r->run_bytes - budget);
-    cs_size_option((uint64_t)((needed / margin + taken) * 4 / 3), text);
+    double all = needed / margin + taken;
+    cs_size_option((uint64_t)(r->info.device_bytes ? all : all * 4 / 3), text);
 }
 
 int cs_budget_refuse(const struct cs_recipe *r, uint64_t budget, uint32_t width, uint32_t height,
@@ -47,9 +49,9 @@ int cs_budget_refuse(const struct cs_recipe *r, uint64_t budget, uint32_t width,
     cs_size_text(budget, share);
     memory_for(r, budget, bytes, would);
     return cs_fail(err, CS_ENOMEM,
-                   "the network needs %s for one plane of %u x %u, there are %s: --memory %s%s "
+                   "the network needs %s for one plane of %u x %u, there are %s: --%smemory %s%s "
                    "would do",
-                   needs, width, height, share, would, also);
+                   needs, width, height, share, r->info.device_bytes ? "gpu-" : "", would, also);
 }
 
 int cs_budget_check(const struct cs_recipe *r, struct cs_err *err)
@@ -68,6 +70,8 @@ int cs_budget_check(const struct cs_recipe *r, struct cs_err *err)
 
 uint64_t cs_budget_item(const struct cs_recipe *r)
 {
+    if (r->info.device_bytes)
+        return r->image_bytes;
     uint64_t rest = r->run_bytes > r->info.fixed_bytes ? r->run_bytes - r->info.fixed_bytes : 0;
     return rest / 2 > r->image_bytes ? rest / 2 : r->image_bytes;
 }
@@ -78,15 +82,17 @@ int cs_budget_beside(const struct cs_recipe *r, uint32_t width, uint32_t height,
     // The stream's reader has the pixels too. A small image that follows has the quarter.
     double taken = 2 * (double)pixels + (double)maps;
     double left = (double)r->run_bytes - taken;
+    bool own = r->info.device_bytes > 0;
     *budget = r->run_bytes;
-    if ((double)pixels + (double)maps <= (double)r->image_bytes)
+    if ((double)pixels + (double)maps <= (double)r->image_bytes ||
+        (own && taken <= 2 * (double)r->image_bytes))
         return 0;
-    if (left > (double)r->info.fixed_bytes) {
+    if (!own && left > (double)r->info.fixed_bytes) {
         *budget = (uint64_t)left;
         return 0;
     }
     char needs[CS_SIZE_TEXT], would[CS_SIZE_TEXT];
-    double small = need(r, 1, (double)r->info.probe_width * r->info.probe_height);
+    double small = own ? 0 : need(r, 1, (double)r->info.probe_width * r->info.probe_height);
     cs_size_text((uint64_t)taken, needs);
     cs_size_option((uint64_t)((taken + small / margin) * 4 / 3), would);
     return cs_fail(err, CS_ENOMEM,

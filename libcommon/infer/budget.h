@@ -3,6 +3,9 @@
 // the images on their way. An image that exceeds the quarter travels alone, and what it has is
 // taken from the worker's share.
 //
+// On a device with memory of its own the worker's share is what that device may use, and half of
+// --memory is for images.
+//
 // What a plane will need is estimated from the plan of a small one, so that batches and tiles
 // follow from sizes alone; the session holds the worker to its share by what is really there.
 #ifndef CS_INFER_BUDGET_H

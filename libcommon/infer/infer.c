@@ -146,6 +146,8 @@ static int start_worker(struct infer *in, int slots, bool flexible, uint64_t mem
         .precision = o->precision,
         .direct = o->direct,
         .memory = memory - memory / 4,
+        .device_memory = o->gpu_memory,
+        .device_percent = o->gpu_percent,
     };
     if (copy_text(load.device, sizeof load.device, in->device.backend, "the device's name", err) !=
             0 ||
@@ -182,8 +184,9 @@ static void choose_auto(const struct infer *in, struct cs_infer_options *chosen,
         if (found <= 0)
             tuned = (struct cs_tuned){0};
     }
-    *flexible = !chosen->slots && !tuned.slots;
-    if (*flexible) {
+    bool free = !chosen->slots && !tuned.slots;
+    *flexible = free && strcmp(in->device.backend, "cuda") != 0; // its slots are few and equal
+    if (free) {
         cs_meta_int(cs_reader_head(in->reader), CS_KEY_INPUTS, 0, INT64_MAX, 0, &inputs, NULL);
         tuned = (struct cs_tuned){.slots = cs_untuned_slots(&in->device, threads, inputs)};
     }

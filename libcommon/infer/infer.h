@@ -32,6 +32,8 @@ struct cs_infer_options {
     int batch;              // 0: auto
     int threads;            // of all slots together; 0: all that may be used
     uint64_t memory;        // 0: three quarters of what this process may have
+    uint64_t gpu_memory;    // bytes; 0: as gpu_percent says
+    double gpu_percent;     // of all memory of the GPU; 0: of what is free (session.h)
     int precision;          // CS_PRECISION_AUTO, or one
     bool direct;            // convolutions by direct sums only
     const char *cache;      // folder of what was measured before; NULL: $CELLSTREAM_CACHE

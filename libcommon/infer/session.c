@@ -96,6 +96,8 @@ static struct cs_session_memory memory_of(const struct cs_session *s,
                                           const struct cs_session_plan *p)
 {
     struct cs_memory_use use = s->backend->plan_memory(p->plan);
+    if (s->backend->device_memory)
+        return (struct cs_session_memory){.weights = use.weights, .slot = use};
     return (struct cs_session_memory){
         .process = cs_resident_bytes() + first_run_bytes(s) - use.packed - use.kept,
         .constants = cs_arena_bytes(&s->graph.arena) + cs_onnx_bytes(s->file),
@@ -136,11 +138,13 @@ static int refuse(const struct cs_session *s, const struct cs_session_plan *p, s
     char need[CS_SIZE_TEXT], limit[CS_SIZE_TEXT], would[CS_SIZE_TEXT];
     cs_size_text(bytes, need);
     cs_size_text(s->options.memory, limit);
-    cs_size_option(bytes / 3 * 4, would); // a quarter is for images (budget.h)
+    bool own = s->backend->device_memory != NULL;
+    cs_size_option(own ? bytes : bytes / 3 * 4, would); // a quarter is for images (budget.h)
     return cs_fail(err, CS_ENOMEM,
-                   "%d x %u x %u pixels need %s beside their images, there are %s: --memory %s "
+                   "%d x %u x %u pixels need %s beside their images, there are %s: --%smemory %s "
                    "would do",
-                   p->key.batch, p->key.width, p->key.height, need, limit, would);
+                   p->key.batch, p->key.width, p->key.height, need, limit, own ? "gpu-" : "",
+                   would);
 }
 
 // How many slots each plan may have, now that the set has changed; other plans give way to `p`.
@@ -294,6 +298,11 @@ int cs_session_look(struct cs_session *s, int batch, uint32_t height, uint32_t w
     *memory = memory_of(s, p);
     *graph = &p->graph;
     return 0;
+}
+
+bool cs_session_lost(const struct cs_session *s)
+{
+    return s->backend->device_lost && s->backend->device_lost(s->device);
 }
 
 int cs_session_run(struct cs_session *s, int slot, struct cs_job *jobs, int n, struct cs_err *err)

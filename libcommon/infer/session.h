@@ -25,9 +25,13 @@ struct cs_session_options {
     const char *device; // name of a backend
     const char *detail; // fake
     int slots;
-    int threads;      // of one slot
-    bool flexible;    // slots are a wish: fewer with more threads each where memory is short
-    uint64_t memory;  // limit of this process, shared memory not counted; 0: none
+    int threads;     // of one slot
+    bool flexible;   // slots are a wish: fewer with more threads each where memory is short
+    uint64_t memory; // limit of this process, shared memory not counted; 0: none
+    // Limit of a device's own memory, which then counts instead: bytes, or percent of all there is.
+    // Both 0: CS_DEVICE_PERCENT of what is free.
+    uint64_t device_memory;
+    double device_percent;
     bool check_files; // compare the weights with the package's sha256
     bool direct;      // convolutions by direct sums only (backend.h, plan_open)
     bool all_outputs; // compute also outputs that give no map
@@ -51,11 +55,14 @@ struct cs_session_info {
     char unsafe[128]; // operator and node that make it unsafe for tiles
     uint32_t stride, halo;
     uint64_t parameters;
-    uint64_t fixed_bytes; // program, libraries, weights: all but slots (struct cs_session_memory)
+    uint64_t device_bytes; // limit of the device's own memory; 0: it has none
+    uint64_t fixed_bytes;  // program, libraries, weights: all but slots (struct cs_session_memory)
     // One slot for one image of this plane; others grow in proportion.
     uint64_t probe_bytes;
     uint32_t probe_height, probe_width;
 };
+
+enum { CS_DEVICE_PERCENT = 80 };
 
 struct cs_session;
 
@@ -76,6 +83,8 @@ int cs_session_slots(const struct cs_session *session, int batch, uint32_t heigh
 int cs_session_prepare(struct cs_session *session, int slot, int batch, uint32_t height,
                        uint32_t width, enum cs_precision precision, bool direct,
                        struct cs_err *err);
+// After a run failed: whether this process has lost the device, and must end (backend.h).
+bool cs_session_lost(const struct cs_session *session);
 // Run n jobs on the slot with the plan it was prepared for.
 int cs_session_run(struct cs_session *session, int slot, struct cs_job *jobs, int n,
                    struct cs_err *err);

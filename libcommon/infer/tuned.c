@@ -14,10 +14,10 @@ enum { MAX_CLASS = 1 << 24 };
 
 int cs_untuned_slots(const struct cs_device_choice *device, int threads, int64_t inputs)
 {
-    enum { MOST = 8, IMAGES = 4 };
+    enum { MOST = 8, IMAGES = 4, ON_GPU = 4 };
     int slots = threads < MOST ? threads : MOST;
     if (strcmp(device->backend, "cpu") != 0)
-        return 1;
+        return strcmp(device->backend, "cuda") == 0 ? ON_GPU : 1;
     if (inputs > 0 && inputs < (int64_t)IMAGES * slots)
         slots = (int)(inputs / IMAGES);
     slots = slots > 0 ? slots : 1;

@@ -25,7 +25,7 @@ int cs_tuned_read(const char *folder, const struct cs_package *package,
 
 // Slots where nothing is kept. On the CPU threads wait for each other at every layer of a network:
 // a slot for each, at most 8, gives more images a second, once every slot has four of the `inputs`
-// (0: not known how many, taken for many). All have as many threads. Other devices: 1.
+// (0: not known how many, taken for many). All have as many threads. A GPU: 4. Others: 1.
 int cs_untuned_slots(const struct cs_device_choice *device, int threads, int64_t inputs);
 
 // Keep a choice beside those of other classes.

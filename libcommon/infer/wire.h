@@ -31,7 +31,8 @@ struct cs_wire_load {
     int32_t flexible;  // slots and threads (session.h)
     int32_t precision; // CS_PRECISION_AUTO, or one
     int32_t direct;    // convolutions by direct sums only
-    uint64_t memory;
+    uint64_t memory, device_memory;
+    double device_percent;
     char device[32], package[CS_WIRE_PATH], detail[CS_WIRE_PATH], cache[CS_WIRE_PATH];
 };
 

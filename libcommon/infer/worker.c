@@ -14,6 +14,7 @@
 
 #include "base/clock.h"
 #include "base/io.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "infer/buffers.h"
 #include "infer/infer.h"
@@ -78,6 +79,10 @@ static void *slot_main(void *context)
         int count = slot->run.count;
         double start = cs_clock_seconds();
         int result = cs_session_run(w->session, slot->index, slot->jobs, count, &err);
+        if (result != 0 && err.code == CS_EDEVICE && cs_session_lost(w->session)) {
+            cs_log(CS_LOG_ERROR, "%s", err.text);
+            _exit(cs_err_status(err.code)); // threads that wait for the device would not return
+        }
         double ms = (cs_clock_seconds() - start) * 1e3;
         pthread_mutex_lock(&w->lock);
         // Idle before the answer: the next run may arrive at once.
@@ -201,6 +206,8 @@ static int on_load(struct worker *w, struct cs_wire_load *m, struct cs_wire_read
         .threads = m->threads,
         .flexible = m->flexible != 0,
         .memory = m->memory,
+        .device_memory = m->device_memory,
+        .device_percent = m->device_percent,
         .check_files = m->check_files != 0,
         .direct = m->direct != 0,
     };

@@ -143,6 +143,25 @@ int cs_cuda_device_open(const struct cs_device_options *options, struct cs_devic
     return 0;
 }
 
+int cs_cuda_device_memory(const struct cs_device *device, uint64_t *left, uint64_t *total,
+                          struct cs_err *err)
+{
+    size_t rest = 0, all = 0;
+    int result = cs_cuda_use(device, err);
+    if (result == 0)
+        result = cs_cuda_check((int)cudaMemGetInfo(&rest, &all), "asking for memory", err);
+    *left = rest;
+    *total = all;
+    return result;
+}
+
+// Errors of a kernel or of the hardware stay: every later call returns them too.
+bool cs_cuda_device_lost(const struct cs_device *device)
+{
+    uint64_t left, total;
+    return cs_cuda_device_memory(device, &left, &total, NULL) != 0;
+}
+
 void cs_cuda_device_close(struct cs_device *device)
 {
     if (!device)

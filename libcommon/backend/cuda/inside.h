@@ -90,6 +90,9 @@ int cs_cuda_device_count(int *count, struct cs_err *err);
 int cs_cuda_device_open(const struct cs_device_options *options, struct cs_device **device,
                         struct cs_err *err);
 void cs_cuda_device_close(struct cs_device *device);
+int cs_cuda_device_memory(const struct cs_device *device, uint64_t *left, uint64_t *total,
+                          struct cs_err *err);
+bool cs_cuda_device_lost(const struct cs_device *device);
 int cs_cuda_network_open(struct cs_device *device, struct cs_network **network, struct cs_err *err);
 void cs_cuda_network_close(struct cs_network *network);
 void cs_cuda_drop_packed(struct cs_plan *plan); // the plan uses its constants no more
