@@ -78,6 +78,8 @@ int cs_objects_filter(struct cs_image *labels, uint32_t *count,
                 continue;
             if (!object->name && passes(object, filter))
                 object->name = ++kept;
+            if (object->name == label[x])
+                continue;
             for (uint32_t i = x; i < end; i++)
                 label[i] = object->name;
         }

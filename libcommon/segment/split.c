@@ -44,13 +44,15 @@ struct flood {
 static const int step_x[8] = {0, -1, 1, 0, -1, 1, -1, 1};
 static const int step_y[8] = {-1, 0, 0, 1, -1, -1, 1, 1};
 
-static int flood_init(struct flood *f, size_t pixels, const struct cs_scratch *scratch,
-                      struct cs_err *err)
+// For components of at most so many pixels, with boxes of at most so many cells.
+static int flood_init(struct flood *f, size_t pixels, size_t cells,
+                      const struct cs_scratch *scratch, struct cs_err *err)
 {
     size_t bytes;
-    if (!cs_mul_size(pixels + 1, (5 + MOST_BOX) * sizeof(uint32_t) + sizeof(uint16_t), &bytes) ||
+    if (!cs_mul_size(pixels + 1, 5 * sizeof(uint32_t) + sizeof(uint16_t), &bytes) ||
         pixels >= UINT32_MAX)
         return cs_fail(err, CS_ENOMEM, "an object of %zu pixels is too large to split", pixels);
+    bytes += cells * sizeof(uint32_t); // at most MOST_BOX a pixel
     if (cs_big_init(&f->block, bytes, scratch->spill_bytes, scratch->dir, err) != 0)
         return cs_err_context(err, "splitting an object of %zu pixels", pixels);
     f->x = f->block.data;
@@ -59,32 +61,50 @@ static int flood_init(struct flood *f, size_t pixels, const struct cs_scratch *s
     f->order = f->parent + pixels;
     f->swap = f->order + pixels;
     f->box = f->swap + pixels;
-    f->relief = (uint16_t *)(f->box + MOST_BOX * pixels);
+    f->relief = (uint16_t *)(f->box + cells);
     return 0;
 }
 
-// Choose and empty the grid for the runs order[0..count) of a component.
-static void flood_place(struct flood *f, const struct cs_run *runs, const uint32_t *order,
-                        size_t count)
+// A component: where it lies, and the cells of a box round it, 0 where that is not worth it.
+struct extent {
+    uint32_t x0, y0, width, height;
+    uint64_t pixels, cells;
+};
+
+static struct extent extent_of(const struct cs_runs *runs, const struct cs_run_groups *groups,
+                               uint32_t g)
 {
+    const uint32_t *order = groups->order + groups->start[g];
+    size_t count = groups->start[g + 1] - groups->start[g];
     uint32_t left = UINT32_MAX, right = 0;
-    uint64_t pixels = 0;
+    struct extent e = {.y0 = runs->items[order[0]].row};
     for (size_t k = 0; k < count; k++) {
-        const struct cs_run *run = &runs[order[k]];
+        const struct cs_run *run = &runs->items[order[k]];
         left = run->first < left ? run->first : left;
         right = run->end > right ? run->end : right;
-        pixels += run->end - run->first;
+        e.pixels += run->end - run->first;
     }
-    f->x0 = left;
-    f->y0 = runs[order[0]].row;
-    f->width = right - left;
-    f->height = runs[order[count - 1]].row + 1 - f->y0;
-    uint64_t cells = ((uint64_t)f->width + 2) * ((uint64_t)f->height + 2);
-    f->margin = cells <= MOST_BOX * pixels;
+    e.x0 = left;
+    e.width = right - left;
+    e.height = runs->items[order[count - 1]].row + 1 - e.y0;
+    e.cells = ((uint64_t)e.width + 2) * ((uint64_t)e.height + 2);
+    if (e.cells > MOST_BOX * e.pixels)
+        e.cells = 0;
+    return e;
+}
+
+// Choose and empty the grid for a component.
+static void flood_place(struct flood *f, const struct extent *e)
+{
+    f->x0 = e->x0;
+    f->y0 = e->y0;
+    f->width = e->width;
+    f->height = e->height;
+    f->margin = e->cells > 0;
     if (f->margin) {
         f->stride = (size_t)f->width + 2;
         f->grid = f->box + f->stride + 1;
-        memset(f->box, 0, cells * sizeof *f->box);
+        memset(f->box, 0, e->cells * sizeof *f->box);
     } else { // its pixels are zero still: no other component has them
         f->stride = f->labels->width;
         f->grid = f->labels->data;
@@ -220,33 +240,23 @@ static uint32_t write_labels(struct flood *f, uint32_t last)
     return last;
 }
 
-static size_t pixels_of(const struct cs_runs *runs, const struct cs_run_groups *groups, uint32_t g)
-{
-    size_t pixels = 0;
-    for (size_t k = groups->start[g]; k < groups->start[g + 1]; k++) {
-        const struct cs_run *run = &runs->items[groups->order[k]];
-        pixels += run->end - run->first;
-    }
-    return pixels;
-}
-
 static int split_components(struct cs_image *labels, uint32_t *count, const struct cs_runs *runs,
                             const struct cs_run_groups *groups, const struct cs_image *relief,
                             struct flood *f, const struct cs_scratch *scratch, struct cs_err *err)
 {
-    size_t largest = 0;
+    uint64_t pixels = 0, cells = 0;
     for (uint32_t g = 0; g < groups->count; g++) {
-        size_t pixels = pixels_of(runs, groups, g);
-        if (pixels > largest)
-            largest = pixels;
+        struct extent e = extent_of(runs, groups, g);
+        pixels = e.pixels > pixels ? e.pixels : pixels;
+        cells = e.cells > cells ? e.cells : cells;
     }
-    if (flood_init(f, largest, scratch, err) != 0)
+    if (flood_init(f, pixels, cells, scratch, err) != 0)
         return -1;
     f->labels = labels;
     *count = 0;
     for (uint32_t g = 0; g < groups->count; g++) {
-        flood_place(f, runs->items, groups->order + groups->start[g],
-                    groups->start[g + 1] - groups->start[g]);
+        struct extent e = extent_of(runs, groups, g);
+        flood_place(f, &e);
         for (size_t k = groups->start[g]; k < groups->start[g + 1]; k++)
             add_run(f, &runs->items[groups->order[k]], relief);
         sort_by_relief(f);
