@@ -165,6 +165,20 @@ static int attention(struct opcase *c, int x)
     return binary(c, "Sub", unary(c, "GlobalAveragePool", gated), most);
 }
 
+// A block of CBAM-ResUNet: a norm adds another, which it maps, and takes along what pools want of
+// the sum.
+static int cbam(struct opcase *c, int x)
+{
+    int sum = binary(c, "Add", norm(c, conv(c, x, 16, 40, 3), 40, 0),
+                     norm(c, conv(c, x, 16, 40, 1), 40, 0));
+    sum = unary(c, "Relu", sum);
+    int mean = unary(c, "GlobalAveragePool", sum), most = unary(c, "GlobalMaxPool", sum);
+    int gated = binary(c, "Mul", sum, unary(c, "Sigmoid", binary(c, "Add", mean, most)));
+    mean = over_channels(c, "ReduceMean", gated);
+    most = over_channels(c, "ReduceMax", gated);
+    return binary(c, "Mul", gated, unary(c, "Sigmoid", conv(c, concat(c, mean, most), 2, 1, 7)));
+}
+
 // A residual block: the second norm adds, so only its statistics are gathered.
 static int residual(struct opcase *c, int x)
 {
@@ -212,9 +226,10 @@ static const struct {
     int (*make)(struct opcase *, int x);
     struct counts late;
 } nets[] = {
-    {head, {0, 1, 1, 0, 2}},     {unet, {1, 3, 4, 0, 0}},     {two_readers, {1, 4, 5, 0, 0}},
-    {shortcut, {1, 2, 2, 0, 0}}, {narrow, {1, 1, 1, 0, 0}},   {attention, {0, 0, 0, 2, 0}},
-    {rise, {0, 1, 2, 0, 0}},     {residual, {0, 1, 3, 0, 0}}, {refused, {0, 0, 3, 0, 0}},
+    {head, {0, 1, 1, 0, 2}},      {unet, {1, 3, 4, 0, 0}},     {two_readers, {1, 4, 5, 0, 0}},
+    {cbam, {0, 1, 2, 3, 0}},      {shortcut, {1, 2, 2, 0, 0}}, {narrow, {1, 1, 1, 0, 0}},
+    {attention, {0, 0, 0, 2, 0}}, {rise, {0, 1, 2, 0, 0}},     {residual, {0, 1, 3, 0, 0}},
+    {refused, {0, 0, 3, 0, 0}},
 };
 enum { NETS = sizeof nets / sizeof *nets };
 

@@ -81,8 +81,10 @@ struct cs_cpu_late {
     bool gathered;
     struct cs_cpu_place maps;
     float slope;
-    bool taken; // a maximum that the mean of the same values took along, to this place
-    struct cs_cpu_place maximum;
+    // A mean or maximum that was made on the way, in this place: a maximum with the mean of the
+    // same values, both with the norm whose result they are of.
+    bool taken;
+    struct cs_cpu_place result;
     int norm; // of a convolution's result: the node whose statistics are gathered, plus 1
 };
 

@@ -136,18 +136,27 @@ static bool is_small_pool(const struct cs_plan *plan, const struct cs_node *node
            window.kernel[0] * window.kernel[1] <= CS_KERNEL_MAX_TAPS;
 }
 
+static bool is_norm(const struct cs_plan *plan, const struct cs_node *node)
+{
+    return (is(node, "InstanceNormalization") || is(node, "GroupNormalization")) &&
+           cs_cpu_op_of(plan->graph, node) != NULL;
+}
+
+// A norm that adds the value, of its own shape.
+static bool maps_addend(const struct cs_plan *plan, const struct cs_node *node, int value)
+{
+    const struct cs_value *values = plan->graph->values;
+    return is_norm(plan, node) && node->fusion.add == value && node->inputs[0] != value &&
+           cs_shape_equal(&values[value].shape, &values[node->outputs[0]].shape);
+}
+
 static bool maps_on_reading(const struct cs_plan *plan, const struct cs_node *node, int value)
 {
     if (is(node, "Concat"))
         return plan->late[node->outputs[0]].joined &&
                all_readers(plan, node->outputs[0], maps_parts);
-    return maps_parts(plan, node, value) || is_small_pool(plan, node);
-}
-
-static bool is_norm(const struct cs_plan *plan, const struct cs_node *node)
-{
-    return (is(node, "InstanceNormalization") || is(node, "GroupNormalization")) &&
-           cs_cpu_op_of(plan->graph, node) != NULL;
+    return maps_parts(plan, node, value) || is_small_pool(plan, node) ||
+           maps_addend(plan, node, value);
 }
 
 // Whether what makes the norm's input may take its statistics.

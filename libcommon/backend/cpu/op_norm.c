@@ -22,6 +22,10 @@ struct norm {
     struct cs_cpu_norm norm;
     struct cs_cpu_place src, dst, add;
     bool adding;
+    // The addend is a norm that is applied here (late.c), chunk by chunk in scratch.
+    bool add_mapped;
+    struct cs_cpu_place add_maps;
+    float add_slope;
     int64_t chunk, chunks; // pixels of a chunk; chunks of an image
     // Maps of all images: in scratch, behind the sums; gathered by the convolution before; or one
     // for all, where statistics are constants.
@@ -30,6 +34,10 @@ struct norm {
     float slope;
     // In scratch: per image, chunk and channel a sum and a square; per image the totals.
     size_t sums_bytes, totals_bytes;
+    // Means and maxima over the result's pixels, for global pools that read it.
+    bool pooled;
+    struct cs_cpu_place mean, maximum;
+    size_t pool_offset, addend_offset; // in scratch: of chunks' sums and maxima; of mapped addends
 };
 
 void cs_cpu_norm_map(const struct cs_cpu_norm *norm, double mean, double variance, int64_t c,
@@ -106,6 +114,34 @@ static void chunk_range(const struct norm *norm, int64_t index, int64_t *image, 
     *count = left < norm->chunk ? left : norm->chunk;
 }
 
+// What is added to the chunk, or NULL.
+static const float *addend_of(const struct norm *norm, const struct cs_cpu_run *run, int64_t image,
+                              int64_t at, int64_t count)
+{
+    int64_t channels = norm->norm.channels;
+    if (!norm->adding)
+        return NULL;
+    const float *add = cs_cpu_at(run, norm->add) + at;
+    if (!norm->add_mapped)
+        return add;
+    struct cs_affine f = affine_at(cs_cpu_at(run, norm->add_maps) + image * 3 * channels, channels);
+    float *mapped = (float *)(void *)(run->scratch + norm->addend_offset) +
+                    omp_get_thread_num() * norm->chunk * channels;
+    run->kernels->affine(mapped, add, NULL, count, channels, &f, norm->add_slope);
+    return mapped;
+}
+
+static double *pool_sums(const struct norm *norm, const struct cs_cpu_run *run)
+{
+    return (double *)(void *)(run->scratch + norm->pool_offset);
+}
+
+static float *pool_bests(const struct norm *norm, const struct cs_cpu_run *run)
+{
+    return (float *)(void *)(pool_sums(norm, run) +
+                             norm->norm.batch * norm->chunks * 2 * norm->norm.channels);
+}
+
 // Normalise the chunk.
 static void map_chunk(const struct norm *norm, const struct cs_cpu_run *run, const float *maps,
                       int64_t index)
@@ -114,9 +150,34 @@ static void map_chunk(const struct norm *norm, const struct cs_cpu_run *run, con
     chunk_range(norm, index, &image, &first, &count);
     struct cs_affine f = affine_at(maps + image * norm->map_step, channels);
     int64_t at = (image * norm->norm.pixels + first) * channels;
-    const float *add = norm->adding ? cs_cpu_at(run, norm->add) + at : NULL;
-    run->kernels->affine(cs_cpu_at(run, norm->dst) + at, cs_cpu_at(run, norm->src) + at, add, count,
-                         channels, &f, norm->slope);
+    const float *add = addend_of(norm, run, image, at, count);
+    float *dst = cs_cpu_at(run, norm->dst) + at;
+    run->kernels->affine(dst, cs_cpu_at(run, norm->src) + at, add, count, channels, &f,
+                         norm->slope);
+    if (norm->pooled) {
+        double *sum = pool_sums(norm, run) + index * 2 * channels;
+        run->kernels->moments(dst, count, channels, sum, sum + channels);
+        run->kernels->extremes(pool_bests(norm, run) + index * channels, dst, count, channels, 1);
+    }
+}
+
+// From chunks to images.
+static void finish_pools(const struct norm *norm, const struct cs_cpu_run *run)
+{
+    int64_t channels = norm->norm.channels, chunks = norm->chunks;
+    for (int64_t image = 0; norm->pooled && image < norm->norm.batch; image++) {
+        const double *sums = pool_sums(norm, run) + image * chunks * 2 * channels;
+        float *mean = cs_cpu_at(run, norm->mean) + image * channels;
+        for (int64_t c = 0; c < channels; c++) {
+            double sum = 0;
+            for (int64_t k = 0; k < chunks; k++)
+                sum += sums[k * 2 * channels + c];
+            mean[c] = (float)(sum / (double)norm->norm.pixels);
+        }
+        run->kernels->extremes(cs_cpu_at(run, norm->maximum) + image * channels,
+                               pool_bests(norm, run) + image * chunks * channels, chunks, channels,
+                               1);
+    }
 }
 
 static int run_norm(const struct cs_cpu_step *step, const struct cs_cpu_run *run,
@@ -145,6 +206,7 @@ static int run_norm(const struct cs_cpu_step *step, const struct cs_cpu_run *run
         for (int64_t i = end - 1; i >= begin; i--) // each thread's own chunks, last first
             map_chunk(norm, run, maps, i);
     }
+    finish_pools(norm, run);
     return 0;
 }
 
@@ -158,6 +220,7 @@ static int run_given(const struct cs_cpu_step *step, const struct cs_cpu_run *ru
 #pragma omp parallel for schedule(static)
     for (int64_t i = 0; i < total; i++)
         map_chunk(norm, run, maps, i);
+    finish_pools(norm, run);
     return 0;
 }
 
@@ -217,13 +280,54 @@ static struct norm *new_norm(struct cs_plan *plan, const struct cs_node *node, b
     norm->map_step = 3 * shape->dim[1];
     cs_cpu_activation_of(&node->fusion, &activation);
     norm->adding = node->fusion.add >= 0 && can_add(plan, node);
-    if (norm->adding)
+    if (norm->adding) {
+        const struct cs_cpu_late *add = &plan->late[node->fusion.add];
         norm->add = cs_cpu_place_of(plan, node->fusion.add);
+        norm->add_mapped = add->mapped;
+        norm->add_maps = add->maps;
+        norm->add_slope = add->slope;
+    }
     *add_left = node->fusion.add >= 0 && !norm->adding;
     *left = *add_left || !cs_cpu_slope_of(&activation, &norm->slope);
     if (*left)
         norm->slope = 1;
     return norm;
+}
+
+// Make what global pools of the result want, unless something is done to it afterwards.
+static void find_pools(struct cs_plan *plan, const struct cs_node *node, struct norm *norm)
+{
+    const struct cs_graph *graph = plan->graph;
+    size_t values = (size_t)(norm->norm.batch * norm->norm.channels);
+    for (int n = 0; !plan->direct && n < graph->node_count; n++) {
+        const struct cs_node *reader = &graph->nodes[n];
+        bool mean = strcmp(reader->op, "GlobalAveragePool") == 0;
+        if (reader->inputs[0] != node->outputs[0] || !cs_cpu_op_of(graph, reader) ||
+            (!mean && strcmp(reader->op, "GlobalMaxPool") != 0))
+            continue;
+        if (!norm->pooled) {
+            norm->mean = cs_cpu_reserve(plan, values * sizeof(float));
+            norm->maximum = cs_cpu_reserve(plan, values * sizeof(float));
+            norm->pooled = true;
+        }
+        plan->late[reader->outputs[0]].taken = true;
+        plan->late[reader->outputs[0]].result = mean ? norm->mean : norm->maximum;
+    }
+}
+
+// Scratch behind the first `bytes`.
+static void need_more_scratch(struct cs_plan *plan, struct norm *norm, size_t bytes)
+{
+    size_t values = (size_t)(norm->norm.batch * norm->norm.channels * norm->chunks);
+    size_t chunk = (size_t)(norm->chunk * norm->norm.channels) * sizeof(float);
+    norm->pool_offset = (bytes + 63) / 64 * 64;
+    bytes = norm->pool_offset;
+    if (norm->pooled)
+        bytes += values * (2 * sizeof(double) + sizeof(float));
+    norm->addend_offset = (bytes + 63) / 64 * 64;
+    if (norm->add_mapped)
+        bytes = norm->addend_offset + (size_t)plan->network->device->threads * chunk;
+    cs_cpu_need_scratch(plan, bytes);
 }
 
 static int build_statistics(struct cs_plan *plan, const struct cs_node *node, struct cs_err *err)
@@ -237,9 +341,11 @@ static int build_statistics(struct cs_plan *plan, const struct cs_node *node, st
     norm->maps = late->maps;
     norm->sums_bytes = values * (size_t)norm->chunks * 2 * sizeof(double);
     norm->totals_bytes = values * 2 * sizeof(double);
-    if (!late->gathered)
-        cs_cpu_need_scratch(plan,
-                            norm->sums_bytes + norm->totals_bytes + values * 3 * sizeof(float));
+    if (!left)
+        find_pools(plan, node, norm);
+    need_more_scratch(
+        plan, norm,
+        late->gathered ? 0 : norm->sums_bytes + norm->totals_bytes + values * 3 * sizeof(float));
     cs_cpu_add_step(plan, node, late->gathered ? run_given : run_norm, norm);
     return left ? cs_cpu_build_fusion(plan, node, add_left, err) : 0;
 }

@@ -277,7 +277,7 @@ static int build(struct cs_plan *plan, const struct cs_node *node, enum reductio
     for (int d = 0; d < in->shape.rank; d++)
         *(axes[d] ? &r->count : &r->results) *= in->shape.dim[d];
     if (late->taken) {
-        r->src = late->maximum;
+        r->src = late->result;
         cs_cpu_add_step(plan, node, run_taken, r);
         return 0;
     }
@@ -291,7 +291,7 @@ static int build(struct cs_plan *plan, const struct cs_node *node, enum reductio
     }
     if (r->twin) {
         struct cs_cpu_late *other = &plan->late[twin->outputs[0]];
-        r->twin_dst = other->maximum = cs_cpu_reserve(plan, (size_t)r->results * sizeof(float));
+        r->twin_dst = other->result = cs_cpu_reserve(plan, (size_t)r->results * sizeof(float));
         other->taken = true;
     }
     return 0;
