@@ -7,7 +7,8 @@
 
 void cs_decode_init(struct cs_decode *decode, const struct cs_plan *plan, uint32_t n)
 {
-    *decode = (struct cs_decode){.plan = plan, .page = CS_NO_PAGE};
+    *decode = (struct cs_decode){
+        .plan = plan, .page = CS_NO_PAGE, .other = {.fd = -1}, .from = plan->source};
     cs_plan_item(plan, n, &decode->item);
 }
 
@@ -16,6 +17,7 @@ void cs_decode_release(struct cs_decode *decode)
     free(decode->stored);
     free(decode->plain);
     free(decode->sums);
+    cs_source_close(&decode->other);
     *decode = (struct cs_decode){0};
 }
 
@@ -49,23 +51,60 @@ uint32_t cs_decode_band_rows(const struct cs_decode *decode, size_t bytes)
 
 // ---- One page ------------------------------------------------------------------------------
 
-static int turn_to(struct cs_decode *decode, uint32_t page, struct cs_err *err)
+// Says where a failure was: the file where it is another one of the set, the page where there are
+// several.
+static int file_failed(const struct cs_decode *decode, struct cs_err *err)
+{
+    if (decode->file)
+        cs_err_context(err, "%s", decode->plan->source->layout.files[decode->file - 1]);
+    return -1;
+}
+
+static int page_failed(const struct cs_decode *decode, uint32_t page, struct cs_err *err)
+{
+    if (decode->from->pages > 1)
+        cs_err_context(err, "page %u", page);
+    return file_failed(decode, err);
+}
+
+static int open_file(struct cs_decode *decode, uint32_t file, struct cs_err *err)
+{
+    decode->file = 0;
+    decode->from = decode->plan->source;
+    if (!file)
+        return 0;
+    cs_source_close(&decode->other);
+    if (cs_source_open_other(&decode->other, decode->plan->source, file, err) != 0)
+        return -1;
+    decode->file = file;
+    decode->from = &decode->other;
+    return 0;
+}
+
+static int turn_to(struct cs_decode *decode, struct cs_place place, struct cs_err *err)
 {
     const struct cs_plan *plan = decode->plan;
-    const struct cs_source *source = plan->source;
+    uint32_t page = place.page;
     struct cs_page now;
-    if (decode->page == page)
+    if (decode->file == place.file && decode->page == page)
         return 0;
     decode->page = CS_NO_PAGE;
-    if (source->codec->select(source->file, page, &now, err) != 0)
-        return source->pages > 1 ? cs_err_context(err, "page %u", page) : -1;
+    if (decode->file != place.file && open_file(decode, place.file, err) != 0)
+        return -1;
+    const struct cs_source *source = decode->from;
+    if (page >= source->pages)
+        cs_fail(err, CS_EINPUT, "the file has %u pages", source->pages);
+    if (page >= source->pages || source->codec->select(source->file, page, &now, err) != 0)
+        return page_failed(decode, page, err);
     const struct cs_page *want = &plan->page;
     if (now.width != want->width || now.height != want->height || now.samples != want->samples ||
-        now.dtype != want->dtype || now.colour != want->colour || now.bits != want->bits)
-        return cs_fail(err, CS_EINPUT,
-                       "page %u is %u x %u pixels of %u %s samples, others are %u x %u of %u %s",
-                       page, now.width, now.height, now.samples, cs_dtype_name(now.dtype),
-                       want->width, want->height, want->samples, cs_dtype_name(want->dtype));
+        now.dtype != want->dtype || now.colour != want->colour || now.bits != want->bits) {
+        cs_fail(err, CS_EINPUT,
+                "page %u is %u x %u pixels of %u %s samples, others are %u x %u of %u %s", page,
+                now.width, now.height, now.samples, cs_dtype_name(now.dtype), want->width,
+                want->height, want->samples, cs_dtype_name(want->dtype));
+        return file_failed(decode, err);
+    }
     decode->page = page;
     return 0;
 }
@@ -84,19 +123,19 @@ static int reserve(void **block, size_t *have, size_t need, struct cs_err *err)
 }
 
 // Rows of a page, converted; *plain points to them.
-static int read_page(struct cs_decode *decode, uint32_t page, uint32_t first, uint32_t rows,
+static int read_page(struct cs_decode *decode, struct cs_place place, uint32_t first, uint32_t rows,
                      const void **plain, struct cs_err *err)
 {
     const struct cs_plan *plan = decode->plan;
     const struct cs_conversion *conversion = &plan->conversion;
-    const struct cs_source *source = plan->source;
     size_t in = row_bytes(plan, plan->page.samples, plan->page.dtype);
     size_t out = row_bytes(plan, conversion->channels, conversion->dtype);
-    if (turn_to(decode, page, err) != 0 ||
+    if (turn_to(decode, place, err) != 0 ||
         reserve(&decode->stored, &decode->stored_bytes, in * rows, err) != 0)
         return -1;
-    if (source->codec->read(source->file, plan->y + first, rows, decode->stored, err) != 0)
-        return source->pages > 1 ? cs_err_context(err, "page %u", page) : -1;
+    if (decode->from->codec->read(decode->from->file, plan->y + first, rows, decode->stored, err) !=
+        0)
+        return page_failed(decode, place.page, err);
     *plain = decode->stored;
     if (cs_convert_is_identity(conversion))
         return 0;
@@ -243,8 +282,9 @@ static int read_planes(struct cs_decode *decode, uint32_t c, uint32_t rows, uint
     const void *plain = NULL;
     for (uint32_t i = 0; i < count; i++) {
         uint32_t z = plan->projection ? plan->zs[i] : decode->item.z;
-        uint32_t page = *cs_series_page(plan->series, decode->item.t, z, c);
-        if (read_page(decode, page, decode->next_row, rows, &plain, err) != 0)
+        struct cs_place place;
+        cs_series_place(plan->series, decode->item.t, z, c, &place);
+        if (read_page(decode, place, decode->next_row, rows, &plain, err) != 0)
             return -1;
         combine(decode, c, plain, rows, out, mean ? STEP_SUM : i ? STEP_MAX : STEP_COPY);
     }
@@ -268,18 +308,18 @@ static bool is_plain_copy(const struct cs_plan *plan)
 static int read_plain(struct cs_decode *decode, uint32_t rows, void *out, struct cs_err *err)
 {
     const struct cs_plan *plan = decode->plan;
-    const struct cs_source *source = plan->source;
-    uint32_t page =
-        *cs_series_page(plan->series, decode->item.t, decode->item.z, plan->channels[0].c);
+    struct cs_place place;
     const void *plain;
+    cs_series_place(plan->series, decode->item.t, decode->item.z, plan->channels[0].c, &place);
     if (cs_convert_is_identity(&plan->conversion)) {
-        if (turn_to(decode, page, err) != 0)
+        if (turn_to(decode, place, err) != 0)
             return -1;
-        if (source->codec->read(source->file, plan->y + decode->next_row, rows, out, err) != 0)
-            return source->pages > 1 ? cs_err_context(err, "page %u", page) : -1;
+        if (decode->from->codec->read(decode->from->file, plan->y + decode->next_row, rows, out,
+                                      err) != 0)
+            return page_failed(decode, place.page, err);
         return 0;
     }
-    if (read_page(decode, page, decode->next_row, rows, &plain, err) != 0)
+    if (read_page(decode, place, decode->next_row, rows, &plain, err) != 0)
         return -1;
     memcpy(out, plain, row_bytes(plan, plan->conversion.channels, plan->conversion.dtype) * rows);
     return 0;

@@ -10,10 +10,12 @@
 struct cs_decode {
     const struct cs_plan *plan;
     struct cs_plan_item item;
-    uint32_t next_row;    // of the area that is given out
-    uint32_t page;        // the codec's current page; CS_NO_PAGE none yet
-    void *stored, *plain; // one band of a page, before and after the conversion
-    double *sums;         // of a mean
+    uint32_t next_row;            // of the area that is given out
+    uint32_t file, page;          // the codec's current page; CS_NO_PAGE none yet
+    struct cs_source other;       // where that is another file of the set
+    const struct cs_source *from; // the plan's source, or `other`
+    void *stored, *plain;         // one band of a page, before and after the conversion
+    double *sums;                 // of a mean
     size_t stored_bytes, plain_bytes, sums_bytes;
 };
 

@@ -28,12 +28,38 @@ void cs_series_release(struct cs_series *series)
         free(series->names[i]);
     free(series->names);
     free(series->pages);
+    free(series->others);
     *series = (struct cs_series){0};
+}
+
+static size_t index_of(const struct cs_series *series, uint32_t t, uint32_t z, uint32_t c)
+{
+    return ((size_t)t * series->z + z) * series->c + c;
 }
 
 uint32_t *cs_series_page(const struct cs_series *series, uint32_t t, uint32_t z, uint32_t c)
 {
-    return &series->pages[((size_t)t * series->z + z) * series->c + c];
+    return &series->pages[index_of(series, t, z, c)];
+}
+
+void cs_series_put_elsewhere(struct cs_series *series, uint32_t t, uint32_t z, uint32_t c,
+                             struct cs_place place)
+{
+    if (!series->others)
+        series->others =
+            cs_xcalloc((size_t)series->t * series->z * series->c, sizeof *series->others);
+    series->others[index_of(series, t, z, c)] = place;
+}
+
+bool cs_series_place(const struct cs_series *series, uint32_t t, uint32_t z, uint32_t c,
+                     struct cs_place *place)
+{
+    *place = (struct cs_place){0, *cs_series_page(series, t, z, c)};
+    if (place->page != CS_NO_PAGE)
+        return true;
+    if (series->others)
+        *place = series->others[index_of(series, t, z, c)];
+    return place->file != 0;
 }
 
 void cs_series_name(struct cs_series *series, uint32_t c, const char *name)
@@ -64,5 +90,8 @@ void cs_layout_release(struct cs_layout *layout)
     for (uint32_t i = 0; i < layout->count; i++)
         cs_series_release(&layout->series[i]);
     free(layout->series);
+    for (uint32_t i = 0; i < layout->file_count; i++)
+        free(layout->files[i]);
+    free(layout->files);
     *layout = (struct cs_layout){0};
 }

@@ -18,11 +18,14 @@
 #include "image/unit.h"
 
 enum { MAX_TIFF_DATA = 1 << 20, MAX_DEPTH = 64, MAX_TEXT = 64 << 20, UUID_BYTES = 64 };
+enum { NAME_SLOTS = 2 * CS_MAX_SET_FILES };
+#define NOWHERE UINT32_MAX
 
 struct tiff_data {
     uint32_t first[3]; // z, c, t
     uint32_t page, count;
-    bool counted, elsewhere; // elsewhere: in another file
+    uint32_t file; // of the layout's, from 1 on; 0: this one; NOWHERE: one without a name
+    bool counted;
 };
 
 struct ome {
@@ -31,8 +34,8 @@ struct ome {
     struct cs_err *err;
     bool failed;
     const char *file_name; // NULL: unknown
-    char *other_name;      // of a file that a UUID element names; NULL: none yet
-    bool other_names;      // there are several
+    uint32_t *name_slots;  // hash table of the layout's files, by number; 0: free
+    uint32_t named;        // file of the UUID element that we are in
     char uuid[UUID_BYTES]; // of the description itself, or ""
     char text[UUID_BYTES]; // of the UUID element that we are in
     size_t text_len;
@@ -185,23 +188,45 @@ static void start_tiff_data(struct ome *ome, const char **attributes)
     };
 }
 
+// The number of a file of the set, from 1 on, in the layout's list.
+static uint32_t number_of(struct ome *ome, const char *name)
+{
+    struct cs_layout *layout = ome->layout;
+    uint32_t slot = 2166136261u; // FNV-1a
+    for (const char *c = name; *c; c++)
+        slot = (slot ^ (uint8_t)*c) * 16777619u;
+    if (!ome->name_slots)
+        ome->name_slots = cs_xcalloc(NAME_SLOTS, sizeof *ome->name_slots);
+    for (slot %= NAME_SLOTS; ome->name_slots[slot]; slot = (slot + 1) % NAME_SLOTS)
+        if (strcmp(layout->files[ome->name_slots[slot] - 1], name) == 0)
+            return ome->name_slots[slot];
+    if (layout->file_count == CS_MAX_SET_FILES) {
+        fail(ome, "OME-XML: too many files%s", "");
+        return NOWHERE;
+    }
+    if ((layout->file_count & (layout->file_count - 1)) == 0)
+        layout->files = cs_xrealloc(layout->files, layout->file_count ? 2 * layout->file_count : 1,
+                                    sizeof *layout->files);
+    layout->files[layout->file_count++] = cs_xstrdup(name);
+    ome->name_slots[slot] = layout->file_count;
+    return layout->file_count;
+}
+
 static void start_uuid(struct ome *ome, const char **attributes)
 {
     const char *file = attribute(attributes, "FileName");
     if (!ome->data_count)
         return;
     ome->in_uuid = true;
+    ome->named = NOWHERE;
     ome->text_len = 0;
     if (!file)
         return;
     const char *slash = strrchr(file, '/');
     file = slash ? slash + 1 : file;
     bool here = ome->file_name && strcmp(file, ome->file_name) == 0;
-    ome->data[ome->data_count - 1].elsewhere = !here;
-    if (!here && !ome->other_name)
-        ome->other_name = cs_xstrdup(file);
-    else if (!here && strcmp(file, ome->other_name) != 0)
-        ome->other_names = true;
+    ome->named = here ? 0 : number_of(ome, file);
+    ome->data[ome->data_count - 1].file = ome->named;
 }
 
 static void on_text(void *context, const char *text, int len)
@@ -216,7 +241,9 @@ static void end_uuid(struct ome *ome)
 {
     ome->text[ome->text_len] = '\0';
     if (ome->in_uuid && ome->text_len && ome->uuid[0])
-        ome->data[ome->data_count - 1].elsewhere = strcmp(ome->text, ome->uuid) != 0;
+        ome->data[ome->data_count - 1].file = strcmp(ome->text, ome->uuid) == 0 ? 0
+                                              : ome->named                      ? ome->named
+                                                                                : NOWHERE;
     ome->in_uuid = false;
 }
 
@@ -269,15 +296,20 @@ static int place(struct ome *ome, struct cs_series *series, const struct tiff_da
     for (int k = 0; k < 3; k++)
         if (data->first[k] >= size[k])
             return cs_fail(ome->err, CS_EINPUT, "OME-XML: TiffData points outside the axes");
-    for (uint64_t i = 0; i < count && !data->elsewhere; i++) {
+    for (uint64_t i = 0; i < count && data->file != NOWHERE; i++) {
         uint32_t at[3];
         if (!advance(ome, size, data->first, i, at))
             break;
         if (++ome->placed > 4 * (uint64_t)CS_MAX_PLANES)
             return cs_fail(ome->err, CS_EINPUT, "OME-XML: TiffData elements overlap");
         uint64_t page = data->page + i;
-        *cs_series_page(series, at[2], at[0], at[1]) =
-            page < ome->pages ? (uint32_t)page : CS_NO_PAGE;
+        if (data->file)
+            cs_series_put_elsewhere(
+                series, at[2], at[0], at[1],
+                (struct cs_place){page < CS_NO_PAGE ? data->file : 0, (uint32_t)page});
+        else
+            *cs_series_page(series, at[2], at[0], at[1]) =
+                page < ome->pages ? (uint32_t)page : CS_NO_PAGE;
     }
     return 0;
 }
@@ -373,11 +405,9 @@ static int parse(struct cs_layout *layout, const char *text, size_t len, const c
     XML_ParserFree(ome.parser);
     forget_image(&ome);
     free(ome.data);
-    if (status == 0 && !ome.other_names && !has_planes(layout)) {
-        *renamed = ome.other_name;
-        ome.other_name = NULL;
-    }
-    free(ome.other_name);
+    free(ome.name_slots);
+    if (status == 0 && layout->file_count == 1 && !has_planes(layout))
+        *renamed = cs_xstrdup(layout->files[0]);
     return status;
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // OME-XML (schemas 2003 to 2016) as the description of an OME-TIFF holds it: a series an Image,
 // with the sizes of its axes, the map from planes to pages, channel names and pixel size.
-// Planes that lie in other files of a set stay CS_NO_PAGE. Hostile text: document types and
+// Planes that lie in other files of a set have their places there. Hostile text: document types and
 // entities are refused, sizes are bounded (layout.h), and expat bounds the rest.
 #ifndef CS_IMAGE_OME_H
 #define CS_IMAGE_OME_H

@@ -169,6 +169,9 @@ static int choose_zs(struct cs_plan *plan, const struct cs_range *range, struct 
                        plan->z_count);
     if (range->kind == CS_RANGE_MAX || range->kind == CS_RANGE_MEAN) {
         plan->projection = range->kind;
+        for (uint32_t i = 0; s->others && i < s->z; i++)
+            plan->zs[i] = i; // what is missing is looked for there
+        plan->z_count = s->others ? s->z : plan->z_count;
         if (plan->z_count < s->z)
             return cs_fail(err, CS_EINPUT, "%u of %u z planes are in other files",
                            s->z - plan->z_count, s->z);
@@ -315,16 +318,25 @@ static int choose_channels(struct cs_plan *plan, const struct cs_pick *pick, str
 
 // ---- The rest ------------------------------------------------------------------------------
 
+// Every plane has its place. An item belongs to the file that its first plane is in, so that it is
+// given once, whichever files of a set are named.
 static int check_planes(const struct cs_plan *plan, struct cs_err *err)
 {
     for (uint32_t t = 0; t < plan->time_count; t++)
         for (uint32_t z = 0; z < plan->z_count; z++)
-            for (uint16_t i = 0; i < plan->channel_count; i++)
-                if (*cs_series_page(plan->series, plan->times[t], plan->zs[z],
-                                    plan->channels[i].c) == CS_NO_PAGE)
+            for (uint16_t i = 0; i < plan->channel_count; i++) {
+                struct cs_place place;
+                if (!cs_series_place(plan->series, plan->times[t], plan->zs[z], plan->channels[i].c,
+                                     &place))
                     return cs_fail(err, CS_EINPUT,
                                    "the plane of time %u, z %u, channel %u is not in this file",
                                    plan->times[t], plan->zs[z], plan->channels[i].c);
+                if (place.file && i == 0 && (z == 0 || !plan->projection))
+                    return cs_fail(err, CS_EINPUT,
+                                   "its planes belong to the items of %s: leave this file out "
+                                   "(--include, --exclude)",
+                                   plan->source->layout.files[place.file - 1]);
+            }
     return 0;
 }
 

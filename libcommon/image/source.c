@@ -91,8 +91,7 @@ static void read_layout(struct cs_source *source, const char *name)
     source->pages = source->codec->pages(source->file);
 }
 
-// name: of the file; NULL unknown.
-static int open_source(struct cs_source *source, const char *name, struct cs_err *err)
+static int open_pages(struct cs_source *source, struct cs_err *err)
 {
     struct cs_err local = {0};
     err = err ? err : &local;
@@ -101,8 +100,36 @@ static int open_source(struct cs_source *source, const char *name, struct cs_err
         source->codec->open(&source->file, source->fd, source->bytes, err) != 0)
         return -1;
     source->pages = source->codec->pages(source->file);
+    return 0;
+}
+
+// name: of the file; NULL unknown.
+static int open_source(struct cs_source *source, const char *name, struct cs_err *err)
+{
+    if (open_pages(source, err) != 0)
+        return -1;
     read_layout(source, name);
     return 0;
+}
+
+int cs_source_open_other(struct cs_source *other, const struct cs_source *source, uint32_t file,
+                         struct cs_err *err)
+{
+    const char *name = source->layout.files[file - 1];
+    struct stat st;
+    *other = (struct cs_source){.fd = -1};
+    if (!source->folder)
+        return cs_fail(err, CS_EINPUT, "the plane is in %s, another file of the set", name);
+    char *path = cs_xasprintf("%s%s", source->folder, name);
+    other->fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    free(path);
+    // Not a device or a pipe, which a description could name to be read without end.
+    if (other->fd >= 0 && fstat(other->fd, &st) == 0 && !S_ISREG(st.st_mode))
+        cs_fail(err, CS_EINPUT, "is no file");
+    else if (open_pages(other, err) == 0)
+        return 0;
+    cs_source_close(other);
+    return cs_err_context(err, "%s of the set", name);
 }
 
 int cs_source_open(struct cs_source *source, const char *path, struct cs_err *err)
@@ -110,8 +137,10 @@ int cs_source_open(struct cs_source *source, const char *path, struct cs_err *er
     bool standard = strcmp(path, "-") == 0;
     const char *slash = strrchr(path, '/');
     *source = (struct cs_source){.fd = STDIN_FILENO};
-    if (!standard)
+    if (!standard) {
         source->fd = open(path, O_RDONLY | O_CLOEXEC);
+        source->folder = cs_xstrndup(path, slash ? (size_t)(slash + 1 - path) : 0);
+    }
     return open_source(source, standard ? NULL : slash ? slash + 1 : path, err);
 }
 
@@ -128,5 +157,6 @@ void cs_source_close(struct cs_source *source)
     if (source->fd > STDIN_FILENO)
         close(source->fd);
     cs_layout_release(&source->layout);
+    free(source->folder);
     *source = (struct cs_source){.fd = -1};
 }

@@ -10,6 +10,7 @@ struct cs_source {
     const struct cs_codec *codec;
     void *file; // of the codec
     int fd;
+    char *folder; // with a slash at its end, or empty; owned; NULL: the file has no name
     uint64_t bytes;
     int64_t mtime_ns;
     uint32_t pages;
@@ -25,6 +26,9 @@ struct cs_source {
 int cs_source_open(struct cs_source *source, const char *path, struct cs_err *err);
 // The same of a regular file without a name, which is taken over.
 int cs_source_open_fd(struct cs_source *source, int fd, struct cs_err *err);
+// Another file of the set: its pages, without axes. Messages name it. CS_EINPUT, CS_EIO.
+int cs_source_open_other(struct cs_source *other, const struct cs_source *source, uint32_t file,
+                         struct cs_err *err);
 void cs_source_close(struct cs_source *source); // accepts a zeroed struct
 
 #endif

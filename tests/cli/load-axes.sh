@@ -94,9 +94,46 @@ set='<OME><Image><Pixels SizeX="9" SizeY="7" SizeZ="2"><TiffData FirstZ="0" IFD=
 image-make -b 16 -d "$set" mine.tif
 items mine.tif
 expect 1 cs-load -z max mine.tif
-says "mine.tif: 1 of 2 z planes are in other files"
+says "mine.tif: its planes belong to the items of other.tif: leave this file out (--include, --exclude)"
 expect 1 cs-load -z 0 mine.tif
-says "mine.tif: the plane of time 0, z 0, channel 0 is not in this file"
+says "mine.tif: its planes belong to the items of other.tif"
+mkdir hole
+image-make -b 16 -d "${set/FirstZ=\"0\"/FirstZ=\"1\"}" hole/mine.tif
+expect 1 cs-load -z 0 hole/mine.tif
+says "hole/mine.tif: the plane of time 0, z 0, channel 0 is not in this file"
+# An item whose planes lie in several files comes from the file that its first plane is in.
+mkdir set
+plane() { echo "<TiffData FirstC='$1' FirstZ='$2' IFD='$3'><UUID FileName='$4'>u</UUID></TiffData>"; }
+spread="<OME><Image><Pixels SizeX='9' SizeY='7' SizeZ='2' SizeC='2'><Channel Name='DAPI'/>
+ <Channel Name='GFP'/>$(plane 0 0 0 c0.tif)$(plane 0 1 1 c0.tif)$(plane 1 0 2 c1.tif)$(plane 1 1 1 c1.tif)
+ </Pixels></Image></OME>"
+image-make -n 2 -b 16 -d "$spread" set/c0.tif
+image-make -n 3 -b 16 -d "$spread" set/c1.tif
+items -z max -c all --include c0.tif set
+is "$(CHANNELS=2 row set/c0.tif -z max -c all)" "12 19 15 22"
+is "$(CHANNELS=2 row set/c0.tif -z 0 -c DAPI,GFP)" "5 19 8 22"
+is "$(CHANNELS=2 row set/c0.tif -z mean -c DAPI,GFP)" "8 16 12 18"
+is "$(row set/c1.tif -z max)" "19 22 25 28"
+expect 1 cs-load -z max -c all set
+says "set/c1.tif: its planes belong to the items of c0.tif: leave this file out (--include, --exclude)"
+expect 1 cs-load -z max -c GFP,DAPI set
+says "set/c0.tif: its planes belong to the items of c1.tif"
+sed "s/<OME>/<OME UUID='u'>/" <<<"$spread" >description
+image-make -n 2 -b 16 -d "$(sed 's/>u</>v</3; s/>u</>v</3' description)" named.tif
+expect 1 cs-load -z max -c all - <named.tif
+says "cs-load: -: the plane is in c1.tif, another file of the set"
+image-make -n 2 -b 16 set/c1.tif
+expect 1 cs-load -z max -c all set/c0.tif
+says "set/c0.tif: c1.tif: page 2: the file has 2 pages"
+image-make -n 3 -b 16 -W 8 set/c1.tif
+expect 1 cs-load -z max -c all set/c0.tif
+says "set/c0.tif: c1.tif: page 2 is 8 x 7 pixels"
+rm set/c1.tif
+expect 1 cs-load -z max -c all set/c0.tif
+says "set/c0.tif: c1.tif of the set: cannot be read: No such file or directory"
+ln -s /dev/zero set/c1.tif
+expect 1 cs-load -z max -c all set/c0.tif
+says "set/c0.tif: c1.tif of the set: is no file"
 # A file of a set that was renamed knows its planes by its UUID.
 set=${set/<OME>/<OME UUID=\"urn:v\">}
 image-make -b 16 -d "${set/>v</> urn:v <}" renamed.tif
