@@ -3,23 +3,6 @@
 . "$SRC/tests/support/infer.sh"
 cs-load "$TESTDATA/nuclei/fluorescence.png" >images.cs || fail "cs-load"
 
-# fresh: a copy of the package to change.
-fresh()
-{
-    chmod -R u+w m 2>/dev/null
-    rm -rf m
-    cp -r "$TESTDATA/models/pair" m && chmod -R u+w m
-}
-
-# broken WORDS: both tools refuse m and say why.
-broken()
-{
-    infer 4 out.cs -d ref -m ./m
-    says "$1"
-    expect 4 cs-model check ./m
-    says "$1"
-}
-
 # As the package says, on both backends, for every way of running.
 infer 0 both.cs -d ref -m pair --prob f32
 [ ! -s stderr ] || fail "words without need: $(cat stderr)"
@@ -39,7 +22,7 @@ expect 0 cs-model check pair -d cpu
 
 # Every output's test counts, a vector's too.
 for output in style flows prob; do
-    fresh
+    fresh pair
     sed -i "s/test_$output.npy, sha256: [0-9a-f]*/test_$output.npy/" m/rdf.yaml
     { head -c 128 m/test_$output.npy; tail -c +129 m/test_$output.npy | tr '\000-\377' '\100'; } >x
     mv x m/test_$output.npy
@@ -48,7 +31,7 @@ for output in style flows prob; do
 done
 
 # Without a word of ours the first output with a plane gives the maps, and this is said.
-fresh
+fresh pair
 sed -i '/channels: {flow_x/d' m/rdf.yaml
 infer 0 one.cs -d ref -m ./m --prob f32
 says 'no map comes from the outputs style, flows (config: cellstream: channels chooses)'
@@ -59,21 +42,21 @@ infer 0 named.cs -d ref -m ./m --prob f32
 same_maps one.cs named.cs
 
 # Names that the network does not have: outputs count by their place.
-fresh
+fresh pair
 sed -i 's/id: prob$/id: mask/; s/foreground: prob/foreground: mask/' m/rdf.yaml
 broken 'output style is not N, C, H, W'
 
 # What the package says and the network has not.
-fresh
+fresh pair
 sed -i 's/foreground: prob/foreground: {output: prob, channel: 1}/' m/rdf.yaml
 broken 'map foreground: output prob has no channel 1'
-fresh
+fresh pair
 sed -i 's/foreground: prob/foreground: mask/' m/rdf.yaml
 broken "there is no output 'mask'"
-fresh
+fresh pair
 sed -i 's/foreground: prob/foreground: style/' m/rdf.yaml
 broken "output 'style' has no plane"
-fresh
+fresh pair
 sed -i 's/channel_names: \[probability\]/channel_names: [a, b]/; /channels: {flow_x/d' m/rdf.yaml
 broken 'names 2 output channels, the network gives 1'
 exit 0

@@ -3,24 +3,7 @@
 . "$SRC/tests/support/infer.sh"
 cs-load "$TESTDATA/nuclei/fluorescence.png" >images.cs || fail "cs-load"
 
-# fresh: a copy of the package to break.
-fresh()
-{
-    chmod -R u+w m 2>/dev/null
-    rm -rf m
-    cp -r "$TESTDATA/models/tiny" m && chmod -R u+w m
-}
-
-# broken WORDS: both tools refuse m and say why.
-broken()
-{
-    infer 4 out.cs -d ref -m ./m
-    says "$1"
-    expect 4 cs-model check ./m
-    says "$1"
-}
-
-fresh
+fresh tiny
 infer 0 out.cs -d ref -m ./m
 infer 0 out.cs -d ref -m m
 infer 0 out.cs -d ref -m m/rdf.yaml
@@ -34,41 +17,41 @@ printf 'x' >>m/tiny.onnx
 broken "m/tiny.onnx: its sha256 is"
 expect 4 cs-model hash ./m
 says "m/tiny.onnx: its sha256 is"
-fresh
+fresh tiny
 rm m/tiny.onnx
 broken 'm/tiny.onnx: No such file'
-fresh
+fresh tiny
 sed -i 's/id: clip/id: sharpen/' m/rdf.yaml
 broken "'sharpen' is not known"
-fresh
+fresh tiny
 sed -i 's,source: tiny.onnx,source: ../tiny.onnx,' m/rdf.yaml
 broken "does not lie in the package's folder"
-fresh
+fresh tiny
 mv m/tiny.onnx . && ln -s ../tiny.onnx m/tiny.onnx
 broken "leads out of the package's folder"
-fresh
+fresh tiny
 sed -i 's/channels: \[foreground, distance\]/channels: [one]/' m/rdf.yaml
 infer 4 out.cs -d ref -m ./m
 says 'names 1 output channels, the network gives 2'
-fresh
+fresh tiny
 head -c 1000 m/tiny.onnx >cut && mv cut m/tiny.onnx
 sed -i '/onnx:/s/sha256: [0-9a-f]*, //' m/rdf.yaml
 broken m/tiny.onnx
-fresh
+fresh tiny
 printf '&a [*a]' >m/rdf.yaml
 broken 'm/rdf.yaml: line 1'
-fresh
+fresh tiny
 rm m/rdf.yaml
 expect 4 cs-model info ./m
 says m/rdf.yaml
 
-fresh
+fresh tiny
 sed -i 's/min_area: 20/smallest: 20/' m/rdf.yaml
 expect 4 cs-model check m
 says smallest
 
 # A test that fails, and a device that is not there.
-fresh
+fresh tiny
 cp "$TESTDATA/models/tiny/test_output.npy" m/x && tail -c 16640 m/x | tr '\000' '\001' >tail
 { head -c 128 m/x; cat tail; } >m/test_output.npy
 sed -i 's/test_output.npy, sha256: [0-9a-f]*/test_output.npy/' m/rdf.yaml

@@ -51,3 +51,20 @@ infer()
         exit 1
     fi
 }
+
+# fresh MODEL: m is a copy of this model, to be changed.
+fresh()
+{
+    chmod -R u+w m 2>/dev/null
+    rm -rf m
+    cp -r "$TESTDATA/models/$1" m && chmod -R u+w m
+}
+
+# broken WORDS: cs-infer and cs-model refuse m and say why.
+broken()
+{
+    infer 4 out.cs -d ref -m ./m
+    says "$1"
+    expect 4 cs-model check ./m
+    says "$1"
+}
