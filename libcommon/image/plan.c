@@ -9,6 +9,8 @@
 #include "base/buf.h"
 #include "base/num.h"
 
+static const double LEAST_UM = 1e-4, MOST_UM = 1e4, PRINT_UM = 10, INCH_UM = 25400;
+
 // ---- Which series --------------------------------------------------------------------------
 
 static bool has_planes(const struct cs_series *series)
@@ -372,13 +374,15 @@ static int choose_area(struct cs_plan *plan, const struct cs_pick *pick, struct 
 }
 
 // The user's word, the description, or the resolution tags. Tags of files without a description
-// mostly hold a print resolution: they count only where they give at most 10 um a pixel.
+// mostly hold a print resolution, as do inches that ImageJ passes on: they count only where they
+// give at most 10 um a pixel. What no microscope has, below an angstrom or above a centimetre, is
+// no size.
 static void find_pixel_size(struct cs_plan *plan, const struct cs_pick *pick)
 {
     const struct cs_layout *layout = &plan->source->layout;
     bool described = layout->count && !layout->pixel_in_tags;
     double unit = layout->pixel_in_tags && layout->unit_um ? layout->unit_um : plan->page.unit_um;
-    bool stated = layout->pixel_in_tags && layout->unit_um > 0;
+    bool stated = layout->pixel_in_tags && layout->unit_um > 0 && layout->unit_um != INCH_UM;
     for (int i = 0; i < 2; i++) {
         double um = 0;
         if (pick->pixel_um > 0)
@@ -387,7 +391,7 @@ static void find_pixel_size(struct cs_plan *plan, const struct cs_pick *pick)
             um = plan->paged ? 0 : plan->series->pixel_um[i];
         else if (plan->page.resolution[i] > 0 && unit > 0)
             um = unit / plan->page.resolution[i];
-        if (!pick->pixel_um && !described && !stated && um > 10)
+        if (!pick->pixel_um && (um < LEAST_UM || um > (described || stated ? MOST_UM : PRINT_UM)))
             um = 0;
         plan->pixel_um[i] = um;
     }

@@ -216,6 +216,21 @@ image-make --resolution 300 --unit inch dpi.tif
 image-make --resolution 20000 --unit cm scope.tif
 items dpi.tif
 items scope.tif
+# Nor are an inch that ImageJ passes on, no number, nothing, less than an atom, or a hand's breadth;
+# other units are converted.
+ij=$'ImageJ=1.53\nimages=1\nunit=inch\n'
+image-make --resolution 72 --unit none -d "$ij" inch.tif
+items inch.tif
+for size in NaN -1 0 1e-9 1e9 0.5x; do
+    image-make -d "<OME><Image><Pixels SizeX='9' SizeY='7' PhysicalSizeX='$size'><TiffData/></Pixels></Image></OME>" \
+        nonsense.tif
+    items nonsense.tif
+done
+for unit in nm Å mm pixel; do
+    image-make -d "<OME><Image><Pixels SizeX='9' SizeY='7' PhysicalSizeX='2.5' PhysicalSizeXUnit='$unit'>
+        <TiffData/></Pixels></Image></OME>" unit.tif
+    items unit.tif
+done
 
 # Dialects of microscopes. LSM: z and time by its tag, thumbnails left out, channels are no colour.
 echo "# dialects"
