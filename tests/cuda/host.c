@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-// Every value has its own block of memory between guards; constants are copied when a step asks for
-// them. Steps run in the graph's order, twice: the second time kernels run backwards, which must
-// not change a bit.
+// Every value has its own block of memory; constants are copied when a step asks for them. Every
+// second run of a plan has its kernels run backwards, which must not change a bit of the outputs if
+// the inputs are the same.
 #include "host.h"
 
 #include <stdio.h>
@@ -34,6 +34,8 @@ struct cs_plan {
     struct cs_cuda_step steps[MAX_STEPS];
     int step_count;
     size_t scratch_bytes;
+    int runs;
+    void *kept[CS_MAX_NODE_IO]; // outputs of the run before
     uint32_t counters[CS_CUDA_COUNTERS], fault;
 };
 
@@ -179,6 +181,7 @@ uint16_t cs_cuda_half(float value)
     if (size >= 65520)
         return (uint16_t)(sign | 0x7c00);
     __builtin_frexpf(size, &exponent);
+    exponent = size > 0 ? exponent : -20;
     int last = exponent < -13 ? -24 : exponent - 11;
     int steps = (int)__builtin_rintf(__builtin_ldexpf(size, -last));
     return (uint16_t)(sign | (exponent < -13 ? steps : ((exponent + 13) << 10) + steps));
@@ -348,20 +351,21 @@ static int run_steps(struct cs_plan *plan, const void *const *inputs, bool backw
 static int host_run_tensors(struct cs_slot *slot, struct cs_plan *plan, const void *const *inputs,
                             void *const *outputs, struct cs_err *err)
 {
+    bool again = plan->runs++ % 2 == 1;
     (void)slot;
-    for (int order = 0; order < 2; order++) {
-        if (run_steps(plan, inputs, order == 1, err) < 0)
-            return -1;
-        for (int i = 0; i < plan->graph->output_count; i++) {
-            const struct cs_value *v = &plan->graph->values[plan->graph->outputs[i]];
-            size_t bytes = (size_t)cs_shape_elements(&v->shape) * cs_type_bytes(v->type);
-            void *again = cs_xcalloc(bytes + 1, 1);
-            download(plan, plan->graph->outputs[i], order ? again : outputs[i]);
-            bool same = !order || memcmp(again, outputs[i], bytes) == 0;
-            free(again);
-            if (!same)
-                return cs_fail(err, CS_EDEVICE, "output %d depends on the threads' order", i);
-        }
+    if (run_steps(plan, inputs, again, err) < 0)
+        return -1;
+    for (int i = 0; i < plan->graph->output_count; i++) {
+        int value = plan->graph->outputs[i];
+        const struct cs_value *v = &plan->graph->values[value];
+        size_t bytes = (size_t)cs_shape_elements(&v->shape) * cs_type_bytes(v->type);
+        download(plan, value, outputs[i]);
+        if (!plan->kept[i])
+            plan->kept[i] = block_of(plan, bytes);
+        if (again && memcmp(plan->kept[i], outputs[i], bytes) != 0)
+            return cs_fail(err, CS_EDEVICE, "output %d depends on the threads' order", i);
+        if (bytes)
+            memcpy(plan->kept[i], outputs[i], bytes);
     }
     return 0;
 }

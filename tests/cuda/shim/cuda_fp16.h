@@ -30,6 +30,7 @@ inline __half __float2half_rn(float x)
         return __half{(uint16_t)(sign | 0x7c00)};
     int exponent;
     frexpf(size, &exponent);
+    exponent = size > 0 ? exponent : -20;
     int last = exponent < -13 ? -24 : exponent - 11; // of the significand's last bit
     uint16_t steps = (uint16_t)rintf(ldexpf(size, -last));
     if (exponent < -13) // steps of 2^-24: also the bits of what becomes the least normal number

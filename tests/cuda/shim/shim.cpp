@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: MIT
-// Grids on the host: blocks one after the other, the threads of a block as coroutines (ucontext)
-// that run until they end or wait at a barrier. A thread that meets no barrier costs no switch of
-// its own: the next one runs on the same stack.
+// Grids on the host: blocks one after the other, the threads of a block as coroutines that run
+// until they end or wait at a barrier. A thread that meets no barrier costs no stack of its own:
+// the next one runs on the same. Coroutines are made by ucontext and changed by setjmp, which asks
+// nothing of the system; with AddressSanitizer, which must be told, by ucontext alone.
 #include "cuda_runtime.h"
 
+#include <setjmp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <ucontext.h>
@@ -33,6 +35,8 @@ enum state { NEW, READY, AT_BLOCK, AT_WARP, DONE };
 
 struct fiber {
     ucontext_t context;
+    jmp_buf jump; // where it waits
+    bool started;
     char *stack;
     void *kept; // AddressSanitizer's, while it waits
 };
@@ -46,7 +50,6 @@ fiber fibers[THREADS];
 thread threads[THREADS];
 int idle[THREADS], idle_count, made_count;
 uint64_t slots[THREADS];
-ucontext_t scheduler;
 unsigned current, count;
 void (*run_body)(void *);
 void *run_context;
@@ -65,16 +68,42 @@ void place_of(unsigned t)
     threadIdx.z = t / blockDim.x / blockDim.y;
 }
 
+#ifdef SHIM_ASAN
+ucontext_t scheduler;
+
 void to_scheduler(fiber *f)
 {
-#ifdef SHIM_ASAN
     __sanitizer_start_switch_fiber(&f->kept, scheduler_bottom, scheduler_size);
-#endif
     swapcontext(&f->context, &scheduler);
-#ifdef SHIM_ASAN
     __sanitizer_finish_switch_fiber(f->kept, &scheduler_bottom, &scheduler_size);
-#endif
 }
+
+void to_fiber(fiber *f)
+{
+    void *kept;
+    __sanitizer_start_switch_fiber(&kept, f->stack, STACK);
+    swapcontext(&scheduler, &f->context);
+    __sanitizer_finish_switch_fiber(kept, nullptr, nullptr);
+}
+#else
+jmp_buf scheduler_jump;
+
+void to_scheduler(fiber *f)
+{
+    if (_setjmp(f->jump) == 0)
+        _longjmp(scheduler_jump, 1);
+}
+
+void to_fiber(fiber *f)
+{
+    if (_setjmp(scheduler_jump) != 0)
+        return;
+    if (f->started)
+        _longjmp(f->jump, 1);
+    f->started = true;
+    setcontext(&f->context);
+}
+#endif
 
 // A fiber runs one thread after the other, whichever the scheduler gave it.
 void fiber_main()
@@ -112,14 +141,7 @@ void resume(unsigned t)
     th->where = READY;
     current = t;
     place_of(t);
-#ifdef SHIM_ASAN
-    void *kept;
-    __sanitizer_start_switch_fiber(&kept, f->stack, STACK);
-#endif
-    swapcontext(&scheduler, &f->context);
-#ifdef SHIM_ASAN
-    __sanitizer_finish_switch_fiber(kept, nullptr, nullptr);
-#endif
+    to_fiber(f);
     if (th->where == DONE)
         idle[idle_count++] = th->fiber;
 }
