@@ -16,3 +16,16 @@ expect 1 cs-load --raw --page all --include '*.tif' --exclude png_named.tif "$fo
 ! grep -v '^cs-load: .*/broken/.*\.tif: .' stderr || fail "a message that names no file"
 cs-view -i png.cs >view
 grep -q '^DONE.*status=failed' view && grep -q '^END.*failed=' view || fail "no failed items"
+
+# Each broken file by itself: little memory, little time, a message for each page that fails.
+memory=1000000 # KiB of address space; sanitizers need more than there is
+ldd "$(command -v cs-load)" | grep -q libasan && memory=unlimited
+for file in "$formats"/broken/*; do
+    status=0
+    (
+        ulimit -v $memory
+        exec timeout 20 cs-load --transport pipe --page all "$file"
+    ) >s.cs 2>err || status=$?
+    [ $status -le 1 ] || fail "${file##*/}: status $status: $(cat err)"
+    [ $status = 0 ] || grep -q "^cs-load: $file: ." err || fail "${file##*/}: no message"
+done

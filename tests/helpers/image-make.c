@@ -6,6 +6,7 @@
 #include <string.h>
 #include <tiffio.h>
 
+#include "base/io.h"
 #include "base/mem.h"
 #include "base/opt.h"
 
@@ -15,7 +16,7 @@ static bool separate, big, alpha, reduced, one_directory, stk, thumbnails;
 static int64_t lsm_z;
 static double resolution;
 static int unit;
-static const char *description;
+static const char *description, *description_file;
 
 static const struct cs_opt options[] = {
     {'n', "pages", CS_OPT_INT, &pages, "N", "pages", .min = 1, .max = 10000},
@@ -47,6 +48,8 @@ static const struct cs_opt options[] = {
     {0, "resolution", CS_OPT_REAL, &resolution, "N", "pixels a unit", .min = 0, .max = 1e9},
     {0, "unit", CS_OPT_CHOICE, &unit, "HOW", "that unit", .choices = "none|inch|cm"},
     {'d', "description", CS_OPT_STRING, &description, "TEXT", "image description", .env = NULL},
+    {'D', "description-file", CS_OPT_STRING, &description_file, "FILE", "that, from a file",
+     .env = NULL},
     {.name = NULL},
 };
 static const struct cs_tool tool = {"image-make", "[OPTION]... FILE", "Write a TIFF file.",
@@ -217,6 +220,11 @@ int main(int argc, char **argv)
         return status > 0 ? 0 : cs_opt_die(&tool, &err);
     if (first + 1 != argc)
         return 2;
+    struct cs_buf text = {0};
+    if (description_file && cs_read_file(description_file, 256 << 20, &text, &err) != 0)
+        return cs_opt_die(&tool, &err);
+    if (description_file)
+        description = text.data;
     char mode[4] = {'w', order ? 'b' : 'l', big ? '8' : '\0', '\0'};
     TIFF *tif = TIFFOpen(argv[first], mode);
     if (!tif)
@@ -226,5 +234,6 @@ int main(int argc, char **argv)
     for (int64_t n = 0; n < pages && status == 0 && !one_directory; n++)
         status = write_page(tif, n) == 0 && TIFFWriteDirectory(tif) ? 0 : -1;
     TIFFClose(tif);
+    cs_buf_release(&text);
     return status == 0 ? 0 : 1;
 }
