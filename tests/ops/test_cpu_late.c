@@ -74,7 +74,7 @@ static int block(struct opcase *c, int from, int64_t in, int64_t out)
 
 // How many values are joined, mapped, gathered, taken along.
 struct counts {
-    int joined, mapped, gathered, taken, chained;
+    int joined, mapped, gathered, taken, chained, gated;
 };
 
 static struct counts count_late(const struct cs_plan *plan)
@@ -86,6 +86,7 @@ static struct counts count_late(const struct cs_plan *plan)
         n.gathered += plan->late[v].gathered;
         n.taken += plan->late[v].taken;
         n.chained += plan->late[v].chained;
+        n.gated += plan->late[v].gated;
     }
     return n;
 }
@@ -226,10 +227,11 @@ static const struct {
     int (*make)(struct opcase *, int x);
     struct counts late;
 } nets[] = {
-    {head, {0, 1, 1, 0, 2}},      {unet, {1, 3, 4, 0, 0}},     {two_readers, {1, 4, 5, 0, 0}},
-    {cbam, {0, 1, 2, 3, 0}},      {shortcut, {1, 2, 2, 0, 0}}, {narrow, {1, 1, 1, 0, 0}},
-    {attention, {0, 0, 0, 2, 0}}, {rise, {0, 1, 2, 0, 0}},     {residual, {0, 1, 3, 0, 0}},
-    {refused, {0, 0, 3, 0, 0}},
+    {head, {0, 1, 1, 0, 2, 0}},        {unet, {1, 3, 4, 0, 0, 0}},
+    {two_readers, {1, 4, 5, 0, 0, 0}}, {cbam, {0, 1, 2, 3, 0, 1}},
+    {shortcut, {1, 2, 2, 0, 0, 0}},    {narrow, {1, 1, 1, 0, 0, 0}},
+    {attention, {0, 0, 0, 2, 0, 1}},   {rise, {0, 1, 2, 0, 0, 0}},
+    {residual, {0, 1, 3, 0, 0, 0}},    {refused, {0, 0, 3, 0, 0, 0}},
 };
 enum { NETS = sizeof nets / sizeof *nets };
 
@@ -281,6 +283,7 @@ START_TEST(left_out)
     ck_assert(cpu->plan_open(network, &g, CS_FP32, false, &plan, &err) == 0);
     struct counts n = count_late(plan);
     ck_assert_int_eq(n.taken, nets[_i].late.taken);
+    ck_assert_int_eq(n.gated, nets[_i].late.gated);
     if (device->kernels->winograd) {
         ck_assert_msg(n.joined == nets[_i].late.joined && n.mapped == nets[_i].late.mapped &&
                           n.gathered == nets[_i].late.gathered &&
@@ -291,7 +294,7 @@ START_TEST(left_out)
     cpu->plan_close(plan);
     ck_assert(cpu->plan_open(network, &g, CS_FP32, true, &plan, &err) == 0);
     n = count_late(plan);
-    ck_assert(n.joined + n.mapped + n.gathered + n.chained == 0);
+    ck_assert(n.joined + n.mapped + n.gathered + n.chained + n.gated == 0);
     cpu->plan_close(plan);
     cpu->network_close(network);
     cpu->device_close(device);

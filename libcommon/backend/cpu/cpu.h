@@ -70,10 +70,12 @@ struct cs_cpu_step {
     const char *kernel;                          // for profiles; NULL: the op's name, or "own"
 };
 
-// What is not computed where the graph has it (late.c). Of a value.
 enum { CS_CPU_RESIZES = 4 }; // that one step adds up, at most
+
+// What is not computed where the graph has it (late.c). Of a value.
 struct cs_cpu_late {
     bool chained; // a Resize and its addend that the next Resize adds on the way; it has no memory
+    bool gated;   // a product with a factor a channel that its readers make; it has no memory
     bool joined;  // a concatenation that convolutions read in parts; it has no memory
     bool mapped;  // a norm that its readers apply, with these maps and slope
     // A norm whose statistics come from the convolution before it, which makes the maps: of each
@@ -215,6 +217,10 @@ void cs_cpu_leave_out(const struct cs_plan *plan, int *share);
 int *cs_cpu_share(const struct cs_graph *graph, const bool *channels_last);
 // The node's step through the plain loops of backend "ref", its fusion included (plain.c).
 void cs_cpu_build_plain(struct cs_plan *plan, const struct cs_node *node);
+// What reads a product that is not made (op_gate.c): a product with a factor a pixel; the mean or
+// maximum over channels.
+void cs_cpu_build_gate(struct cs_plan *plan, const struct cs_node *node, int gated);
+void cs_cpu_build_gated_pool(struct cs_plan *plan, const struct cs_node *node);
 // Convolutions that have steps of their own.
 bool cs_cpu_suits_pointwise(const struct cs_plan *plan, const struct cs_node *node,
                             const struct cs_dnn_conv *conv);

@@ -127,6 +127,12 @@ struct cs_kernels {
                   int64_t pixels, int64_t channels);
     // dst[c] = maximum (or minimum, max 0) over pixels; NaN wins.
     void (*extremes)(float *dst, const float *src, int64_t pixels, int64_t channels, int max);
+    // dst = src * channel[c] * pixel[i].
+    void (*gate)(float *dst, const float *src, const float *channel, const float *pixel,
+                 int64_t pixels, int64_t channels);
+    // Mean and maximum over channels of src * channel[c], of each pixel; NaN wins.
+    void (*gated_pool)(float *mean, float *maximum, const float *src, const float *channel,
+                       int64_t pixels, int64_t channels);
     // Reductions of one row.
     double (*row_sum)(const float *src, int64_t count);
     float (*row_max)(const float *src, int64_t count);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Rows of contiguous values, part of kernels_body.h: sums, Softmax, LayerNormalization, rows of
-// pixels made of others. Sums are taken in double, in an order that depends on nothing but the
-// row's length.
+// pixels made of others, gates. Sums are taken in double, in an order that depends on nothing but
+// the row's length.
 
 // The sum of `count` values, and of their squares where square is not NULL.
 ALWAYS_INLINE double row_moments(const float *src, int64_t count, double *square)
@@ -151,5 +151,61 @@ static void blend(float *dst, const float *row, const float *add, const struct c
             blend_pixel(dst, row, addend, taps, channels, 1);
         else
             blend_pixel(dst, row, addend, taps, channels, taps->count);
+    }
+}
+
+// ---- Gates -------------------------------------------------------------------------------
+
+static void gate(float *dst, const float *src, const float *channel, const float *pixel,
+                 int64_t pixels, int64_t channels)
+{
+    for (int64_t i = 0; i < pixels; i++, src += channels, dst += channels) {
+        int64_t c = 0;
+        for (; c + WIDTH <= channels; c += WIDTH)
+            STORE(dst + c, LOAD(src + c) * LOAD(channel + c) * pixel[i]);
+        for (; c < channels; c++)
+            dst[c] = src[c] * channel[c] * pixel[i];
+    }
+}
+
+static float gated_maximum(const float *src, const float *channel, int64_t channels)
+{
+    float best = src[0] * channel[0];
+    for (int64_t c = 1; c < channels; c++)
+        best = larger(best, src[c] * channel[c]);
+    return best;
+}
+
+static void gated_pool(float *mean, float *maximum, const float *src, const float *channel,
+                       int64_t pixels, int64_t channels)
+{
+    for (int64_t i = 0; i < pixels; i++, src += channels) {
+        wide_double sums[2] = {{0}};
+        vec most = (vec){0} - INFINITY;
+        int64_t c = 0;
+        for (; c + WIDTH <= channels; c += WIDTH) {
+            float lanes[WIDTH];
+            vec x = LOAD(src + c) * LOAD(channel + c);
+            STORE(lanes, x);
+            for (int h = 0; h < 2; h++)
+                sums[h] +=
+                    __builtin_convertvector(*(const half_at *)(lanes + h * DOUBLES), wide_double);
+            most = LARGER(most, x);
+        }
+        double sum = 0;
+        float best = -INFINITY;
+        sums[0] += sums[1];
+        for (int j = 0; j < DOUBLES; j++)
+            sum += sums[0][j];
+        for (int j = 0; j < WIDTH; j++)
+            best = most[j] > best ? most[j] : best;
+        for (; c < channels; c++) {
+            float x = src[c] * channel[c];
+            best = x > best ? x : best;
+            sum += (double)x;
+        }
+        mean[i] = (float)(sum / (double)channels);
+        // A NaN among them makes the sum one.
+        maximum[i] = sum == sum ? best : gated_maximum(src, channel, channels);
     }
 }

@@ -7,6 +7,8 @@
 //   joined    a concatenation is not made: convolutions read its operands, and it has no memory
 //   chained   the sum of a resized tensor and another is not made: the resize whose result is added
 //             to it adds them all
+//   gated     the product of a tensor and one factor a channel is not made: the reductions over
+//             channels and the product with one factor a pixel that read it make it on the way
 //
 // The convolutions are those of ours: 3x3 by Winograd's method, 1x1, and touching transposed ones.
 // A resize gathers statistics too. Results do not depend on it but for rounding.
@@ -185,25 +187,74 @@ static void see_norm(struct cs_plan *plan, int n)
         late->mapped = all_readers(plan, out, maps_on_reading);
 }
 
+static bool has_dims(const struct cs_value *value, int64_t n, int64_t c, int64_t h, int64_t w)
+{
+    const struct cs_shape shape = {4, {n, c, h, w}};
+    return !value->data && cs_shape_equal(&value->shape, &shape);
+}
+
+// A mean or maximum over channels, or a product with one factor a pixel.
+static bool gates(const struct cs_plan *plan, const struct cs_node *node, int value)
+{
+    const struct cs_graph *graph = plan->graph;
+    const int64_t *dim = graph->values[value].shape.dim;
+    struct cs_reduce reduce;
+    if (!cs_cpu_op_of(graph, node) || is_fused(node))
+        return false;
+    if (is(node, "Mul"))
+        return has_dims(cs_node_input(graph, node, node->inputs[0] == value), dim[0], 1, dim[2],
+                        dim[3]);
+    return (is(node, "ReduceMean") || is(node, "ReduceMax")) &&
+           cs_node_reduce(graph, node, &reduce, NULL) == 0 && reduce.axes[1] && !reduce.axes[0] &&
+           !reduce.axes[2] && !reduce.axes[3] &&
+           has_dims(cs_node_output(graph, node, 0), dim[0], 1, dim[2], dim[3]);
+}
+
+static bool is_gated(const struct cs_plan *plan, const struct cs_node *node)
+{
+    const struct cs_graph *graph = plan->graph;
+    int out = node->outputs[0];
+    const int64_t *dim = graph->values[out].shape.dim;
+    if (!is(node, "Mul") || is_fused(node) || !cs_cpu_op_of(graph, node) ||
+        graph->values[out].shape.rank != 4 || !plan->channels_last[out] || dim[1] < 2)
+        return false;
+    for (int i = 0; i < 2; i++) {
+        int whole = node->inputs[i];
+        const struct cs_cpu_late *late = &plan->late[whole];
+        if (has_dims(&graph->values[whole], dim[0], dim[1], dim[2], dim[3]) &&
+            plan->channels_last[whole] && !late->joined && !late->chained && !late->gated &&
+            has_dims(cs_node_input(graph, node, !i), dim[0], dim[1], 1, 1))
+            return dim[2] * dim[3] > 1 && all_readers(plan, out, gates);
+    }
+    return false;
+}
+
 static void find_left_out(struct cs_plan *plan, const struct cs_node *node)
 {
     struct cs_cpu_late *late = &plan->late[node->outputs[0]];
     late->joined = is_joined(plan, node);
     late->chained = is_chained(plan, node);
+    late->gated = is_gated(plan, node);
 }
 
-// What shares memory with a chained sum shares that of its addend.
+static bool is_left_out(const struct cs_plan *plan, int value)
+{
+    const struct cs_cpu_late *late = &plan->late[value];
+    return late->joined || late->chained || late->gated;
+}
+
+// What shares memory with something left out shares that of its operand.
 void cs_cpu_leave_out(const struct cs_plan *plan, int *share)
 {
     int count = plan->graph->value_count;
     for (int v = 0; v < count; v++) {
-        while (plan->late[share[v]].chained && share[share[v]] != share[v])
+        while (is_left_out(plan, share[v]) && share[share[v]] != share[v])
             share[v] = share[share[v]];
-        if (plan->late[share[v]].chained)
+        if (is_left_out(plan, share[v]))
             share[v] = v;
     }
     for (int v = 0; v < count; v++)
-        if (plan->late[v].joined || plan->late[v].chained)
+        if (is_left_out(plan, v))
             share[v] = CS_MEMORY_NONE;
 }
 

@@ -197,6 +197,13 @@ static const struct {
 
 static int build_binary(struct cs_plan *plan, const struct cs_node *node, struct cs_err *err)
 {
+    if (plan->late[node->outputs[0]].gated) // by those who read it
+        return 0;
+    for (int i = 0; i < node->input_count; i++)
+        if (plan->late[node->inputs[i]].gated) {
+            cs_cpu_build_gate(plan, node, node->inputs[i]);
+            return 0;
+        }
     enum cs_binary f = CS_BINARY_ADD;
     for (size_t i = 0; i < sizeof binary_names / sizeof *binary_names; i++)
         if (strcmp(binary_names[i].name, node->op) == 0)

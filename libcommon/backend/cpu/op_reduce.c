@@ -281,6 +281,10 @@ static int build(struct cs_plan *plan, const struct cs_node *node, enum reductio
         cs_cpu_add_step(plan, node, run_taken, r);
         return 0;
     }
+    if (plan->late[node->inputs[0]].gated) {
+        cs_cpu_build_gated_pool(plan, node);
+        return 0;
+    }
     const struct cs_node *twin = kind == MEAN ? find_twin(plan, node, axes) : NULL;
     if (over_pixels(plan, node, axes, r)) {
         r->twin = twin != NULL;
