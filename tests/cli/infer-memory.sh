@@ -44,6 +44,6 @@ within $little
 [ "$asan" ] && exit 0
 # In tiles the direct sums alone have the same bits.
 infer 0 free.cs -m nuclei -s 4 -b 2 -T 4 --conv direct
-within $((little / 2)) --conv direct
+within $((little * 3 / 5)) --conv direct
 says ' tiles of '
 exit 0
