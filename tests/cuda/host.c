@@ -171,22 +171,6 @@ void *cs_cuda_pack(struct cs_plan *plan, int value, uint64_t key, size_t bytes, 
     return failed < 0 ? NULL : host;
 }
 
-uint16_t cs_cuda_half(float value)
-{
-    float size = __builtin_fabsf(value);
-    uint16_t sign = __builtin_signbit(value) ? 0x8000 : 0;
-    int exponent;
-    if (size != size)
-        return 0x7fff;
-    if (size >= 65520)
-        return (uint16_t)(sign | 0x7c00);
-    __builtin_frexpf(size, &exponent);
-    exponent = size > 0 ? exponent : -20;
-    int last = exponent < -13 ? -24 : exponent - 11;
-    int steps = (int)__builtin_rintf(__builtin_ldexpf(size, -last));
-    return (uint16_t)(sign | (exponent < -13 ? steps : ((exponent + 13) << 10) + steps));
-}
-
 const struct cs_cuda_op cs_cuda_conv_ops[] = {{NULL, NULL, NULL, false}}; // cuDNN's
 
 // ---- The plan ------------------------------------------------------------------------------

@@ -73,7 +73,6 @@ typedef int cs_cuda_fill(const void *context, const struct cs_value *constant, c
                          void *host, struct cs_err *err);
 void *cs_cuda_pack(struct cs_plan *plan, int value, uint64_t key, size_t bytes, cs_cuda_fill *fill,
                    const void *context, struct cs_err *err);
-uint16_t cs_cuda_half(float value); // binary16, nearest, ties to even
 
 // A step that adds node->fusion.add (with_add) and activates the node's output in place.
 int cs_cuda_build_fusion(struct cs_plan *plan, const struct cs_node *node, bool with_add,

@@ -44,6 +44,28 @@ enum cs_cuda_type cs_cuda_type_of(const struct cs_value *value, enum cs_cuda_typ
     }
 }
 
+// From binary32 by its bits; subnormals of binary16 are rounded like any other number.
+uint16_t cs_cuda_half(float value)
+{
+    uint32_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    uint32_t sign = bits >> 16 & 0x8000, size = bits & 0x7fffffff;
+    if (size > 0x7f800000)
+        return (uint16_t)(sign | 0x7e00); // not a number
+    if (size >= 0x477ff000)
+        return (uint16_t)(sign | 0x7c00); // 65520 and more: infinite
+    int exponent = (int)(size >> 23) - 127;
+    if (exponent < -25)
+        return (uint16_t)sign;
+    uint32_t significand = (size & 0x7fffff) | 0x800000;
+    int cut = exponent < -14 ? -1 - exponent : 13; // bits that are rounded away
+    uint32_t kept = significand >> cut, rest = significand & ((1U << cut) - 1);
+    uint32_t half = 1U << (cut - 1);
+    kept += rest > half || (rest == half && (kept & 1));
+    // A carry out of the significand raises the exponent, which is the right result.
+    return (uint16_t)(sign | (exponent < -14 ? kept : ((uint32_t)(exponent + 14) << 10) + kept));
+}
+
 void cs_cuda_dense(const struct cs_shape *shape, bool channels_last, int64_t *stride)
 {
     int64_t next = 1;

@@ -35,6 +35,7 @@ void cs_cuda_memory_release(struct cs_cuda_memory *memory); // accepts a zeroed 
 // The type that a value's samples have on the device.
 enum cs_cuda_type cs_cuda_type_of(const struct cs_value *value, enum cs_cuda_type real);
 size_t cs_cuda_type_bytes(enum cs_cuda_type type);
+uint16_t cs_cuda_half(float value); // binary16, nearest, ties to even
 // Dense strides: row-major, or with axis 1 innermost (of rank 3 and up).
 void cs_cuda_dense(const struct cs_shape *shape, bool channels_last, int64_t *stride);
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Matrix products, attention, and convolutions by our own kernels: those of one channel a group or of a few
-// outputs, which go before cuDNN's, and what is left, which comes behind.
+// Matrix products, attention, and convolutions by our own kernels: those of one channel a group or
+// of a few outputs, which go before cuDNN's, and what is left, which comes behind.
 #include <stdio.h>
 #include <string.h>
 

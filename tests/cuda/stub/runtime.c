@@ -72,7 +72,9 @@ static cudaError_t broken(const char *rule)
 
 bool stub_fails(void)
 {
-    return fail_in > 0 && --fail_in == 0;
+    bool now = fail_in > 0 && --fail_in == 0;
+    counts.failed += now;
+    return now;
 }
 
 // Enters a call: takes the lock, and says whether it is to fail. `unsafe`: forbidden in a capture.

@@ -35,6 +35,7 @@ struct stub_counts {
     int captures;
     int copies; // asynchronous ones
     int held;   // blocks, streams, events, graphs, descriptors and handles not yet released
+    int failed; // calls that were made to
     int broken; // rules
 };
 struct stub_counts stub_counts(void);
