@@ -93,5 +93,7 @@ void cs_layout_release(struct cs_layout *layout)
     for (uint32_t i = 0; i < layout->file_count; i++)
         free(layout->files[i]);
     free(layout->files);
+    free(layout->master);
+    free(layout->uuid);
     *layout = (struct cs_layout){0};
 }

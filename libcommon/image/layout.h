@@ -42,6 +42,8 @@ struct cs_layout {
     uint32_t planes;    // so many planes although the file has one page (ImageJ); 0: as pages
     char **files;       // base names of the other files of a set, owned
     uint32_t file_count;
+    char *master; // base name of the file of the set that describes the axes; NULL: this one; owned
+    char *uuid;   // of this file in that description; NULL: not known; owned
 };
 
 // Zeroed series of these sizes with every page CS_NO_PAGE. CS_EINPUT: too many planes.

@@ -17,7 +17,7 @@
 #include "base/num.h"
 #include "image/unit.h"
 
-enum { MAX_TIFF_DATA = 1 << 20, MAX_DEPTH = 64, MAX_TEXT = 64 << 20, UUID_BYTES = 64 };
+enum { MAX_TIFF_DATA = 1 << 20, MAX_DEPTH = 64, UUID_BYTES = 64 };
 enum { NAME_SLOTS = 2 * CS_MAX_SET_FILES };
 #define NOWHERE UINT32_MAX
 
@@ -39,7 +39,7 @@ struct ome {
     char uuid[UUID_BYTES]; // of the description itself, or ""
     char text[UUID_BYTES]; // of the UUID element that we are in
     size_t text_len;
-    bool in_uuid;
+    bool in_uuid, given_uuid;
     uint32_t pages;
     int depth;
 
@@ -125,8 +125,20 @@ static void forget_image(struct ome *ome)
 static void start_ome(struct ome *ome, const char **attributes)
 {
     const char *uuid = attribute(attributes, "UUID");
-    if (uuid && strlen(uuid) < UUID_BYTES)
+    if (uuid && strlen(uuid) < UUID_BYTES && !ome->given_uuid)
         memcpy(ome->uuid, uuid, strlen(uuid) + 1);
+}
+
+static void start_binary_only(struct ome *ome, const char **attributes)
+{
+    const char *file = attribute(attributes, "MetadataFile");
+    ome->binary_only = true;
+    if (!file || ome->layout->master)
+        return;
+    const char *slash = strrchr(file, '/');
+    ome->layout->master = cs_xstrdup(slash ? slash + 1 : file);
+    if (ome->uuid[0])
+        ome->layout->uuid = cs_xstrdup(ome->uuid);
 }
 
 static void start_pixels(struct ome *ome, const char **attributes)
@@ -262,7 +274,7 @@ static void on_start(void *context, const char *name, const char **attributes)
     else if (strcmp(name, "Pixels") == 0)
         start_pixels(ome, attributes);
     else if (strcmp(name, "BinaryOnly") == 0)
-        ome->binary_only = true;
+        start_binary_only(ome, attributes);
     else if (!ome->in_pixels)
         return;
     else if (strcmp(name, "Channel") == 0)
@@ -378,14 +390,18 @@ static bool has_planes(const struct cs_layout *layout)
 // *renamed, where no plane lies in this file: the one name that the description knows, else NULL.
 // The caller frees it.
 static int parse(struct cs_layout *layout, const char *text, size_t len, const char *file_name,
-                 uint32_t pages, char **renamed, struct cs_err *err)
+                 const char *uuid, uint32_t pages, char **renamed, struct cs_err *err)
 {
     struct cs_err local = {0};
     struct ome ome = {
         .layout = layout, .err = err ? err : &local, .file_name = file_name, .pages = pages};
     *renamed = NULL;
-    if (len > MAX_TEXT)
-        return cs_fail(err, CS_EINPUT, "OME-XML of more than %d MiB", MAX_TEXT >> 20);
+    if (uuid && strlen(uuid) < UUID_BYTES) {
+        memcpy(ome.uuid, uuid, strlen(uuid) + 1);
+        ome.given_uuid = true;
+    }
+    if (len > CS_MAX_OME_BYTES)
+        return cs_fail(err, CS_EINPUT, "OME-XML of more than %d MiB", CS_MAX_OME_BYTES >> 20);
     ome.parser = XML_ParserCreate(NULL);
     if (!ome.parser)
         return cs_fail(err, CS_ENOMEM, "no memory for an XML parser");
@@ -412,13 +428,13 @@ static int parse(struct cs_layout *layout, const char *text, size_t len, const c
 }
 
 int cs_ome_parse(struct cs_layout *layout, const char *text, size_t len, const char *file_name,
-                 uint32_t pages, struct cs_err *err)
+                 const char *uuid, uint32_t pages, struct cs_err *err)
 {
     char *renamed, *ignored = NULL;
-    int status = parse(layout, text, len, file_name, pages, &renamed, err);
+    int status = parse(layout, text, len, file_name, uuid, pages, &renamed, err);
     if (status == 0 && renamed) {
         cs_layout_release(layout);
-        status = parse(layout, text, len, renamed, pages, &ignored, err);
+        status = parse(layout, text, len, renamed, uuid, pages, &ignored, err);
     }
     free(renamed);
     free(ignored);

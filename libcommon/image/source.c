@@ -64,6 +64,65 @@ static int find_codec(struct cs_source *source, struct cs_err *err)
                          : cs_fail(err, CS_EINPUT, "no known image format (%s)", cs_codec_names());
 }
 
+// Another file of the set, beside this one. -1 with CS_EINPUT or CS_EIO.
+static int open_beside(struct cs_source *other, const struct cs_source *source, const char *name,
+                       struct cs_err *err)
+{
+    struct stat st;
+    char *path = cs_xasprintf("%s%s", source->folder, name);
+    *other = (struct cs_source){.fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)};
+    free(path);
+    // Not a device or a pipe, which a description could name to be read without end.
+    if (other->fd >= 0 && fstat(other->fd, &st) == 0 && !S_ISREG(st.st_mode))
+        return cs_fail(err, CS_EINPUT, "is no file");
+    return open_file(other, err);
+}
+
+// The text of the file that describes the set: XML, or the description of an image.
+static int master_text(struct cs_source *master, struct cs_buf *text, struct cs_err *err)
+{
+    if (find_codec(master, NULL) == 0) {
+        if (master->codec->open(&master->file, master->fd, master->bytes, err) != 0)
+            return -1;
+        const char *description = master->codec->description(master->file);
+        cs_buf_adds(text, description ? description : "");
+        return 0;
+    }
+    if (master->bytes > CS_MAX_OME_BYTES)
+        return cs_fail(err, CS_EINPUT, "OME-XML of more than %d MiB", CS_MAX_OME_BYTES >> 20);
+    char *bytes = cs_xmalloc((size_t)master->bytes + 1);
+    int status = cs_codec_pread(master->fd, bytes, (size_t)master->bytes, 0, err);
+    if (status == 0)
+        cs_buf_add(text, bytes, strnlen(bytes, (size_t)master->bytes));
+    free(bytes);
+    return status;
+}
+
+// The layout names the file that describes the axes: read them there. A layout that names none has
+// its error already.
+static int read_master(struct cs_source *source, const char *name, struct cs_err *err)
+{
+    struct cs_source other = {.fd = -1};
+    struct cs_buf text = {0};
+    struct cs_layout pointer = source->layout;
+    if (!pointer.master || !source->folder || !*pointer.master)
+        return -1;
+    source->layout = (struct cs_layout){0};
+    *err = (struct cs_err){0};
+    int status = open_beside(&other, source, pointer.master, err);
+    if (status == 0)
+        status = master_text(&other, &text, err);
+    if (status == 0)
+        status = cs_ome_parse(&source->layout, text.data ? text.data : "", text.len, name,
+                              pointer.uuid, source->pages, err);
+    if (status != 0)
+        cs_err_context(err, "%s of the set", pointer.master);
+    cs_buf_release(&text);
+    cs_source_close(&other);
+    cs_layout_release(&pointer);
+    return status;
+}
+
 // The axes that the description tells of, if any.
 static void read_layout(struct cs_source *source, const char *name)
 {
@@ -77,7 +136,9 @@ static void read_layout(struct cs_source *source, const char *name)
     }
     if (cs_ome_sniff(text)) {
         source->intensities = true;
-        if (cs_ome_parse(&source->layout, text, strlen(text), name, source->pages, err) != 0)
+        if (cs_ome_parse(&source->layout, text, strlen(text), name, NULL, source->pages, err) !=
+                0 &&
+            read_master(source, name, err) != 0)
             cs_layout_release(&source->layout);
     } else if (cs_imagej_sniff(text)) {
         source->intensities = true;
@@ -93,10 +154,7 @@ static void read_layout(struct cs_source *source, const char *name)
 
 static int open_pages(struct cs_source *source, struct cs_err *err)
 {
-    struct cs_err local = {0};
-    err = err ? err : &local;
-    err->code = CS_OK;
-    if (open_file(source, err) != 0 || find_codec(source, err) != 0 ||
+    if (find_codec(source, err) != 0 ||
         source->codec->open(&source->file, source->fd, source->bytes, err) != 0)
         return -1;
     source->pages = source->codec->pages(source->file);
@@ -106,7 +164,10 @@ static int open_pages(struct cs_source *source, struct cs_err *err)
 // name: of the file; NULL unknown.
 static int open_source(struct cs_source *source, const char *name, struct cs_err *err)
 {
-    if (open_pages(source, err) != 0)
+    struct cs_err local = {0};
+    err = err ? err : &local;
+    err->code = CS_OK;
+    if (open_file(source, err) != 0 || open_pages(source, err) != 0)
         return -1;
     read_layout(source, name);
     return 0;
@@ -116,17 +177,10 @@ int cs_source_open_other(struct cs_source *other, const struct cs_source *source
                          struct cs_err *err)
 {
     const char *name = source->layout.files[file - 1];
-    struct stat st;
     *other = (struct cs_source){.fd = -1};
     if (!source->folder)
         return cs_fail(err, CS_EINPUT, "the plane is in %s, another file of the set", name);
-    char *path = cs_xasprintf("%s%s", source->folder, name);
-    other->fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    free(path);
-    // Not a device or a pipe, which a description could name to be read without end.
-    if (other->fd >= 0 && fstat(other->fd, &st) == 0 && !S_ISREG(st.st_mode))
-        cs_fail(err, CS_EINPUT, "is no file");
-    else if (open_pages(other, err) == 0)
+    if (open_beside(other, source, name, err) == 0 && open_pages(other, err) == 0)
         return 0;
     cs_source_close(other);
     return cs_err_context(err, "%s of the set", name);

@@ -134,6 +134,33 @@ says "set/c0.tif: c1.tif of the set: cannot be read: No such file or directory"
 ln -s /dev/zero set/c1.tif
 expect 1 cs-load -z max -c all set/c0.tif
 says "set/c0.tif: c1.tif of the set: is no file"
+# Axes that only one file of a set describes: a text, or an image.
+mkdir master
+for i in 0 1; do
+    image-make -n 2 -b 16 -d "<OME UUID='urn:$i'><BinaryOnly MetadataFile='m.companion.ome' UUID='urn:m'/></OME>" \
+        master/p$i.tif
+done
+uuid() { echo "<TiffData FirstZ='$1' IFD='1'><UUID FileName='$2'>$3</UUID></TiffData>"; }
+described="<Image><Pixels SizeX='9' SizeY='7' SizeZ='2' PhysicalSizeX='0.5'>$(uuid 0 p0.tif urn:0)$(
+    uuid 1 p1.tif urn:1)</Pixels></Image></OME>"
+echo "<OME UUID='urn:m'>$described" >master/m.companion.ome
+items -z max master/p0.tif
+items master/p1.tif
+is "$(row master/p0.tif -z max)" "12 15 18 21"
+cp master/p1.tif master/other-name.tif
+items master/other-name.tif
+image-make -n 2 -b 16 -d "<OME UUID='urn:m'>$described" master/m.companion.ome
+items master/p1.tif
+echo "<OME UUID='urn:m'><Image>" >master/m.companion.ome
+expect 1 cs-load master/p0.tif
+says "master/p0.tif: m.companion.ome of the set: OME-XML: line 2: "
+cp master/p0.tif master/m.companion.ome
+expect 1 cs-load master/p0.tif
+says "master/p0.tif: m.companion.ome of the set: OME-XML: the axes are in another file of the set"
+rm master/m.companion.ome
+expect 1 cs-load master/p0.tif
+says "master/p0.tif: m.companion.ome of the set: cannot be read: No such file or directory"
+expect 0 cs-load --page 0 master/p0.tif
 # A file of a set that was renamed knows its planes by its UUID.
 set=${set/<OME>/<OME UUID=\"urn:v\">}
 image-make -b 16 -d "${set/>v</> urn:v <}" renamed.tif

@@ -13,7 +13,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct cs_err err;
     char *text = cs_xstrndup((const char *)data, size);
     cs_ome_sniff(text);
-    cs_ome_parse(&layout, text, strlen(text), "a.ome.tif", 3, &err);
+    cs_ome_parse(&layout, text, strlen(text), "a.ome.tif", NULL, 3, &err);
     cs_layout_release(&layout);
     free(text);
     return 0;

@@ -19,7 +19,7 @@ static int ome(const char *pixels_and_more, uint32_t pages)
     snprintf(text, sizeof text, "<?xml version=\"1.0\"?><OME><Image>%s</Image></OME>",
              pixels_and_more);
     ck_assert(cs_ome_sniff(text));
-    return cs_ome_parse(&layout, text, strlen(text), "a.ome.tif", pages, &err);
+    return cs_ome_parse(&layout, text, strlen(text), "a.ome.tif", NULL, pages, &err);
 }
 
 static uint32_t page_of(uint32_t t, uint32_t z, uint32_t c)
@@ -122,7 +122,7 @@ START_TEST(test_ome_limits)
     const char *bomb =
         "<!DOCTYPE OME [<!ENTITY a \"aaaa\"><!ENTITY b \"&a;&a;&a;\">]><OME>&b;</OME>";
     cs_layout_release(&layout);
-    ck_assert_int_eq(cs_ome_parse(&layout, bomb, strlen(bomb), "a", 1, &err), -1);
+    ck_assert_int_eq(cs_ome_parse(&layout, bomb, strlen(bomb), "a", NULL, 1, &err), -1);
     ck_assert_ptr_nonnull(strstr(err.text, "document type"));
     ck_assert(!cs_ome_sniff("ImageJ=1"));
     cs_layout_release(&layout);
