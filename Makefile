@@ -20,7 +20,7 @@ HELPERS := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/*.c tests/helpers/*.c benc
 FUZZ    := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/fuzz/fuzz_*.c))
 
 all: $(TOOLS:%=$(BUILD)/bin/%) $(SCRIPTS:%=$(BUILD)/bin/%)
-.PHONY: all check check-san demo bench install bundle clean tests fuzz lint format
+.PHONY: all check check-san demo bench install bundle check-cuda clean tests fuzz lint format
 
 $(BUILD)/bin/cs-%: $(BUILD)/tools/cs-%.o $(LIB)
 	@mkdir -p $(@D)
@@ -142,10 +142,16 @@ install: all
 	    install -m 644 $$dir/rdf.yaml $$dir/*.onnx $$dir/*.npy \
 	        $(DESTDIR)$(PREFIX)/share/cellstream/$$dir || exit 1; done
 
+# What only a GPU can show; without one it says so.
+CUDA_CHECKS := $(addprefix $(BUILD)/,tests/onnx-case tests/helpers/net-error \
+    tests/helpers/image-make tests/ops/test_device bench/score)
+check-cuda: all $(CUDA_CHECKS)
+	@BUILD=$(abspath $(BUILD)) tests/cuda/check -o $(BUILD)/check-cuda.txt
+
 # One tar for machines without root, compilers or libraries (scripts/bundle).
 BUNDLE      := $(BUILD)/cellstream-$(VERSION)-$(shell uname -m).tar.gz
 BUNDLE_ROOT := $(BUILD)/bundle/cellstream-$(VERSION)
-bundle: all $(BUILD)/tests/onnx-case $(addprefix $(BUILD)/tests/helpers/,net-error image-make)
+bundle: all $(CUDA_CHECKS)
 	rm -rf $(BUNDLE_ROOT)
 	$(MAKE) -s --no-print-directory install DESTDIR=$(BUNDLE_ROOT) PREFIX=
 	scripts/bundle $(BUNDLE_ROOT) $(BUILD) $(BUNDLE) $(if $(CUDNN),$(CUDA_HOME))

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// onnx-case [-d ref|cpu] DIR...: runs cases in the layout of the ONNX project's own:
+// onnx-case [-d ref|cpu|cuda] DIR...: runs cases in the layout of the ONNX project's own:
 // DIR/model.onnx, DIR/test_data_set_N/input_K.pb and output_K.pb. Prints a line
 // "pass|fail|unsupported NAME reason" a case and the totals. Results may be off by 1e-3 of the
 // expected value, which is the ONNX project's own rule; more than 1e-5 is said. Exit status 0 when
@@ -275,14 +275,16 @@ static int run_apart(const char *folder, const char *backend)
 int main(int argc, char **argv)
 {
     const char *backend = "ref";
+    struct cs_err err = {0};
     int option, totals[3] = {0};
     while ((option = getopt(argc, argv, "d:")) != -1) {
         if (option != 'd')
             return 2;
         backend = optarg;
     }
-    if (optind == argc || !cs_backend_find(backend)) {
-        fprintf(stderr, "usage: onnx-case [-d ref|cpu] DIR...\n");
+    if (optind == argc || !cs_backend_get(backend, &err)) {
+        fprintf(stderr, "usage: onnx-case [-d DEVICE] DIR...%s%s\n", *err.text ? "\n" : "",
+                err.text);
         return 2;
     }
     for (int i = optind; i < argc; i++) {

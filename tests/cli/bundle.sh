@@ -41,6 +41,10 @@ while read -r library package _; do
 done < <(sed -n 's/^    \(lib[^ ]*\.so[^ ]*\)/\1/p' "$root/README")
 [ -s "$root/share/man/man1/cs-infer.1" ] && [ -s "$root/LICENSE" ] || fail "no pages or no licence"
 
+# The checks for GPUs run from there as well.
+expect 0 "${bare[@]}" "$root/tests/cuda/check" -d cpu -m "$root/testdata/models/tiny" -o check.txt \
+    operators models precisions sharing
+
 # refuses [VARIABLE]...: cs-infer -d cuda says why not in one line, which goes to `stderr`; not where
 # there is a GPU, of which tests/cuda/check has more to say.
 refuses()

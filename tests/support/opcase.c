@@ -239,12 +239,10 @@ double *opcase_values(const struct opcase *c, const char *backend, int64_t *elem
                       struct cs_err *err)
 {
     bool own = c->own && strcmp(c->own->name, backend) == 0;
-    struct session s = {.backend = own ? c->own : cs_backend_find(backend)};
+    struct session s = {.backend = own ? c->own : cs_backend_get(backend, err)};
     double *result = NULL;
-    if (!s.backend) {
-        cs_fail(err, CS_EUSAGE, "no backend %s", backend);
+    if (!s.backend)
         return NULL;
-    }
     if (session_open(&s, c, err) == 0)
         result = session_run(&s, c, elements, err);
     session_close(&s);
