@@ -34,9 +34,6 @@ done
 
 # Without a number: several, or fewer with more threads each where memory is short. At first it
 # suffices for all that come, then for the small ones, then for one slot.
-# The spheroid model's large tiles take minutes under AddressSanitizer, in the same code.
-models="nuclei spheroid"
-! ldd "$(command -v cs-infer)" | grep -q libasan || models=nuclei
 for model in $models; do
     infer 0 one.cs -m $model -s 1 -b 1 -T 4
     for memory in 8G 1500M 900M 700M; do
