@@ -28,6 +28,8 @@ static const struct cs_opt options[] = {
      "plan: treat images as another program does", .choices = "none|hub", .env = NULL},
     {0, "seconds", CS_OPT_REAL, &chosen.seconds, "S", "bench, tune: length of a measurement (2)",
      .min = 0, .max = 3600, .env = NULL},
+    {0, "conv", CS_OPT_CHOICE, &chosen.conv, "HOW", "bench: convolutions", .choices = "auto|direct",
+     .env = "CELLSTREAM_CONV"},
     {0, "cache", CS_OPT_STRING, &chosen.cache, "DIR",
      "check, tune: folder that keeps what was found", .env = "CELLSTREAM_CACHE"},
     {0, "tolerance", CS_OPT_REAL, &chosen.tolerance, "E", "check: largest difference that passes",

@@ -83,6 +83,7 @@ static int open_parts(struct cs_trial *t, const struct cs_package *package,
                                          .detail = o->detail,
                                          .slots = t->slots,
                                          .threads = t->threads,
+                                         .direct = o->direct,
                                          .memory = memory - memory / 4,
                                          .check_files = true};
     const struct cs_infer_options options = {

@@ -12,6 +12,7 @@ struct cs_trial_options {
     const char *backend, *detail;
     int threads;            // of all slots together; 0: all that may be used
     int slots;              // 1 to CS_MAX_SLOTS
+    bool direct;            // convolutions by direct sums only
     uint32_t width, height; // of the images; 0: the plane that the model asks for, else 1024
 };
 

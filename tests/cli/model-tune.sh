@@ -12,6 +12,9 @@ done
 awk -F '\t' '$1 == "images" && NF > 3 || $1 == "network" { sum += $4; ms += $3 }
     $1 == "slot" { whole = $2 + 0 } END { exit !(sum > 50 && sum < 101 && ms <= 1.01 * whole) }' stdout ||
     fail "the stages are not the whole: $(cat stdout)"
+expect 0 cs-model bench tiny -d cpu --size 96x64 --seconds 0 --conv direct
+grep -q '^network	Conv ' stdout || fail "bench of direct convolutions"
+expect 2 cs-model bench tiny --conv winograd
 expect 0 cs-model bench tiny -d ref --size 32x32 --seconds 0
 grep -q '^total' stdout || fail "bench of a backend without a profile"
 expect 2 cs-model bench tiny --size 32

@@ -226,7 +226,8 @@ int model_bench(const struct model_options *options, const struct cs_package *p,
     struct cs_trial *trial;
     struct cs_device_choice choice;
     struct cs_trial_options o = {.threads = (int)options->threads,
-                                 .slots = options->slots ? (int)options->slots : 1};
+                                 .slots = options->slots ? (int)options->slots : 1,
+                                 .direct = options->conv == 1};
     if ((options->size && model_size(options->size, &o.width, &o.height, err) != 0) ||
         cs_device_choose(options->device ? options->device : "auto", &choice, err) != 0)
         return -1;

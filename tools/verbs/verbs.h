@@ -16,6 +16,7 @@ struct model_options {
     int64_t slots, batch, threads; // 0: not said
     uint64_t memory;               // plan: limit of the run; 0: none
     int compat;                    // plan: 1: hub
+    int conv;                      // bench: 1: direct
     // package: choices of cs-model's table; NULL or 0: not said
     const char *output, *name, *describe, *license, *normalise, *maps, *activation, *post, *test;
     int input_channels, fit;
