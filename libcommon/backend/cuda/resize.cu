@@ -2,8 +2,8 @@
 // Resize and Upsample: every coordinate convention, filter and edge of graph/resize.c.
 //
 // A block makes a tile of a plane. Its threads first work out the filters of the tile's columns and
-// rows in double, into shared memory; then each makes outputs of 8, 4 or 1 channels. Filters of up to
-// four samples are kept as weights; those that antialiasing widens are worked out at each use.
+// rows in double, into shared memory; then each makes outputs of 8, 4 or 1 channels. Filters of up
+// to four samples are kept as weights; those that antialiasing widens are worked out at each use.
 #include "backend/cuda/axes.cuh"
 
 using namespace cs;
@@ -120,9 +120,8 @@ __device__ void make_filter(const resize_job &j, int axis, int32_t at, filter &f
     double share = j.antialias || j.exclude_outside ? 1 / sum : 1;
     f.share = static_cast<float>(share);
     for (int i = 0; !WIDE && i < KEPT; i++)
-        f.weight[i] = i < f.count ? static_cast<float>(share * raw_weight(j, axis, source,
-                                                                          f.first + i))
-                                  : 0;
+        f.weight[i] =
+            i < f.count ? static_cast<float>(share * raw_weight(j, axis, source, f.first + i)) : 0;
 }
 
 template <bool WIDE>
@@ -173,7 +172,9 @@ __global__ void __launch_bounds__(THREADS) resize_kernel(const __grid_constant__
         int axis = i < columns ? 2 : is_row ? 1 : 0;
         uint32_t at = i < columns ? first_x + i : is_row ? first_y + i - columns : z;
         make_filter<WIDE>(j, axis, static_cast<int32_t>(at),
-                          i < columns ? across[i] : is_row ? down[i - columns] : deep);
+                          i < columns ? across[i]
+                          : is_row    ? down[i - columns]
+                                      : deep);
     }
     __syncthreads();
     int64_t base[3];
@@ -210,8 +211,7 @@ __global__ void __launch_bounds__(THREADS) resize_kernel(const __grid_constant__
 
 // ---- Launches ------------------------------------------------------------------------------
 
-template <int W>
-int launch_width(void *stream, const resize_job &j, dim3 blocks, bool wide)
+template <int W> int launch_width(void *stream, const resize_job &j, dim3 blocks, bool wide)
 {
     return wide ? launch(stream, blocks, THREADS, resize_kernel<W, true>, j)
                 : launch(stream, blocks, THREADS, resize_kernel<W, false>, j);

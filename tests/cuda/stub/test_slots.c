@@ -28,7 +28,7 @@ static struct cs_err err;
 // The stub lies beside this program.
 static void load(void)
 {
-    char path[PATH_MAX];
+    char path[PATH_MAX], plug_in[PATH_MAX + 16];
     ssize_t n = readlink("/proc/self/exe", path, sizeof path - 16);
     path[n < 0 ? 0 : n] = '\0';
     *strrchr(path, '/') = '\0';
@@ -38,8 +38,8 @@ static void load(void)
         fprintf(stderr, "%s\n", err.text);
         exit(1);
     }
-    strcat(path, "/cuda.so");
-    void *library = dlopen(path, RTLD_NOW | RTLD_NOLOAD);
+    snprintf(plug_in, sizeof plug_in, "%s/cuda.so", path);
+    void *library = dlopen(plug_in, RTLD_NOW | RTLD_NOLOAD);
     *(void **)&counts = dlsym(library, "stub_counts");
     *(void **)&set_memory = dlsym(library, "stub_set_memory");
     *(void **)&fail_call = dlsym(library, "stub_fail_call");
