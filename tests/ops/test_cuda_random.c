@@ -121,6 +121,39 @@ static void make_pad(struct opcase *c, int round)
     last_text(c, "mode", modes[round % 4]);
 }
 
+// Operators that only move elements and that the golden cases have in float32 alone.
+static void make_move(struct opcase *c, int round)
+{
+    static const char *const names[] = {"Slice", "DepthToSpace", "SpaceToDepth", "Gather",
+                                        "Tile",  "Expand",       "Split",        "Where"};
+    opcase_input(c, round % 8 == 5 ? SHAPE(2, 1, 4, 1) : SHAPE(2, 12, 4, 6));
+    if (round % 8 == 0) {
+        opcase_ints(c, (const int64_t[]){0, 10, 1, 5}, 4);
+        opcase_ints(c, (const int64_t[]){2, -13, 4, -7}, 4);
+        opcase_ints(c, (const int64_t[]){0, 1, 2, 3}, 4);
+        opcase_ints(c, (const int64_t[]){1, -2, 1, -1}, 4);
+    } else if (round % 8 == 3) {
+        opcase_ints(c, (const int64_t[]){3, 0, -1}, 3);
+    } else if (round % 8 == 4) {
+        opcase_ints(c, (const int64_t[]){1, 2, 3, 2}, 4);
+    } else if (round % 8 == 5) {
+        opcase_ints(c, (const int64_t[]){2, 8, 4, 6}, 4);
+    } else if (round % 8 == 7) {
+        c->pending_count = 0;
+        double choice[48];
+        for (int i = 0; i < 48; i++)
+            choice[i] = i % 3 == 0;
+        opcase_tensor(c, false, CS_TYPE_BOOL, SHAPE(2, 1, 4, 6), choice);
+        opcase_input(c, SHAPE(2, 12, 4, 6));
+        opcase_weight(c, SHAPE(12, 1, 1));
+    }
+    opcase_node(c, names[round % 8], round % 8 == 6 ? 3 : 1);
+    if (round % 8 == 1 || round % 8 == 2)
+        last_int(c, "blocksize", 2);
+    if (round % 8 == 3 || round % 8 == 6)
+        last_int(c, "axis", 1);
+}
+
 static void make_reduce(struct opcase *c, int round)
 {
     static const char *const names[] = {"ReduceMean", "ReduceMax", "ReduceSum", "ReduceL2",
@@ -330,6 +363,7 @@ static const struct {
     {"Reshape", make_reshape, 4, 0, 0},
     {"Concat", make_concat, 4, 0, 0},
     {"Pad", make_pad, 4, 0, 0},
+    {"moves", make_move, 8, 0, 0},
     {"reductions", make_reduce, 10, 1e-6, 5e-4},
     {"global pools", make_global_pool, 4, 1e-6, 1e-3},
     {"pools", make_pool, 12, 2e-7, 1e-4},
@@ -374,12 +408,36 @@ START_TEST(cuda_random)
 }
 END_TEST
 
+// What only the samples tell: an index outside, an integer divided by 0.
+START_TEST(cuda_fault)
+{
+    static const double data[] = {1, 2, 3, 4, 5, 6};
+    for (int wrong = 0; wrong < 2; wrong++)
+        for (int kind = 0; kind < 2; kind++) {
+            struct opcase c;
+            struct cs_err err = {0};
+            int64_t count;
+            opcase_init(&c, 17, 1);
+            c.own = &host_cuda;
+            opcase_tensor(&c, false, CS_TYPE_I64, SHAPE(6), data);
+            opcase_tensor(&c, false, CS_TYPE_I64, SHAPE(1), (const double[]){wrong ? kind * 6 : 2});
+            opcase_node(&c, kind ? "Gather" : "Div", 1);
+            double *values = opcase_values(&c, "cuda on the host", &count, &err);
+            ck_assert_msg((values == NULL) == (wrong == 1), "%d, %d: %s", wrong, kind, err.text);
+            ck_assert(!wrong || err.code == CS_EMODEL);
+            free(values);
+            opcase_release(&c);
+        }
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("cuda_random");
     TCase *core = tcase_create("core");
     tcase_set_timeout(core, 120);
     tcase_add_loop_test(core, cuda_random, 0, CASES);
+    tcase_add_test(core, cuda_fault);
     suite_add_tcase(suite, core);
     return suite_run(suite);
 }

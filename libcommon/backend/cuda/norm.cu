@@ -12,7 +12,7 @@ using namespace cs;
 
 namespace {
 
-constexpr int THREADS = 256, BLOCKS = 512, SMALL = 4096, MAX_LANES = 32;
+constexpr int THREADS = 256, BLOCKS = 512, SMALL = 1024, MAX_LANES = 32;
 
 struct norm_job {
     steps<3> space; // output, input, addend
@@ -67,6 +67,7 @@ __device__ void measure(const norm_job &j, const lanes_of_block &l, int64_t base
 #pragma unroll
     for (int i = 0; i < W; i++)
         mean[i] = m2[i] = 0;
+#pragma unroll 4
     for (uint32_t p = begin + l.level; real && l.level < l.depth && p < end; p += l.depth) {
         offsets(j.space, p, at);
         reals<W> x = load<W>(j.in, j.in_type, base + at[1]);

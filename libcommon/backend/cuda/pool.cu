@@ -45,8 +45,12 @@ template <int W, kind KIND>
 __device__ __forceinline__ void visit(const pool_job &j, int64_t base, const range (&r)[SPACE],
                                       reals<W> &sum, int64_t &where)
 {
+    // Windows are small: unrolled loops would take registers and be left at once.
+#pragma unroll 1
     for (int32_t z = 0; z < r[0].count; z++)
+#pragma unroll 1
         for (int32_t y = 0; y < r[1].count; y++)
+#pragma unroll 1
             for (int32_t x = 0; x < r[2].count; x++) {
                 int64_t at[SPACE] = {r[0].first + static_cast<int64_t>(z) * j.dilation[0],
                                      r[1].first + static_cast<int64_t>(y) * j.dilation[1],
@@ -70,7 +74,7 @@ __device__ __forceinline__ void visit(const pool_job &j, int64_t base, const ran
 
 // Axes of `out`: image, depth, height, width, channel; `out` counts channels in vectors.
 template <int W, kind KIND>
-__global__ void __launch_bounds__(THREADS) pool_kernel(const __grid_constant__ pool_job j)
+__global__ void __launch_bounds__(THREADS, 4) pool_kernel(const __grid_constant__ pool_job j)
 {
     uint32_t index = blockIdx.x * THREADS + threadIdx.x;
     if (index >= j.out.count)
