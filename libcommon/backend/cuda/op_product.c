@@ -33,6 +33,14 @@ static void insert_axis(struct cs_cuda_tensor *tensor, int at)
     tensor->rank++;
 }
 
+// Matrices without elements have no place: their product is a sum of nothing.
+static int launch_matmul(const struct cs_cuda_run *run, struct cs_cuda_matmul *m)
+{
+    if (!m->a.data || !m->b.data)
+        m->a = m->b = (struct cs_cuda_tensor){.rank = 2};
+    return cs_cuda_matmul_launch(run->stream, m);
+}
+
 static int run_matmul(const struct cs_cuda_step *step, const struct cs_cuda_run *run,
                       struct cs_err *err)
 {
@@ -57,9 +65,7 @@ static int run_matmul(const struct cs_cuda_step *step, const struct cs_cuda_run 
         if (whole)
             insert_axis(&m.add, m.add.rank - 1);
     }
-    if (!m.a.data) // an empty sum
-        m.a.type = m.b.type = m.out.type;
-    return cs_cuda_matmul_launch(run->stream, &m);
+    return launch_matmul(run, &m);
 }
 
 static int build_matmul(struct cs_plan *plan, const struct cs_node *node, struct cs_err *err)
@@ -91,7 +97,7 @@ static int run_gemm(const struct cs_cuda_step *step, const struct cs_cuda_run *r
         .beta = cs_node_float(node, "beta", 1),
         .activation = cs_cuda_fused(node)};
     (void)err;
-    return m.out.data ? cs_cuda_matmul_launch(run->stream, &m) : 0;
+    return m.out.data ? launch_matmul(run, &m) : 0;
 }
 
 // The bias stays float32.
