@@ -5,11 +5,13 @@
 #include "stub.h"
 
 #include <cuda_runtime_api.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { BLOCK_KINDS = 2, DEFAULT_MEMORY = 1 << 30, GARBAGE = 0xa5, VERSION = CUDART_VERSION };
 
@@ -52,6 +54,7 @@ static struct block *blocks;
 static size_t memory_limit = DEFAULT_MEMORY, memory_used;
 static int devices = 1, fail_in;
 static cudaError_t last_error;
+static bool sticky;                // a kernel has failed: the process has lost the device
 static __thread int captures_here; // that this thread has under way
 
 // ---- Rules -------------------------------------------------------------------------------
@@ -81,6 +84,8 @@ bool stub_fails(void)
 static cudaError_t enter(bool unsafe, const char *call)
 {
     pthread_mutex_lock(&lock);
+    if (sticky)
+        return note(cudaErrorIllegalAddress);
     if (stub_fails())
         return note(cudaErrorUnknown);
     return unsafe && captures_here ? broken(call) : cudaSuccess;
@@ -440,9 +445,28 @@ static void run_graph(const void *closure)
         exec->list.work[i].run(exec->list.work[i].closure);
 }
 
+// What the environment asks for at this launch of a graph (stub.h).
+static cudaError_t scripted(void)
+{
+    static int launch;
+    const char *script = getenv("STUB_FAULT"), *once = getenv("STUB_ONCE");
+    const char *where = script ? strchr(script, '@') : NULL;
+    if (!where || ++launch != (int)strtol(where + 1, NULL, 10) ||
+        (once && open(once, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0600) < 0))
+        return cudaSuccess;
+    if (strncmp(script, "crash", 5) == 0)
+        abort();
+    while (strncmp(script, "hang", 4) == 0)
+        pause();
+    sticky = strncmp(script, "sticky", 6) == 0;
+    return note(sticky ? cudaErrorIllegalAddress : cudaErrorMemoryAllocation);
+}
+
 cudaError_t cudaGraphLaunch(cudaGraphExec_t exec, cudaStream_t stream)
 {
     cudaError_t code = enter(true, "cudaGraphLaunch");
+    if (code == cudaSuccess)
+        code = scripted();
     if (code == cudaSuccess) {
         counts.graph_launches++;
         put(stream, run_graph, &exec, sizeof exec);

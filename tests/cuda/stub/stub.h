@@ -7,6 +7,10 @@
 // Every call is counted; the rules that a device enforces are enforced here, and a broken one is
 // an error that the call returns: no allocation, copy without a stream or wait while a capture is
 // under way, no use of a handle that was released.
+//
+// For whole programs: STUB_FAULT=KIND@N in the environment makes the N-th launch of a graph in a
+// process fail: crash, hang, oom (no memory), sticky (as does every later call). STUB_ONCE=FILE:
+// only while FILE does not exist; it is created then.
 #ifndef TESTS_CUDA_STUB_H
 #define TESTS_CUDA_STUB_H
 

@@ -28,18 +28,19 @@ static struct cs_err err;
 // The stub lies beside this program.
 static void load(void)
 {
-    char path[PATH_MAX], plug_in[PATH_MAX + 16];
-    ssize_t n = readlink("/proc/self/exe", path, sizeof path - 16);
-    path[n < 0 ? 0 : n] = '\0';
-    *strrchr(path, '/') = '\0';
-    setenv("CELLSTREAM_PLUGINS", path, 1);
+    char program[PATH_MAX];
+    ssize_t n = readlink("/proc/self/exe", program, sizeof program - 1);
+    program[n < 0 ? 0 : n] = '\0';
+    *strrchr(program, '/') = '\0';
+    setenv("CELLSTREAM_PLUGINS", program, 1);
     cuda = cs_backend_get("cuda", &err);
     if (!cuda) {
         fprintf(stderr, "%s\n", err.text);
         exit(1);
     }
-    snprintf(plug_in, sizeof plug_in, "%s/cuda.so", path);
-    void *library = dlopen(plug_in, RTLD_NOW | RTLD_NOLOAD);
+    char *path = cs_xasprintf("%s/cuda.so", program);
+    void *library = dlopen(path, RTLD_NOW | RTLD_NOLOAD);
+    free(path);
     *(void **)&counts = dlsym(library, "stub_counts");
     *(void **)&set_memory = dlsym(library, "stub_set_memory");
     *(void **)&fail_call = dlsym(library, "stub_fail_call");
