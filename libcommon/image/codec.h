@@ -22,11 +22,13 @@ enum {
     CS_MAX_ROW_BYTES = 1 << 28,   // decoded
     CS_MAX_CHUNK_BYTES = 1 << 30, // decoded at once: a strip, a row of tiles, an interlaced image
     // Decompression bombs: what is decoded at once may be CHUNK_RATIO times the file above
-    // FREE_CHUNK_BYTES, a whole plane PLANE_RATIO times the file above FREE_PLANE_BYTES.
+    // FREE_CHUNK_BYTES, a whole plane PLANE_RATIO times the file above FREE_PLANE_BYTES, and all
+    // planes of a file, which may share their samples, as much above 2^FREE_TOTAL_BITS.
     CS_FREE_CHUNK_BYTES = 1 << 26,
     CS_MAX_CHUNK_RATIO = 2000,
     CS_FREE_PLANE_BYTES = 1 << 30,
     CS_MAX_PLANE_RATIO = 20000,
+    CS_FREE_TOTAL_BITS = 36,
 };
 
 enum cs_colour {

@@ -420,9 +420,27 @@ static int plan_page(struct cs_plan *plan, uint32_t page, struct cs_err *err)
     return 0;
 }
 
+// Planes that share their samples: a small file that would be read for days.
+static int check_total(struct cs_plan *plan, double planes, struct cs_err *err)
+{
+    const struct cs_page *page = &plan->page;
+    plan->given_bytes +=
+        planes * page->width * page->height * page->samples * (double)cs_dtype_bytes(page->dtype);
+    if (plan->given_bytes > (double)((uint64_t)1 << CS_FREE_TOTAL_BITS) &&
+        plan->given_bytes > (double)CS_MAX_PLANE_RATIO * (double)plan->source->bytes)
+        return cs_fail(err, CS_EINPUT,
+                       "%.0f bytes in all from a file of %llu: refused as a decompression bomb",
+                       plan->given_bytes, (unsigned long long)plan->source->bytes);
+    return 0;
+}
+
 int cs_plan_start(struct cs_plan *plan, uint32_t n, struct cs_err *err)
 {
-    return plan->paged ? plan_page(plan, plan->series->pages[plan->times[n]], err) : 0;
+    if (!plan->paged)
+        return 0;
+    return plan_page(plan, plan->series->pages[plan->times[n]], err) != 0
+               ? -1
+               : check_total(plan, 1, err);
 }
 
 static int choose_planes(struct cs_plan *plan, const struct cs_pick *pick, struct cs_err *err)
@@ -438,7 +456,11 @@ static int choose_planes(struct cs_plan *plan, const struct cs_pick *pick, struc
     plan->items = plan->time_count * (plan->projection ? 1 : plan->z_count);
     if (plan->paged)
         return 0;
-    return plan_page(plan, s->pages[first], err) != 0 ? -1 : check_planes(plan, err);
+    if (plan_page(plan, s->pages[first], err) != 0 || check_planes(plan, err) != 0)
+        return -1;
+    uint32_t channels = s->c == 1 ? 1 : plan->channel_count; // samples of one plane, or planes
+    double planes = (double)plan->time_count * plan->z_count * channels;
+    return check_total(plan, planes, err);
 }
 
 int cs_plan_make(struct cs_plan *plan, const struct cs_pick *pick, const struct cs_source *source,

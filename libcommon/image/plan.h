@@ -21,6 +21,7 @@ struct cs_plan {
     uint32_t time_count, z_count;
     enum cs_range_kind projection; // CS_RANGE_MAX, CS_RANGE_MEAN, or CS_RANGE_UNSET for none
     uint32_t items;
+    double given_bytes; // decoded for the items so far, all of them where it is not paged
 
     // Of all items; where the plan is paged, of the item that was started last.
     struct cs_plan_channel {

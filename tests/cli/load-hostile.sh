@@ -67,6 +67,13 @@ image-make -t 16 a.tif
 tag a.tif 322 16 1048576 w.tif
 tag w.tif 323 16 1048576 tile.tif
 refuses tile.tif 'tiles of 1048576 x 1048576 pixels: '
+# One page that stands for many planes.
+image-make -c deflate -d "<OME><Image><Pixels SizeT='9999'>$(seq -f '<TiffData IFD="0" FirstT="%.0f"/>' 0 2000
+    )</Pixels></Image></OME>" a.tif
+tag a.tif 256 9 8000 w.tif
+tag w.tif 257 7 8000 h.tif
+tag h.tif 278 3 100 shared.tif
+refuses shared.tif '128064000000 bytes in all from a file of '
 # A directory that is its own next one; tags without end; more pages than there are.
 image-make a.tif
 first=$(od -A n -t u4 -j 4 -N 4 a.tif | tr -d ' ')
