@@ -36,7 +36,7 @@ static void close_slots(struct cs_session *s)
 {
     for (int i = 0; i < s->options.slots; i++) {
         s->backend->slot_close(s->slots[i].slot);
-        s->slots[i] = (struct cs_session_slot){0};
+        s->slots[i] = (struct cs_session_slot){.bytes = s->slots[i].bytes};
     }
     s->set++;
 }
@@ -47,6 +47,8 @@ static void trim_memory(struct cs_session *s)
     if (s->backend->network_trim)
         s->backend->network_trim(s->network);
     malloc_trim(0);
+    for (int i = 0; i < CS_MAX_SLOTS; i++)
+        s->slots[i].bytes = 0;
 }
 
 static void drop_plan(struct cs_session *s, int index)
@@ -203,9 +205,9 @@ static int use_fewer_slots(struct cs_session *s, int slots, struct cs_err *err)
     close_slots(s);
     while (s->plan_count)
         drop_plan(s, s->plan_count - 1);
+    trim_memory(s);
     s->backend->network_close(s->network);
     s->backend->device_close(s->device);
-    malloc_trim(0);
     s->network = network;
     s->device = device;
     s->options.slots = slots;
@@ -246,15 +248,26 @@ int cs_session_slots(const struct cs_session *s, int batch, uint32_t height, uin
     return right && (!s->options.flexible || p->slots == s->options.slots) ? s->open : 0;
 }
 
-static int open_slot(struct cs_session *s, struct cs_session_slot *slot, struct cs_err *err)
+static size_t slot_bytes(const struct cs_session *s, const struct cs_session_plan *p)
+{
+    struct cs_memory_use use = s->backend->plan_memory(p->plan);
+    return use.arena + use.workspace;
+}
+
+// For all plans up to the largest that the slot was ever asked for: one that large images never
+// come to stays small.
+static int open_slot(struct cs_session *s, struct cs_session_slot *slot,
+                     const struct cs_session_plan *p, struct cs_err *err)
 {
     struct cs_plan *plans[MAX_PLANS];
     int count = 0;
     s->backend->slot_close(slot->slot);
     slot->slot = NULL;
+    slot->bytes = slot_bytes(s, p) > slot->bytes ? slot_bytes(s, p) : slot->bytes;
     // Not those that are too large to be had by so many slots.
     for (int i = 0; i < s->plan_count; i++)
-        if (s->plans[i]->last_use && s->plans[i]->slots >= s->open)
+        if (s->plans[i]->last_use && s->plans[i]->slots >= s->open &&
+            slot_bytes(s, s->plans[i]) <= slot->bytes)
             plans[count++] = s->plans[i]->plan;
     if (s->backend->slot_open(s->network, plans, count, &slot->slot, err) != 0)
         return -1;
@@ -280,7 +293,8 @@ int cs_session_prepare(struct cs_session *s, int slot_index, int batch, uint32_t
     }
     assert(slot_index < s->open);
     p->last_use = ++s->clock;
-    if ((!slot->slot || slot->opened_for != s->set) && open_slot(s, slot, err) != 0)
+    bool ready = slot->slot && slot->opened_for == s->set && slot_bytes(s, p) <= slot->bytes;
+    if (!ready && open_slot(s, slot, p, err) != 0)
         return -1;
     slot->chosen = p;
     return 0;

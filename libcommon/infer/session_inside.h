@@ -27,6 +27,7 @@ struct cs_session_plan {
 struct cs_session_slot {
     struct cs_slot *slot;           // NULL: not open
     uint64_t opened_for;            // which set of plans, see `set`
+    size_t bytes;                   // the most that a plan it was opened for takes
     struct cs_session_plan *chosen; // that the next run uses
 };
 

@@ -39,13 +39,12 @@ static char *make(size_t bytes)
     return memory;
 }
 
-static struct cs_cpu_slab *pop(struct cs_network *network, enum cs_cpu_slab_of kind)
+// Take a slab from where the list points to it.
+static struct cs_cpu_slab *unlink_slab(struct cs_network *network, struct cs_cpu_slab **at)
 {
-    struct cs_cpu_slab *slab = network->slabs[kind];
-    if (slab) {
-        network->slabs[kind] = slab->next;
-        network->kept_bytes -= slab->bytes;
-    }
+    struct cs_cpu_slab *slab = *at;
+    *at = slab->next;
+    network->kept_bytes -= slab->bytes;
     return slab;
 }
 
@@ -53,12 +52,16 @@ char *cs_cpu_slab_take(struct cs_network *network, enum cs_cpu_slab_of kind, siz
                        struct cs_err *err)
 {
     static const char *const names[] = {"activations", "workspace"};
+    struct cs_cpu_slab **smaller = NULL;
     bytes = cs_cpu_slab_bytes(bytes);
-    for (struct cs_cpu_slab *slab; (slab = pop(network, kind));) {
-        if (slab->bytes == bytes)
-            return (char *)slab;
-        free(slab);
+    for (struct cs_cpu_slab **at = &network->slabs[kind]; *at; at = &(*at)->next) {
+        if ((*at)->bytes == bytes)
+            return (char *)unlink_slab(network, at);
+        if ((*at)->bytes < bytes && (!smaller || (*at)->bytes > (*smaller)->bytes))
+            smaller = at;
     }
+    if (smaller) // the slot's own, before it grew
+        free(unlink_slab(network, smaller));
     char *memory = make(bytes);
     if (!memory)
         cs_fail(err, CS_ENOMEM, "%s: cannot have %zu bytes", names[kind], bytes);
@@ -79,6 +82,6 @@ void cs_cpu_slab_give(struct cs_network *network, enum cs_cpu_slab_of kind, char
 void cs_cpu_slab_trim(struct cs_network *network)
 {
     for (int kind = 0; kind < CS_CPU_SLAB_KINDS; kind++)
-        for (struct cs_cpu_slab *slab; (slab = pop(network, kind));)
-            free(slab);
+        while (network->slabs[kind])
+            free(unlink_slab(network, &network->slabs[kind]));
 }
