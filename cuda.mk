@@ -20,11 +20,17 @@ cuda: $(BUILD)/lib/cellstream/cuda.so
 # The same plug-in with kernels compiled for the host, over a stub of the CUDA runtime and of cuDNN.
 CUDA_STUB   := $(BUILD)/tests/cuda/stub/cuda.so
 CUDA_SUITES := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/cuda/stub/test_*.c))
-cuda-tests: $(CUDA_STUB) $(CUDA_SUITES)
+CUDA_PLANS  := $(BUILD)/tests/cuda/plans/test_plans
+cuda-tests: $(CUDA_STUB) $(CUDA_SUITES) $(CUDA_PLANS)
 
-$(CUDA_STUB): $(PLUGIN_OBJ) $(patsubst %.c,$(BUILD)/plugin/%.o,tests/cuda/stub/runtime.c \
-    tests/cuda/stub/dnn.c) $(patsubst %,$(BUILD)/host/%.o,$(wildcard libcommon/backend/cuda/*.cu \
-    tests/cuda/shim/*.cpp))
+# The stub's runtime under the real cuDNN, which is asked for engines.
+CUDA_HOSTED := $(PLUGIN_OBJ) $(BUILD)/plugin/tests/cuda/stub/runtime.o $(patsubst %,$(BUILD)/host/%.o, \
+    $(wildcard libcommon/backend/cuda/*.cu tests/cuda/shim/*.cpp))
+$(CUDA_PLANS): $(CUDA_PLANS).o $(CUDA_HOSTED) $(TEST_SUPPORT) $(LIB)
+	$(CC) $(LDFLAGS) -Wl,--wrap=cs_cuda_engine_new -o $@ $< $(CUDA_HOSTED) $(TEST_SUPPORT) $(LIB) \
+	    -L$(CUDA_HOME)/lib64 -lcudnn_graph -lstdc++ -lcheck -lsubunit -lrt $(LDLIBS)
+
+$(CUDA_STUB): $(CUDA_HOSTED) $(BUILD)/plugin/tests/cuda/stub/dnn.o
 	@mkdir -p $(@D)
 	$(CC) $(LDFLAGS) -shared -Wl,--no-undefined,--gc-sections -o $@ $^ -lxxhash -lnettle -lstdc++ -lm
 

@@ -19,11 +19,21 @@ enum {
     MAX_WORKSPACE = 512 << 20,
 };
 
+// Attributes that cuDNN has from 9.8 on.
+#if CUDNN_VERSION >= 90800
+#define PLAN_DEVICE       CUDNN_ATTR_EXECUTION_PLAN_DEVICEPROP
+#define HEURISTICS_DEVICE CUDNN_ATTR_ENGINEHEUR_DEVICEPROP
+#else
+#define PLAN_DEVICE       CUDNN_ATTR_EXECUTION_PLAN_HANDLE // never asked for
+#define HEURISTICS_DEVICE CUDNN_ATTR_ENGINEHEUR_OPERATION_GRAPH
+#endif
+
 // Names of tensors within a graph.
 enum { X = 1, W, Y, ADD, BIAS, VIRTUAL };
 
 struct cs_cuda_dnn {
-    cudnnHandle_t handle;
+    cudnnHandle_t handle;            // NULL: engines are for `device`
+    cudnnBackendDescriptor_t device; // NULL: they are for the handle's
 };
 
 struct cs_cuda_engine {
@@ -75,12 +85,37 @@ int cs_cuda_dnn_open(struct cs_cuda_dnn **dnn, void *stream, struct cs_err *err)
     return 0;
 }
 
+int cs_cuda_dnn_describe(struct cs_cuda_dnn **dnn, const char *properties, struct cs_err *err)
+{
+#if CUDNN_VERSION >= 90800
+    struct cs_cuda_dnn *made = cs_xcalloc(1, sizeof *made);
+    cudnnStatus_t status =
+        cudnnBackendCreateDescriptor(CUDNN_BACKEND_DEVICEPROP_DESCRIPTOR, &made->device);
+    if (status == CUDNN_STATUS_SUCCESS)
+        status = cudnnBackendSetAttribute(made->device, CUDNN_ATTR_DEVICEPROP_JSON_REPRESENTATION,
+                                          CUDNN_TYPE_CHAR, (int64_t)strlen(properties), properties);
+    if (status == CUDNN_STATUS_SUCCESS)
+        status = cudnnBackendFinalize(made->device);
+    if (check(status, "describing a device", err) != 0) {
+        cs_cuda_dnn_close(made);
+        return -1;
+    }
+    *dnn = made;
+    return 0;
+#else
+    (void)dnn, (void)properties;
+    return cs_fail(err, CS_EDEVICE, "cuDNN 9.8 is needed to plan without a device");
+#endif
+}
+
 void cs_cuda_dnn_close(struct cs_cuda_dnn *dnn)
 {
     if (!dnn)
         return;
     if (dnn->handle)
         cudnnDestroy(dnn->handle);
+    if (dnn->device)
+        cudnnBackendDestroyDescriptor(dnn->device);
     free(dnn);
 }
 
@@ -272,10 +307,11 @@ static void describe(struct builder *b, const struct cs_cuda_dnn_conv *conv)
     }
 }
 
-static cudnnBackendDescriptor_t operation_graph(struct builder *b, cudnnHandle_t handle)
+static cudnnBackendDescriptor_t operation_graph(struct builder *b, const struct cs_cuda_dnn *dnn)
 {
     cudnnBackendDescriptor_t d = create(b, CUDNN_BACKEND_OPERATIONGRAPH_DESCRIPTOR);
-    set(b, d, CUDNN_ATTR_OPERATIONGRAPH_HANDLE, CUDNN_TYPE_HANDLE, 1, &handle);
+    if (dnn->handle)
+        set(b, d, CUDNN_ATTR_OPERATIONGRAPH_HANDLE, CUDNN_TYPE_HANDLE, 1, &dnn->handle);
     set(b, d, CUDNN_ATTR_OPERATIONGRAPH_OPS, CUDNN_TYPE_BACKEND_DESCRIPTOR, b->operation_count,
         b->operations);
     finalize(b, d);
@@ -328,16 +364,25 @@ static bool is_allowed(cudnnBackendDescriptor_t config, const struct cs_cuda_dnn
     return allowed;
 }
 
+// Say for which device a descriptor is.
+static bool set_device(const struct cs_cuda_dnn *dnn, cudnnBackendDescriptor_t d,
+                       cudnnBackendAttributeName_t handle, cudnnBackendAttributeName_t device)
+{
+    return cudnnBackendSetAttribute(d, dnn->device ? device : handle,
+                                    dnn->device ? CUDNN_TYPE_BACKEND_DESCRIPTOR : CUDNN_TYPE_HANDLE,
+                                    1, dnn->device ? (const void *)&dnn->device : &dnn->handle) ==
+           CUDNN_STATUS_SUCCESS;
+}
+
 // Make the plan of one engine; false where cuDNN does not want to, or needs too much memory.
-static bool try_config(struct cs_cuda_engine *made, cudnnHandle_t handle,
+static bool try_config(struct cs_cuda_engine *made, const struct cs_cuda_dnn *dnn,
                        cudnnBackendDescriptor_t config)
 {
     int64_t found = 0;
     cudnnBackendDescriptor_t plan = NULL;
     if (cudnnBackendCreateDescriptor(CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR, &plan) ==
             CUDNN_STATUS_SUCCESS &&
-        cudnnBackendSetAttribute(plan, CUDNN_ATTR_EXECUTION_PLAN_HANDLE, CUDNN_TYPE_HANDLE, 1,
-                                 &handle) == CUDNN_STATUS_SUCCESS &&
+        set_device(dnn, plan, CUDNN_ATTR_EXECUTION_PLAN_HANDLE, PLAN_DEVICE) &&
         cudnnBackendSetAttribute(plan, CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG,
                                  CUDNN_TYPE_BACKEND_DESCRIPTOR, 1,
                                  &config) == CUDNN_STATUS_SUCCESS &&
@@ -353,8 +398,8 @@ static bool try_config(struct cs_cuda_engine *made, cudnnHandle_t handle,
     return false;
 }
 
-static int64_t list_configs(cudnnBackendDescriptor_t graph, cudnnBackendHeurMode_t mode,
-                            cudnnBackendDescriptor_t *configs)
+static int64_t list_configs(const struct cs_cuda_dnn *dnn, cudnnBackendDescriptor_t graph,
+                            cudnnBackendHeurMode_t mode, cudnnBackendDescriptor_t *configs)
 {
     cudnnBackendDescriptor_t heuristics = NULL;
     int64_t count = 0;
@@ -364,6 +409,9 @@ static int64_t list_configs(cudnnBackendDescriptor_t graph, cudnnBackendHeurMode
         cudnnBackendSetAttribute(heuristics, CUDNN_ATTR_ENGINEHEUR_OPERATION_GRAPH,
                                  CUDNN_TYPE_BACKEND_DESCRIPTOR, 1,
                                  &graph) == CUDNN_STATUS_SUCCESS &&
+        (!dnn->device ||
+         cudnnBackendSetAttribute(heuristics, HEURISTICS_DEVICE, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1,
+                                  &dnn->device) == CUDNN_STATUS_SUCCESS) &&
         cudnnBackendSetAttribute(heuristics, CUDNN_ATTR_ENGINEHEUR_MODE, CUDNN_TYPE_HEUR_MODE, 1,
                                  &mode) == CUDNN_STATUS_SUCCESS &&
         cudnnBackendFinalize(heuristics) == CUDNN_STATUS_SUCCESS &&
@@ -375,7 +423,7 @@ static int64_t list_configs(cudnnBackendDescriptor_t graph, cudnnBackendHeurMode
     return listed ? count : 0;
 }
 
-static bool choose(struct cs_cuda_engine *made, cudnnHandle_t handle,
+static bool choose(struct cs_cuda_engine *made, const struct cs_cuda_dnn *dnn,
                    cudnnBackendDescriptor_t graph, const struct cs_cuda_dnn_conv *conv,
                    cudnnBackendHeurMode_t mode)
 {
@@ -385,9 +433,9 @@ static bool choose(struct cs_cuda_engine *made, cudnnHandle_t handle,
            cudnnBackendCreateDescriptor(CUDNN_BACKEND_ENGINECFG_DESCRIPTOR, &configs[made_count]) ==
                CUDNN_STATUS_SUCCESS)
         made_count++;
-    int64_t count = made_count == MAX_CONFIGS ? list_configs(graph, mode, configs) : 0;
+    int64_t count = made_count == MAX_CONFIGS ? list_configs(dnn, graph, mode, configs) : 0;
     for (int64_t i = 0; i < count && !made->plan; i++)
-        if (is_allowed(configs[i], conv) && try_config(made, handle, configs[i])) {
+        if (is_allowed(configs[i], conv) && try_config(made, dnn, configs[i])) {
             made->owned[made->owned_count++] = configs[i];
             configs[i] = NULL;
         }
@@ -405,13 +453,13 @@ int cs_cuda_engine_new(struct cs_cuda_dnn *dnn, const struct cs_cuda_dnn_conv *c
     made->add = conv->add;
     made->bias = conv->bias;
     describe(&b, conv);
-    cudnnBackendDescriptor_t graph = operation_graph(&b, dnn->handle);
+    cudnnBackendDescriptor_t graph = operation_graph(&b, dnn);
     if (check(b.status, "describing a convolution", err) != 0) {
         cs_cuda_engine_free(made);
         return -1;
     }
-    if (!choose(made, dnn->handle, graph, conv, CUDNN_HEUR_MODE_A) &&
-        !choose(made, dnn->handle, graph, conv, CUDNN_HEUR_MODE_FALLBACK)) {
+    if (!choose(made, dnn, graph, conv, CUDNN_HEUR_MODE_A) &&
+        !choose(made, dnn, graph, conv, CUDNN_HEUR_MODE_FALLBACK)) {
         cs_cuda_engine_free(made);
         return cs_fail(err, CS_EDEVICE, "cuDNN has no engine for this convolution");
     }

@@ -20,6 +20,9 @@ struct cs_cuda_engine; // of one convolution; used with any handle of the same d
 void cs_cuda_dnn_text(char *text, size_t size); // "cuDNN 9.19.0"
 // stream: cudaStream_t, NULL for a handle that only makes engines.
 int cs_cuda_dnn_open(struct cs_cuda_dnn **dnn, void *stream, struct cs_err *err);
+// A handle that makes engines for a GPU that need not be here, known by its properties as cuDNN
+// writes them (JSON). They cannot run. CS_EDEVICE before cuDNN 9.8.
+int cs_cuda_dnn_describe(struct cs_cuda_dnn **dnn, const char *properties, struct cs_err *err);
 void cs_cuda_dnn_close(struct cs_cuda_dnn *dnn); // accepts NULL
 
 // y = activation(x * w + add + bias). Sizes in the order N, C, H, W and strides in elements, as of

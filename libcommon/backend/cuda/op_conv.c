@@ -255,7 +255,7 @@ static int choose_engine(struct cs_plan *plan, const struct cs_node *node,
     const struct cs_fusion *fusion = &node->fusion;
     struct cs_cuda_dnn_conv all = *plain;
     all.add = fusion->add >= 0 && !plan->graph->values[fusion->add].data;
-    all.bias = plain->bias || all.add; // with a bias there are engines
+    all.bias = plain->bias || all.add || fusion->activation; // without one there are no engines
     if (all.add)
         memcpy(all.add_stride, plan->memory.places[fusion->add].stride, sizeof all.add_stride);
     bool fits =
