@@ -218,12 +218,14 @@ int cs_cuda_depthwise_launch(void *stream, const struct cs_cuda_conv *conv)
     loop<3> l = loop_of(c, true);
     if (l.count == 0)
         return 0;
-    if (l.count > CS_CUDA_MAX_ELEMENTS || c.weights.stride[0] != 1)
+    if (c.weights.stride[0] != 1)
         return static_cast<int>(cudaErrorInvalidValue);
     int width = 8;
     while (width > 1 && !(fits(c.in, width, 1) && fits(c.weights, width, 0) &&
                           fits(c.out, width, 1) && (!c.add.data || fits(c.add, width, 1))))
         width = width == 8 ? 4 : 1;
+    if (l.count / width > CS_CUDA_MAX_ITEMS)
+        return static_cast<int>(cudaErrorInvalidValue);
     j.out = steps_of(l, width);
     j.vectors = divisor_of(c.out.dim[1] / width);
     dim3 blocks(static_cast<unsigned>(blocks_for(j.out.count, THREADS)));
@@ -239,7 +241,7 @@ int cs_cuda_few_launch(void *stream, const struct cs_cuda_conv *conv)
     loop<3> l = loop_of(c, false);
     if (l.count == 0 || c.out.dim[1] == 0)
         return 0;
-    if (l.count > CS_CUDA_MAX_ELEMENTS / 16 || c.out.dim[1] > CS_CUDA_FEW ||
+    if (l.count > CS_CUDA_MAX_ITEMS / 16 || c.out.dim[1] > CS_CUDA_FEW ||
         c.weights.stride[1] != 1 || c.in.stride[1] != 1)
         return static_cast<int>(cudaErrorInvalidValue);
     j.out = steps_of(l, 1);

@@ -437,8 +437,6 @@ int launch_loop(void *stream, const cs_cuda_element *e, const loop<4> &given)
     simplify(l);
     if (l.count == 0)
         return 0;
-    if (l.count > CS_CUDA_MAX_ELEMENTS)
-        return static_cast<int>(cudaErrorInvalidValue);
     if (turns(e, l))
         return launch_turn_of(stream, e, l);
     job j = {};
@@ -451,6 +449,8 @@ int launch_loop(void *stream, const cs_cuda_element *e, const loop<4> &given)
     const cs_cuda_tensor *const tensors[4] = {&e->out, &e->in[0], &e->in[operands > 1],
                                               &e->in[operands > 2 ? 2 : 0]};
     int width = vectors ? width_of(l, tensors) : 1;
+    if (l.count / width > CS_CUDA_MAX_ITEMS)
+        return static_cast<int>(cudaErrorInvalidValue);
     j.over = steps_of(l, width);
     j.out = e->out.data;
     j.out_type = e->out.type;

@@ -4,7 +4,8 @@
 // Results are the same bits in every run: no sum depends on the order in which blocks run.
 //
 // Each says its floor: the bytes that must be read and written, which is what it may be measured
-// against. An output has at most 2^31 - 1 elements (CS_CUDA_MAX_ELEMENTS).
+// against. A kernel has at most CS_CUDA_MAX_ITEMS items: vectors of 8, 4 or 1 elements, pixels of a
+// convolution, tiles of a resize; what has more is cudaErrorInvalidValue.
 #ifndef CS_BACKEND_CUDA_LAUNCH_H
 #define CS_BACKEND_CUDA_LAUNCH_H
 
@@ -16,7 +17,7 @@
 extern "C" {
 #endif
 
-#define CS_CUDA_MAX_ELEMENTS INT32_MAX
+#define CS_CUDA_MAX_ITEMS INT32_MAX
 enum { CS_CUDA_SPACE = 3, CS_CUDA_CHUNKS = 256, CS_CUDA_SUMS = 1 << 21 };
 
 // ---- Element by element (element.cu) --------------------------------------------------------

@@ -30,7 +30,7 @@ template <int N> loop<N> plain_loop(const cs_cuda_tensor &tensor)
 
 bool too_many(int64_t count)
 {
-    return count > CS_CUDA_MAX_ELEMENTS;
+    return count > CS_CUDA_MAX_ITEMS;
 }
 
 // run(T()) with an unsigned integer as large as an element.

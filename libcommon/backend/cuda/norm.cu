@@ -335,7 +335,7 @@ int describe(const cs_cuda_norm &n, norm_job &j)
     int width = last ? width_of(all, tensors) : 1;
     simplify(space);
     j.space = steps_of(space, 1);
-    if (space.count > CS_CUDA_MAX_ELEMENTS)
+    if (space.count > CS_CUDA_MAX_ITEMS)
         return 0;
     j.lanes = last ? 0 : 1; // 0: to be chosen
     return width;
@@ -411,7 +411,7 @@ int cs_cuda_norm_launch(void *stream, const struct cs_cuda_norm *norm)
     bool given = norm->mean.data != nullptr;
     if (images == 0 || channels == 0 || j.space.count == 0)
         return 0;
-    if (width == 0 || images > CS_CUDA_MAX_ELEMENTS || channels > CS_CUDA_MAX_ELEMENTS)
+    if (width == 0 || images > CS_CUDA_MAX_ITEMS || channels > CS_CUDA_MAX_ITEMS)
         return static_cast<int>(cudaErrorInvalidValue);
     j.in = in.data;
     j.out = norm->out.data;

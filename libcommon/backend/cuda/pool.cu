@@ -144,9 +144,9 @@ int cs_cuda_pool_launch(void *stream, const struct cs_cuda_pool *pool)
     }
     if (l.count == 0)
         return 0;
-    if (l.count > CS_CUDA_MAX_ELEMENTS)
-        return static_cast<int>(cudaErrorInvalidValue);
     int width = width_of_pool(pool);
+    if (l.count / width > CS_CUDA_MAX_ITEMS)
+        return static_cast<int>(cudaErrorInvalidValue);
     pool_job j = {};
     j.out = steps_of(l, width);
     j.in = pool->in.data;

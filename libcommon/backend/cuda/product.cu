@@ -267,8 +267,8 @@ int cs_cuda_matmul_launch(void *stream, const struct cs_cuda_matmul *matmul)
     return launch_product<MATRIX>(stream, j, batch.count);
 }
 
-// Rows are output pixels; batches are groups.
-static void describe_conv(const cs_cuda_conv &c, product_job &j)
+// Rows are output pixels, which are counted; batches are groups.
+static int64_t describe_conv(const cs_cuda_conv &c, product_job &j)
 {
     const cs_cuda_tensor *const tensors[3] = {&c.out, &c.in, &c.add};
     loop<4> rows = {};
@@ -303,18 +303,15 @@ static void describe_conv(const cs_cuda_conv &c, product_job &j)
     j.window.channels = divisor_of(in);
     j.depth =
         static_cast<uint32_t>(in * c.window.kernel[0] * c.window.kernel[1] * c.window.kernel[2]);
+    return rows.count;
 }
 
 int cs_cuda_conv_launch(void *stream, const struct cs_cuda_conv *conv)
 {
     const cs_cuda_conv &c = *conv;
     product_job j = {};
-    int64_t elements = 1;
-    for (int d = 0; d < c.out.rank; d++)
-        elements *= c.out.dim[d];
-    if (elements > CS_CUDA_MAX_ELEMENTS)
+    if (describe_conv(c, j) > CS_CUDA_MAX_ITEMS)
         return static_cast<int>(cudaErrorInvalidValue);
-    describe_conv(c, j);
     set_tensors(j, c.in, c.weights, c.out, c.bias, c.add);
     j.activation = c.activation;
     j.window.columns = divisor_of(c.window.kernel[2]);

@@ -344,7 +344,7 @@ int cs_cuda_reduce_launch(void *stream, const struct cs_cuda_reduce *reduce)
     cut c = cut_up(in, out);
     if (c.kept.count == 0)
         return 0;
-    if (c.kept.count > CS_CUDA_MAX_ELEMENTS || c.gone.count > CS_CUDA_MAX_ELEMENTS)
+    if (c.kept.count > CS_CUDA_MAX_ITEMS || c.gone.count > CS_CUDA_MAX_ITEMS)
         return static_cast<int>(cudaErrorInvalidValue);
     if (in.type > CS_CUDA_F16) {
         serial_job serial = serial_of(in, out, c);
@@ -380,7 +380,7 @@ int cs_cuda_arg(void *stream, const struct cs_cuda_tensor *in, const struct cs_c
     split(*in, *out, c);
     if (c.kept.count == 0)
         return 0;
-    if (c.kept.count > CS_CUDA_MAX_ELEMENTS || c.gone.count > CS_CUDA_MAX_ELEMENTS)
+    if (c.kept.count > CS_CUDA_MAX_ITEMS || c.gone.count > CS_CUDA_MAX_ITEMS)
         return static_cast<int>(cudaErrorInvalidValue);
     serial_job j = serial_of(*in, *out, c);
     j.least = least;

@@ -278,8 +278,6 @@ int cs_cuda_resize_launch(void *stream, const struct cs_cuda_resize *resize)
         elements *= r.out.dim[d];
     if (elements == 0)
         return 0;
-    if (elements > CS_CUDA_MAX_ELEMENTS)
-        return static_cast<int>(cudaErrorInvalidValue);
     planes.rank = width ? 1 : 2;
     planes.count = r.out.dim[0] * (width ? 1 : r.out.dim[1]);
     for (int d = 0; d < planes.rank; d++) {
@@ -298,7 +296,10 @@ int cs_cuda_resize_launch(void *stream, const struct cs_cuda_resize *resize)
     j.tiles_y = divisor_of(tiles_y);
     j.vectors = divisor_of(vectors);
     j.columns = divisor_of(columns);
-    dim3 blocks(static_cast<unsigned>(tiles_x * tiles_y * r.out.dim[2] * planes.count));
+    int64_t tiles = tiles_x * tiles_y * r.out.dim[2] * planes.count;
+    if (tiles > CS_CUDA_MAX_ITEMS)
+        return static_cast<int>(cudaErrorInvalidValue);
+    dim3 blocks(static_cast<unsigned>(tiles));
     bool wide = r.antialias && r.mode != CS_CUDA_NEAREST;
     return width == 8   ? launch_width<8>(stream, j, blocks, wide)
            : width == 4 ? launch_width<4>(stream, j, blocks, wide)

@@ -144,7 +144,7 @@ bool split(const cs_cuda_rows &rows, const cs_cuda_tensor *const (&more)[4], row
     }
     simplify(outer);
     simplify(inner);
-    if (outer.count > CS_CUDA_MAX_ELEMENTS || inner.count > CS_CUDA_MAX_ELEMENTS)
+    if (outer.count > CS_CUDA_MAX_ITEMS || inner.count > CS_CUDA_MAX_ITEMS)
         return false;
     bool side_by_side = inner.rank > 0 && inner.stride[1][inner.rank - 1] != 1;
     team = side_by_side ? 1 : inner.count < WARP ? static_cast<int>(inner.count) : WARP;
