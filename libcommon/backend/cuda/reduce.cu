@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 // Sums, products and extremes over any axes.
 //
-// A block has lanes along what is kept and lanes along what is reduced; whichever is dense in
+// Short dense rows, as the channels of a pixel, have a few threads each. For the rest,
+// a block has lanes along what is kept and lanes along what is reduced; whichever is dense in
 // memory lies along neighbouring threads. A thread sums its share with Kahan's compensation, the
 // block adds its lanes up as a tree. Where outputs are few, the reduced part is cut into chunks,
 // one a block, and the block that ends last adds the chunks up in their order.
@@ -11,7 +12,7 @@ using namespace cs;
 
 namespace {
 
-constexpr int THREADS = 256, SHARE = 16, BLOCKS = 512;
+constexpr int THREADS = 256, SHARE = 16, BLOCKS = 512, SHORT = 2048, MANY = 1024;
 // Chunks are made for BLOCKS blocks at most, and one more a group, of which there are fewer.
 static_assert(2 * BLOCKS * THREADS * 8 <= CS_CUDA_SUMS, "scratch");
 
@@ -167,6 +168,29 @@ __global__ void __launch_bounds__(THREADS) reduce_kernel(const __grid_constant__
     finish<W>(j, at[0], sums[slot]);
 }
 
+// Short rows that are dense, as the channels of a pixel: LANES threads a row, W elements at a time.
+template <int W, int LANES>
+__global__ void __launch_bounds__(THREADS) row_kernel(const __grid_constant__ reduce_job j)
+{
+    uint32_t index = (blockIdx.x * THREADS + threadIdx.x) / LANES, lane = threadIdx.x % LANES;
+    bool real = index < j.kept.count;
+    int64_t at[2];
+    total t;
+    offsets(j.kept, real ? index : j.kept.count - 1, at);
+    start(t, j.kind);
+    for (uint32_t k = lane * W; k < j.gone.count; k += LANES * W) {
+        reals<W> x = load<W>(j.in, j.in_type, at[1] + k);
+#pragma unroll
+        for (int i = 0; i < W; i++)
+            add(t, j.kind == CS_RED_LENGTH ? x.v[i] * x.v[i] : x.v[i], j.kind);
+    }
+#pragma unroll
+    for (int by = LANES / 2; by > 0; by /= 2)
+        t.sum = join(t.sum, __shfl_xor_sync(ALL, t.sum, by), j.kind);
+    if (real && lane == 0)
+        finish<1>(j, at[0], &t.sum);
+}
+
 // ---- Integers and arguments: a thread an output ---------------------------------------------
 
 struct serial_job {
@@ -319,6 +343,34 @@ template <int W> int launch_reduce(void *stream, const reduce_job &j, int64_t gr
                   j);
 }
 
+// How many elements of a short dense row can be loaded at once; 0: the rows are no such.
+int row_width(const cs_cuda_tensor &in, const cut &c)
+{
+    int64_t bytes = in.type == CS_CUDA_F16 ? 2 : 4;
+    if (!c.along_gone || c.gone.rank != 1 || c.gone.count > SHORT || c.kept.count < MANY)
+        return 0;
+    for (int width = 8; width > 1; width /= 2) {
+        int64_t align = bytes * width < 16 ? bytes * width : 16;
+        bool fits = width != 2 && c.gone.count % width == 0 && (uintptr_t)in.data % align == 0;
+        for (int d = 0; d < c.kept.rank; d++)
+            fits = fits && c.kept.stride[1][d] * bytes % align == 0;
+        if (fits)
+            return width;
+    }
+    return 1;
+}
+
+template <int W> int launch_rows(void *stream, const reduce_job &j)
+{
+    uint32_t vectors = j.gone.count / W;
+    int lanes = vectors >= 16 ? 16 : vectors >= 4 ? 4 : 1;
+    dim3 blocks(
+        static_cast<unsigned>(blocks_for(static_cast<int64_t>(j.kept.count) * lanes, THREADS)));
+    return lanes == 16  ? launch(stream, blocks, THREADS, row_kernel<W, 16>, j)
+           : lanes == 4 ? launch(stream, blocks, THREADS, row_kernel<W, 4>, j)
+                        : launch(stream, blocks, THREADS, row_kernel<W, 1>, j);
+}
+
 serial_job serial_of(const cs_cuda_tensor &in, const cs_cuda_tensor &out, const cut &c)
 {
     serial_job j = {};
@@ -368,6 +420,11 @@ int cs_cuda_reduce_launch(void *stream, const struct cs_cuda_reduce *reduce)
     j.activation = reduce->activation;
     j.scratch = static_cast<float *>(reduce->scratch);
     j.counters = reduce->counters;
+    int width = row_width(in, c);
+    if (width > 0)
+        return width == 8   ? launch_rows<8>(stream, j)
+               : width == 4 ? launch_rows<4>(stream, j)
+                            : launch_rows<1>(stream, j);
     return c.width == 8   ? launch_reduce<8>(stream, j, c.groups)
            : c.width == 4 ? launch_reduce<4>(stream, j, c.groups)
                           : launch_reduce<1>(stream, j, c.groups);
