@@ -134,11 +134,11 @@ struct running {
     struct cs_session_info info;
 };
 
-static int start(struct running *r, const char *device, int slots)
+static int start(struct running *r, const char *model, const char *device, int slots)
 {
     const struct cs_session_options options = {.device = device, .slots = slots, .threads = 2};
     *r = (struct running){0};
-    return cs_package_open(&r->package, "nuclei", &err) != 0
+    return cs_package_open(&r->package, model, &err) != 0
                ? -1
                : cs_session_open(&r->session, &r->package, &options, &r->info, &err);
 }
@@ -216,8 +216,8 @@ START_TEST(same_maps_as_ref)
     static const enum cs_precision precisions[] = {CS_FP32, CS_TF32, CS_FP16};
     struct running a, b;
     struct picture *got = cs_xcalloc(2, sizeof *got), *expected = cs_xcalloc(2, sizeof *expected);
-    ck_assert_msg(start(&a, "cuda", 1) == 0, "%s", err.text);
-    ck_assert_msg(start(&b, "ref", 1) == 0, "%s", err.text);
+    ck_assert_msg(start(&a, "nuclei", "cuda", 1) == 0, "%s", err.text);
+    ck_assert_msg(start(&b, "nuclei", "ref", 1) == 0, "%s", err.text);
     for (int i = 0; i < 2; i++) {
         draw(&got[i], &a.info, (unsigned)i);
         draw(&expected[i], &b.info, (unsigned)i);
@@ -244,7 +244,7 @@ START_TEST(nothing_after_warm_up)
 {
     struct running r;
     struct picture *p = cs_xcalloc(2, sizeof *p);
-    ck_assert_msg(start(&r, "cuda", 2) == 0, "%s", err.text);
+    ck_assert_msg(start(&r, "nuclei", "cuda", 2) == 0, "%s", err.text);
     draw(&p[0], &r.info, 1);
     draw(&p[1], &r.info, 2);
     for (int slot = 0; slot < 2; slot++)
@@ -271,7 +271,9 @@ END_TEST
 static int whole(struct picture *p)
 {
     struct running r;
-    int result = start(&r, "cuda", 1);
+    char *model = cs_xasprintf("%s/models/tiny", getenv("TESTDATA"));
+    int result = start(&r, model, "cuda", 1);
+    free(model);
     if (result == 0) {
         draw(p, &r.info, 1);
         result = run(&r, 0, p, 1, CS_FP32);
@@ -295,7 +297,7 @@ START_TEST(any_call_fails)
         ck_assert_msg(counts().held == 0, "call %d: %d things are held", n, counts().held);
         ck_assert(result == 0 || *err.text);
     }
-    ck_assert_int_gt(n, 1000); // it got that far
+    ck_assert_int_gt(n, 200); // it got that far
     ck_assert_int_eq(whole(p), 0);
     check_clean();
     free(p);
@@ -305,10 +307,10 @@ END_TEST
 START_TEST(no_memory)
 {
     struct picture *p = cs_xcalloc(1, sizeof *p);
-    set_memory(64 << 10);
+    set_memory(256 << 10);
     ck_assert_int_eq(whole(p), -1);
     ck_assert_int_eq(err.code, CS_ENOMEM);
-    ck_assert_ptr_nonnull(strstr(err.text, "the GPU has"));
+    ck_assert_ptr_nonnull(strstr(err.text, "--gpu-memory"));
     check_clean();
     set_memory(0);
     ck_assert_int_eq(whole(p), 0);
@@ -363,7 +365,7 @@ START_TEST(four_slots)
     struct lane *lanes = cs_xcalloc(SLOTS, sizeof *lanes);
     struct picture *alone = cs_xcalloc(1, sizeof *alone);
     pthread_t threads[SLOTS];
-    ck_assert_msg(start(&r, "cuda", SLOTS) == 0, "%s", err.text);
+    ck_assert_msg(start(&r, "nuclei", "cuda", SLOTS) == 0, "%s", err.text);
     for (int i = 0; i < SLOTS; i++) {
         lanes[i].r = &r;
         lanes[i].slot = i;
