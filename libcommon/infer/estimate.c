@@ -3,36 +3,11 @@
 
 #include <string.h>
 
-enum { CHANNELS = 8 };
+#include "backend/cuda/memory.h"
 
 static size_t type_bytes(enum cs_precision precision)
 {
-    return precision == CS_FP16 || precision == CS_BF16 ? 2 : 4;
-}
-
-// Elements with the dimensions `first` to `first + count - 1` padded.
-static size_t padded_elements(const struct cs_shape *shape, int first, int count)
-{
-    size_t total = 1;
-    for (int d = 0; d < shape->rank; d++) {
-        size_t n = (size_t)shape->dim[d];
-        if (d >= first && d < first + count)
-            n = (n + CHANNELS - 1) / CHANNELS * CHANNELS;
-        total *= n;
-    }
-    return total;
-}
-
-static size_t activation_bytes(const struct cs_graph *graph, int value, void *context)
-{
-    const struct cs_value *v = &graph->values[value];
-    int64_t plain = cs_shape_elements(&v->shape);
-    if (plain <= 0)
-        return 0;
-    if (v->type != CS_TYPE_F32)
-        return (size_t)plain * cs_type_bytes(v->type);
-    size_t bytes = type_bytes(*(const enum cs_precision *)context);
-    return v->shape.rank == 4 ? padded_elements(&v->shape, 1, 1) * bytes : (size_t)plain * bytes;
+    return precision == CS_FP16 ? 2 : 4;
 }
 
 // Inputs of a node that are its weights.
@@ -54,9 +29,8 @@ static size_t weight_bytes(const struct cs_graph *graph, enum cs_precision preci
             const struct cs_value *v = cs_node_input(graph, node, i);
             if (!v || !v->data || v->type != CS_TYPE_F32)
                 continue;
-            total += takes_weights(node, i)
-                         ? padded_elements(&v->shape, 0, 2) * type_bytes(precision)
-                         : (size_t)cs_shape_elements(&v->shape) * sizeof(float);
+            total += (size_t)cs_shape_elements(&v->shape) *
+                     (takes_weights(node, i) ? type_bytes(precision) : sizeof(float));
         }
     }
     return total;
@@ -65,12 +39,12 @@ static size_t weight_bytes(const struct cs_graph *graph, enum cs_precision preci
 int cs_estimate_cuda(const struct cs_graph *graph, enum cs_precision precision,
                      struct cs_memory_use *use, struct cs_err *err)
 {
-    struct cs_memory_plan plan;
-    if (cs_memory_plan_make(graph, activation_bytes, &precision, &plan, err) != 0)
+    struct cs_cuda_memory memory;
+    if (cs_cuda_memory_plan(graph, precision, &memory, err) != 0)
         return -1;
     *use = (struct cs_memory_use){.weights = weight_bytes(graph, precision),
-                                  .arena = plan.arena_bytes,
+                                  .arena = memory.arena_bytes,
                                   .workspace = CS_ESTIMATE_WORKSPACE};
-    cs_memory_plan_release(&plan);
+    cs_cuda_memory_release(&memory);
     return 0;
 }
