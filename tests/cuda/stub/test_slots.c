@@ -155,14 +155,14 @@ struct picture {
     struct cs_job job;
 };
 
-// Blobs on noise; the whole image, as the network's plane has it.
-static void draw(struct picture *p, const struct cs_session_info *info, unsigned seed)
+// A blob on noise; the whole image, as the network's plane has it.
+static void draw(struct picture *p, const struct cs_session_info *info, int number)
 {
+    uint32_t noise = (uint32_t)number + 1;
     for (int i = 0; i < SIDE * SIDE; i++) {
-        int x = i % SIDE - 20 - (int)seed, y = i / SIDE - 30;
-        seed = seed * 1664525U + 1013904223U;
-        p->pixels[i] = (uint16_t)((x * x + y * y < 150 ? 700 : 100) + (seed >> 24));
-        seed >>= 0;
+        int x = i % SIDE - 20 - number, y = i / SIDE - 30;
+        noise = noise * 1664525U + 1013904223U;
+        p->pixels[i] = (uint16_t)((x * x + y * y < 150 ? 700U : 100U) + (noise >> 24));
     }
     p->job = (struct cs_job){.pixels = p->pixels,
                              .width = SIDE,
@@ -219,8 +219,8 @@ START_TEST(same_maps_as_ref)
     ck_assert_msg(start(&a, "nuclei", "cuda", 1) == 0, "%s", err.text);
     ck_assert_msg(start(&b, "nuclei", "ref", 1) == 0, "%s", err.text);
     for (int i = 0; i < 2; i++) {
-        draw(&got[i], &a.info, (unsigned)i);
-        draw(&expected[i], &b.info, (unsigned)i);
+        draw(&got[i], &a.info, i);
+        draw(&expected[i], &b.info, i);
     }
     ck_assert_int_eq(run(&b, 0, expected, 2, CS_FP32), 0);
     ck_assert_msg(run(&a, 0, got, 2, precisions[_i]) == 0, "%s", err.text);
@@ -369,7 +369,7 @@ START_TEST(four_slots)
     for (int i = 0; i < SLOTS; i++) {
         lanes[i].r = &r;
         lanes[i].slot = i;
-        draw(&lanes[i].picture, &r.info, (unsigned)i);
+        draw(&lanes[i].picture, &r.info, i);
         ck_assert_int_eq(cs_session_prepare(r.session, i, 1, SIDE, SIDE, CS_FP32, false, &err), 0);
     }
     for (int i = 0; i < SLOTS; i++)
@@ -378,7 +378,7 @@ START_TEST(four_slots)
         pthread_join(threads[i], NULL);
     for (int i = 0; i < SLOTS; i++) {
         ck_assert_int_eq(lanes[i].result, 0);
-        draw(alone, &r.info, (unsigned)i);
+        draw(alone, &r.info, i);
         ck_assert_int_eq(run(&r, 0, alone, 1, CS_FP32), 0);
         ck_assert_mem_eq(alone->maps, lanes[i].picture.maps,
                          (size_t)r.info.maps * SIDE * SIDE * sizeof(float));
