@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The backend "cpu": oneDNN for convolutions, kernels of our own for what else takes time, the
-// plain loops of "ref" for the rest.
+// The backend "cpu": kernels of our own for most convolutions and for what else takes time, oneDNN
+// for the other convolutions, the plain loops of "ref" for the rest.
 #include "backend/cpu/cpu.h"
 
 #include <omp.h>

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
-// Conv and ConvTranspose through oneDNN. Bias, ReLU-like activations and an added tensor become
-// part of the primitive: the sum is oneDNN's "sum" (add to what the output holds), because its
-// general binary addition falls back to a slow kernel; the added tensor is copied there first,
-// or is there already when both share memory.
+// Conv and ConvTranspose: each goes to the method that suits it, and a Conv that suits none of ours
+// (strided, dilated, grouped, of few channels or odd kernels) to oneDNN. There bias, ReLU-like
+// activations and an added tensor become part of the primitive: the sum is oneDNN's "sum" (add to
+// what the output holds), because its general binary addition falls back to a slow kernel; the
+// added tensor is copied there first, or is there already when both share memory.
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
