@@ -42,7 +42,7 @@ struct pointwise {
     int vectors;                        // registers of a panel; the last of a plane may have fewer
     int64_t panels, padded;             // of a plane: how many, and columns of all
     int64_t block, blocks, groups;      // pixels of a block, blocks of a line, tasks of a block
-    int64_t copied;                     // floats of a pixel that are copied to be mapped
+    int64_t copied;                     // floats of a pixel that are copied first
     bool stream;
     struct cs_cpu_gather gather;
 };
@@ -70,15 +70,18 @@ static const float *source_at(const struct pointwise *p, const struct cs_cpu_run
            (block->line * p->line_pixels + block->first) * source->channels;
 }
 
-// The source's pixels of the block, mapped into `copy` if need be.
+// The source's pixels of the block: mapped into `copy` if need be, and copied there from the parts
+// of a concatenation, of which tiles would read too little at a time to keep memory busy.
 static const float *read_source(const struct pointwise *p, const struct cs_cpu_run *run,
                                 const struct cs_cpu_source *source, const struct block *block,
                                 float *copy)
 {
     int64_t channels = source->channels;
     const float *src = source_at(p, run, source, block);
-    if (!source->mapped)
+    if (!source->mapped && p->sources.count == 1)
         return src;
+    if (!source->mapped)
+        return memcpy(copy, src, (size_t)(block->count * channels) * sizeof *copy);
     const float *maps = cs_cpu_at(run, source->maps) + block->line / p->image_lines * 3 * channels;
     const struct cs_affine f = {maps, maps + channels, maps + 2 * channels};
     run->kernels->affine(copy, src, NULL, block->count, channels, &f, source->slope);
@@ -94,7 +97,7 @@ static void read_sources(const struct pointwise *p, const struct cs_cpu_run *run
         const float *a = read_source(p, run, source, block, copy);
         block->next[i] =
             (const char *)(source_at(p, run, source, block) + block->count * source->channels);
-        if (source->mapped)
+        if (a == copy)
             copy += block->count * source->channels;
         for (int64_t c = 0; c < source->channels; c += CS_KERNEL_DEPTH)
             block->parts[block->part_count++] = (struct cs_pointwise_part){
@@ -337,7 +340,8 @@ int cs_cpu_build_pointwise(struct cs_plan *plan, const struct cs_node *node,
     p->bias = repeat_bias(plan, node, conv, p->padded);
     cs_cpu_sources_of(plan, node->inputs[0], &p->sources);
     for (int i = 0; i < p->sources.count; i++)
-        p->copied += p->sources.source[i].mapped ? p->sources.source[i].channels : 0;
+        if (p->sources.source[i].mapped || p->sources.count > 1)
+            p->copied += p->sources.source[i].channels;
     p->dst = cs_cpu_place_of(plan, node->outputs[0]);
     cs_cpu_gather_init(plan, node, p->blocks, p->padded,
                        (size_t)(device->threads * p->block * p->copied) * sizeof(float),
