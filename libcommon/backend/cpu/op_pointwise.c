@@ -2,10 +2,10 @@
 // 1x1 convolutions with stride 1, and transposed convolutions whose windows touch without
 // overlapping (2x2 with stride 2 in every U-Net), as products of pixels and weights.
 //
-// Pixels are read where they lie, from every part of a concatenation, and a norm that is applied on
-// the way (late.c) is applied to a block of them in scratch. Weights are packed into panels of some
-// registers of output channels; a tile of pixels times a panel is summed in registers and gets its
-// bias, addition and activation there (kernels_pointwise_body.h).
+// Pixels are read where they lie; those of the parts of a concatenation, and of a norm that is
+// applied on the way (late.c), from a block of them in scratch. Weights are packed into panels of
+// some registers of output channels; a tile of pixels times a panel is summed in registers and gets
+// its bias, addition and activation there (kernels_pointwise_body.h).
 //
 // Of a transposed convolution an output row y * k + dy is, in memory, the input row's pixels with
 // k * C channels each: a 1x1 convolution of the input row with kernel row dy. Such rows are called
