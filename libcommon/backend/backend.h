@@ -50,7 +50,9 @@ struct cs_peak {
 
 // One step of a plan in a profile.
 struct cs_profile {
-    const struct cs_node *node; // NULL: a job's part before ("prepare") or behind ("finish") them
+    const struct cs_node *node; // NULL: a job's part before ("prepare") or behind ("finish") them;
+                                // of a device that takes a batch as one: "upload", "compute",
+                                // "download", and "wait", how long the host slept meanwhile
     const char *kernel;         // the library's name of its kernel, "own" or "plain" for ours
     double seconds;             // sum over the runs since profile_start
     double flops;               // of one run; 0 where memory decides
@@ -116,7 +118,7 @@ struct cs_backend {
     int (*run_tensors)(struct cs_slot *slot, struct cs_plan *plan, const void *const *inputs,
                        void *const *outputs, struct cs_err *err);
 
-    // ---- For benchmarks; all three NULL where a backend has nothing to say ----
+    // ---- For benchmarks; NULL where a backend has nothing to say ----
 
     // Measure, in about a second, with the device's threads.
     void (*peak)(const struct cs_device *device, bool cpu_time, struct cs_peak *peak);

@@ -145,7 +145,7 @@ static int run_slot(struct cs_trial *t, int slot, struct cs_err *err)
     return cs_session_run(t->session, slot, jobs, t->batch, err);
 }
 
-int cs_trial_prepare(struct cs_trial *t, int batch, struct cs_err *err)
+int cs_trial_prepare(struct cs_trial *t, int batch, enum cs_precision precision, struct cs_err *err)
 {
     t->batch = batch;
     for (int slot = 0; slot < t->slots; slot++)
@@ -153,7 +153,7 @@ int cs_trial_prepare(struct cs_trial *t, int batch, struct cs_err *err)
             if (make_draft(t, slot, err) != 0)
                 return -1;
     for (int slot = 0; slot < t->slots; slot++)
-        if (cs_session_prepare(t->session, slot, batch, t->plane_height, t->plane_width, CS_FP32,
+        if (cs_session_prepare(t->session, slot, batch, t->plane_height, t->plane_width, precision,
                                false, err) != 0 ||
             run_slot(t, slot, err) != 0)
             return -1;
@@ -206,13 +206,14 @@ static void *run_for(void *context)
     return NULL;
 }
 
-int cs_trial_rate(struct cs_trial *t, double seconds, double *images_per_second, struct cs_err *err)
+int cs_trial_rate(struct cs_trial *t, int slots, double seconds, double *images_per_second,
+                  struct cs_err *err)
 {
-    struct runner *runners = cs_xcalloc((size_t)t->slots, sizeof *runners);
-    struct race race = {.trial = t, .seconds = seconds, .left = t->slots};
+    struct runner *runners = cs_xcalloc((size_t)slots, sizeof *runners);
+    struct race race = {.trial = t, .seconds = seconds, .left = slots};
     int result = 0, started = 0, failure = 0;
     *images_per_second = 0;
-    for (; started < t->slots && !failure; started += !failure) {
+    for (; started < slots && !failure; started += !failure) {
         struct runner *r = &runners[started];
         *r = (struct runner){.race = &race, .slot = started, .err = {0}};
         failure = pthread_create(&r->thread, NULL, run_for, r);

@@ -32,12 +32,14 @@ struct cs_trial_facts {
 };
 struct cs_trial_facts cs_trial_facts(const struct cs_trial *trial);
 
-// Make all slots ready for batches of this size (at most info->max_batch) and run one on each.
-int cs_trial_prepare(struct cs_trial *trial, int batch, struct cs_err *err);
+// Make all slots ready for batches of this size (at most info->max_batch), in a precision that the
+// device offers, and run one on each.
+int cs_trial_prepare(struct cs_trial *trial, int batch, enum cs_precision precision,
+                     struct cs_err *err);
 // One batch on slot 0.
 int cs_trial_run(struct cs_trial *trial, struct cs_err *err);
-// Batches on all slots at once, each slot's own thread, for at least this time.
-int cs_trial_rate(struct cs_trial *trial, double seconds, double *images_per_second,
+// Batches on the first `slots` slots at once, each slot's own thread, for at least this time.
+int cs_trial_rate(struct cs_trial *trial, int slots, double seconds, double *images_per_second,
                   struct cs_err *err);
 
 #endif

@@ -89,6 +89,19 @@ static double floor_of(const struct cs_peak *peak, double flops, double bytes)
     return compute > memory ? compute : memory;
 }
 
+// A job's part beside the network's nodes.
+static bool is_of_images(const char *what)
+{
+    return strcmp(what, "prepare") == 0 || strcmp(what, "finish") == 0;
+}
+
+// A part of a batch that the device takes as one (backend.h).
+static bool is_of_batch(const char *what)
+{
+    return strcmp(what, "upload") == 0 || strcmp(what, "compute") == 0 ||
+           strcmp(what, "download") == 0 || strcmp(what, "wait") == 0;
+}
+
 // Pixels and network plane in front, the network's planes and the maps behind.
 static double job_bytes(const struct cs_trial_facts *t, int batch, bool prepare)
 {
@@ -128,8 +141,9 @@ static void collect(const struct cs_trial_facts *t, int batch, int runs, const s
         double seconds = step.seconds / runs, bytes, floor;
         char text[96];
         if (!step.node) {
-            bytes = job_bytes(t, batch, i == 0);
-            add(line_of(classes, NULL, step.kernel), seconds, 0, bytes, floor_of(peak, 0, bytes));
+            bytes = is_of_images(step.kernel) ? job_bytes(t, batch, i == 0) : 0;
+            add(line_of(classes, NULL, step.kernel), seconds, step.flops, bytes,
+                floor_of(peak, step.flops, bytes));
             continue;
         }
         // A node of several steps moves its tensors once.
@@ -157,7 +171,10 @@ static void print_numbers(const struct line *line, double whole, int batch)
         printf("\t%.0f", line->flops / line->seconds / 1e9);
     else
         printf("\t-");
-    printf("\t%.1f", line->bytes / line->seconds / 1e9);
+    if (line->bytes > 0)
+        printf("\t%.1f", line->bytes / line->seconds / 1e9);
+    else
+        printf("\t-");
     if (line->floor > 0)
         printf("\t%.0f\n", 100 * line->floor / line->seconds);
     else
@@ -171,8 +188,11 @@ static void print_profile(const struct cs_trial_facts *t, struct table *classes,
     printf("stage\twhat\tms\t%% of time\tGFLOP/s\tGB/s\t%% of floor\n");
     for (int i = 0; i < classes->count; i++) {
         struct line *line = &classes->lines[i];
-        bool job = strcmp(line->what, "prepare") == 0 || strcmp(line->what, "finish") == 0;
-        printf("%s\t%s", job ? "images" : "network", line->what);
+        printf("%s\t%s",
+               is_of_images(line->what)  ? "images"
+               : is_of_batch(line->what) ? "batch"
+                                         : "network",
+               line->what);
         print_numbers(line, whole, batch);
     }
     if (!cs_log_shows(CS_LOG_INFO))
@@ -196,7 +216,7 @@ static int bench(struct cs_trial *trial, const struct model_options *o, struct c
     double seconds, rate;
     int batch = o->batch ? (int)o->batch : 1, slots = o->slots ? (int)o->slots : 1, runs;
     batch = batch < t.info->max_batch ? batch : t.info->max_batch;
-    if (cs_trial_prepare(trial, batch, err) != 0)
+    if (cs_trial_prepare(trial, batch, CS_FP32, err) != 0)
         return -1;
     printf("device\t%s\nimages\t%ux%u, planes %ux%u, batch %d, %d slot%s of %d thread%s\n",
            t.info->device_text, t.width, t.height, t.plane_width, t.plane_height, batch, slots,
@@ -215,7 +235,7 @@ static int bench(struct cs_trial *trial, const struct model_options *o, struct c
     free(nodes.lines);
     printf("statistics\t%.3f ms an image, in the reader's thread\n", t.draft_seconds * 1e3);
     printf("slot\t%.3f ms an image alone\n", seconds / batch * 1e3);
-    if (cs_trial_rate(trial, o->seconds, &rate, err) != 0)
+    if (cs_trial_rate(trial, slots, o->seconds, &rate, err) != 0)
         return -1;
     printf("total\t%.2f images/s\n", rate);
     return 0;

@@ -33,8 +33,8 @@ static int measure(struct tune *t, struct cs_trial *trial, int batch, struct cs_
     struct cs_trial_facts facts = cs_trial_facts(trial);
     int slots = t->options.slots;
     double rate;
-    if (cs_trial_prepare(trial, batch, err) != 0 ||
-        cs_trial_rate(trial, t->seconds, &rate, err) != 0)
+    if (cs_trial_prepare(trial, batch, CS_FP32, err) != 0 ||
+        cs_trial_rate(trial, slots, t->seconds, &rate, err) != 0)
         return -1;
     struct cs_memory_use use = cs_session_memory(facts.session);
     double mib = (double)(use.weights + (uint64_t)slots * (use.arena + use.workspace)) / (1 << 20);

@@ -29,6 +29,11 @@ struct cs_network {
     size_t packed_bytes;
 };
 
+struct cs_cuda_profile { // seconds since it was switched on
+    bool on;
+    double upload, compute, download, wait;
+};
+
 struct cs_plan {
     struct cs_network *network;
     const struct cs_graph *graph;
@@ -41,6 +46,7 @@ struct cs_plan {
     struct cs_cuda_packed **packed; // that it uses
     int packed_count, packed_capacity;
     size_t scratch_bytes;
+    struct cs_cuda_profile profile;
 };
 
 // ---- Errors, memory of the device (device.c) ------------------------------------------------

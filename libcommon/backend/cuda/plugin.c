@@ -16,6 +16,28 @@ static unsigned precisions(const struct cs_device *device)
            (device->capability >= FIRST_WITH_TF32 ? 1U << CS_TF32 : 0);
 }
 
+static void profile_start(struct cs_plan *plan, bool cpu_time)
+{
+    (void)cpu_time; // the device's time alone is of interest
+    plan->profile = (struct cs_cuda_profile){.on = true};
+}
+
+static bool profile_step(const struct cs_plan *plan, int i, struct cs_profile *step)
+{
+    const struct cs_cuda_profile *p = &plan->profile;
+    const struct cs_profile all[] = {{.kernel = "upload", .seconds = p->upload},
+                                     {.kernel = "compute", .seconds = p->compute},
+                                     {.kernel = "download", .seconds = p->download},
+                                     {.kernel = "wait", .seconds = p->wait}};
+    enum { PARTS = sizeof all / sizeof *all, COMPUTE = 1 };
+    if (!p->on || i >= PARTS)
+        return false;
+    *step = all[i];
+    for (int s = 0; i == COMPUTE && s < plan->step_count; s++)
+        step->flops += plan->steps[s].flops;
+    return true;
+}
+
 static const struct cs_backend cuda = {
     .name = "cuda",
     .device_count = cs_cuda_device_count,
@@ -37,6 +59,8 @@ static const struct cs_backend cuda = {
     .slot_close = cs_cuda_slot_close,
     .run = cs_cuda_run_jobs,
     .run_tensors = cs_cuda_run_tensors,
+    .profile_start = profile_start,
+    .profile_step = profile_step,
 };
 
 extern const struct cs_plugin cs_plugin;

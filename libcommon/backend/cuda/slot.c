@@ -10,6 +10,7 @@
 
 #include "backend/cuda/dnn.h"
 #include "backend/cuda/inside.h"
+#include "base/clock.h"
 #include "base/mem.h"
 
 struct bound_plan {
@@ -23,11 +24,15 @@ struct block {
     struct cs_cuda_job jobs[];
 };
 
+// Places of a batch on the stream: copies up are between the first two, copies down between the
+// last two.
+enum { MARK_START, MARK_UP, MARK_COMPUTED, MARK_DOWN, MARKS };
+
 struct cs_slot {
     struct cs_network *network;
     struct cs_cuda_dnn *dnn;
     cudaStream_t stream;
-    cudaEvent_t done;
+    cudaEvent_t done, marks[MARKS]; // marks: for profiles
     char *arena, *scratch;
     uint32_t *counters;
     struct block *block, *device_block;
@@ -60,6 +65,9 @@ void cs_cuda_slot_close(struct cs_slot *slot)
     cs_cuda_free_pinned(slot->block);
     if (slot->done)
         cudaEventDestroy(slot->done);
+    for (int i = 0; i < MARKS; i++)
+        if (slot->marks[i])
+            cudaEventDestroy(slot->marks[i]);
     if (slot->stream)
         cudaStreamDestroy(slot->stream);
     free(slot);
@@ -121,6 +129,8 @@ static int open_stream(struct cs_slot *slot, struct cs_err *err)
     if (code == cudaSuccess)
         code =
             cudaEventCreateWithFlags(&slot->done, cudaEventBlockingSync | cudaEventDisableTiming);
+    for (int i = 0; i < MARKS && code == cudaSuccess; i++)
+        code = cudaEventCreateWithFlags(&slot->marks[i], cudaEventBlockingSync);
     if (cs_cuda_check((int)code, "making a stream", err) != 0)
         return -1;
     return cs_cuda_dnn_open(&slot->dnn, slot->stream, err);
@@ -240,6 +250,13 @@ static int wait_for(struct cs_slot *slot, struct cs_err *err)
                               : 0;
 }
 
+static int mark(struct cs_slot *slot, const struct cs_plan *plan, int place, struct cs_err *err)
+{
+    return plan->profile.on ? cs_cuda_check((int)cudaEventRecord(slot->marks[place], slot->stream),
+                                            "timing", err)
+                            : 0;
+}
+
 static int queue_batch(struct cs_slot *slot, struct cs_plan *plan, size_t up, size_t down,
                        struct cs_err *err)
 {
@@ -250,8 +267,10 @@ static int queue_batch(struct cs_slot *slot, struct cs_plan *plan, size_t up, si
     for (int i = 0; i < count; i++)
         planes[i] = cs_cuda_at(&run, graph->outputs[i]);
     size_t block = sizeof *slot->block + (size_t)input.dim[0] * sizeof *slot->block->jobs;
-    return copy_up(slot, slot->device_block, slot->block, block, err) != 0 ||
+    return mark(slot, plan, MARK_START, err) != 0 ||
+                   copy_up(slot, slot->device_block, slot->block, block, err) != 0 ||
                    copy_up(slot, slot->in.device, slot->in.host, up, err) != 0 ||
+                   mark(slot, plan, MARK_UP, err) != 0 ||
                    cs_cuda_check(cs_cuda_prepare(slot->stream, slot->device_block->jobs, &input),
                                  "preparing images", err) != 0 ||
                    replay(slot, plan, err) != 0 ||
@@ -259,10 +278,32 @@ static int queue_batch(struct cs_slot *slot, struct cs_plan *plan, size_t up, si
                                                 slot->block->jobs, (int)input.dim[0], planes,
                                                 count),
                                  "finishing maps", err) != 0 ||
+                   mark(slot, plan, MARK_COMPUTED, err) != 0 ||
                    copy_down(slot, slot->out.host, slot->out.device, down, err) != 0 ||
-                   copy_down(slot, slot->block, slot->device_block, block, err) != 0
+                   copy_down(slot, slot->block, slot->device_block, block, err) != 0 ||
+                   mark(slot, plan, MARK_DOWN, err) != 0
                ? -1
                : 0;
+}
+
+// wait_for, and what the marks say.
+static int wait_and_time(struct cs_slot *slot, struct cs_plan *plan, struct cs_err *err)
+{
+    struct cs_cuda_profile *p = &plan->profile;
+    double start = cs_clock_seconds();
+    int result = wait_for(slot, err);
+    if (!p->on || result != 0)
+        return result;
+    p->wait += cs_clock_seconds() - start;
+    double *const sums[] = {&p->upload, &p->compute, &p->download};
+    for (int i = 0; i + 1 < MARKS; i++) {
+        float ms = 0;
+        cudaError_t code = cudaEventElapsedTime(&ms, slot->marks[i], slot->marks[i + 1]);
+        if (cs_cuda_check((int)code, "timing", err) != 0)
+            return -1;
+        *sums[i] += (double)ms / 1e3;
+    }
+    return 0;
 }
 
 int cs_cuda_run_jobs(struct cs_slot *slot, struct cs_plan *plan, struct cs_job *jobs, int n,
@@ -281,7 +322,7 @@ int cs_cuda_run_jobs(struct cs_slot *slot, struct cs_plan *plan, struct cs_job *
         cs_cuda_stage_grow(&slot->out, down, "maps", err) != 0)
         return -1;
     cs_cuda_stage_pixels(jobs, n, slot->block->jobs, &slot->in, &slot->out);
-    if (queue_batch(slot, plan, up, down, err) != 0 || wait_for(slot, err) != 0)
+    if (queue_batch(slot, plan, up, down, err) != 0 || wait_and_time(slot, plan, err) != 0)
         return -1;
     cs_cuda_stage_maps(jobs, n, slot->block->jobs, &slot->out);
     return 0;
