@@ -144,7 +144,7 @@ install: all
 
 # What only a GPU can show; without one it says so.
 CUDA_CHECKS := $(addprefix $(BUILD)/,tests/onnx-case tests/helpers/net-error \
-    tests/helpers/image-make tests/ops/test_device bench/score)
+    tests/helpers/image-make tests/ops/test_device bench/score bench/slots)
 check-cuda: all $(CUDA_CHECKS)
 	@BUILD=$(abspath $(BUILD)) tests/cuda/check -o $(BUILD)/check-cuda.txt
 

@@ -6,7 +6,9 @@
 case $BUILD in *-san) skip "sanitized programs are not bundled" ;; esac
 export CELLSTREAM_THREADS=2
 plugin=
-[ -e "$BUILD/lib/cellstream/cuda.so" ] && plugin=CUDA=1
+# Where it was built and is not older than its sources.
+make -q -C "$SRC" CUDA=1 BUILD="${BUILD#"$SRC"/}" "${BUILD#"$SRC"/}/lib/cellstream/cuda.so" \
+    >/dev/null 2>&1 && plugin=CUDA=1
 # shellcheck disable=SC2086
 expect 0 make -s -C "$SRC" bundle BUILD="${BUILD#"$SRC"/}" BUNDLE="$PWD/bundle.tar.gz" $plugin
 mkdir "other place" && tar -xf bundle.tar.gz -C "other place" || fail "tar"
@@ -44,6 +46,9 @@ done < <(sed -n 's/^    \(lib[^ ]*\.so[^ ]*\)/\1/p' "$root/README")
 # The checks for GPUs run from there as well.
 expect 0 "${bare[@]}" "$root/tests/cuda/check" -d cpu -m "$root/testdata/models/tiny" -o check.txt \
     operators models precisions sharing
+
+expect 0 "${bare[@]}" "$root/bench/gpu" -d cpu -m "$root/testdata/models/tiny" -o gpu.tsv -- \
+    -s 1 -b 1 --size 64x64 --seconds 0
 
 # refuses [VARIABLE]...: cs-infer -d cuda says why not in one line, which goes to `stderr`; not where
 # there is a GPU, of which tests/cuda/check has more to say.
