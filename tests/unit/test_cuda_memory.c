@@ -176,7 +176,7 @@ START_TEST(bundled_networks)
 {
     static const char *const names[] = {"nuclei", "spheroid"};
     for (int p = 0; p < 2; p++)
-        walk_file(model_file(names[_i]), 2, 64, p ? CS_FP16 : CS_FP32, true);
+        walk_file(model_file(names[_i]), 2, 32, p ? CS_FP16 : CS_FP32, true);
 }
 END_TEST
 
