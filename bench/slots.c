@@ -83,7 +83,7 @@ static int measure(struct cs_trial *trial, const char *name, enum cs_precision p
         2 * (double)cs_graph_macs(cs_session_graph(cs_trial_facts(trial).session)) / batch;
     bool told = parts_of_batch(trial, ms, err); // last: it goes on while the plan lives
     for (int i = 0; i < (slots > 1 ? 2 : 1); i++) {
-        printf("%s\t%s\t%d\t%d\t%.2f\t%.3f", name, cs_precision_name(precision), counts[i], batch,
+        printf("%s\t%s\t%d\t%d\t%.2f\t%.3g", name, cs_precision_name(precision), counts[i], batch,
                rates[i], rates[i] * work / 1e12);
         if (told)
             printf("\t%.3f\t%.3f\t%.3f\t%.3f\n", ms[0], ms[1], ms[2], ms[3]);
