@@ -37,15 +37,16 @@ static inline float cs_round_even(float x)
     return (x + 12582912.0f) - 12582912.0f;
 }
 
-// e^x, relative error below 2e-7 where the result is normal: x = n ln 2 + r, Taylor series of
-// degree 7 in r (remainder 5e-9 for |r| <= ln 2 / 2), then 2^n in two factors so that results
-// from 2^-149 up and the overflow to infinity come out right. NaN stays NaN.
-static inline float cs_expf(float x)
+// x = n ln 2 + r with |r| <= ln 2 / 2, for |x| <= 104: n in 32 bits of two's complement, r, and the
+// Taylor series (e^r - 1 - r) / r^2 to the fifth degree, which leaves a remainder of 5e-9 in e^r.
+struct cs_exp_parts {
+    uint32_t n;
+    float r, series;
+};
+
+static inline struct cs_exp_parts cs_exp_split(float x)
 {
-    x = x > 89.0f ? 89.0f : x;
-    x = x < -104.0f ? -104.0f : x;
     float shifted = cs_multiply_add(x, 1.44269504f, 12582912.0f);
-    uint32_t n = cs_bits_of_float(shifted) - 0x4b400000u;
     float nf = shifted - 12582912.0f;
     // ln 2 in two parts: the first has 9 bits, so that n times it is exact.
     float r = cs_multiply_add(nf, 2.12194440e-4f, cs_multiply_add(nf, -0.693359375f, x));
@@ -55,10 +56,20 @@ static inline float cs_expf(float x)
     p = cs_multiply_add(p, r, 1.0f / 24);
     p = cs_multiply_add(p, r, 1.0f / 6);
     p = cs_multiply_add(p, r, 0.5f);
-    p = cs_multiply_add(p, r, 1.0f);
-    p = cs_multiply_add(p, r, 1.0f);
-    uint32_t half = (n + 512) / 2 - 256; // n / 2 rounded down; n is -150..128
-    return p * cs_float_of_bits((half + 127) << 23) * cs_float_of_bits((n - half + 127) << 23);
+    struct cs_exp_parts parts = {cs_bits_of_float(shifted) - 0x4b400000u, r, p};
+    return parts;
+}
+
+// e^x, relative error below 2e-7 where the result is normal: 2^n e^r, 2^n in two factors so that
+// results from 2^-149 up and the overflow to infinity come out right. NaN stays NaN.
+static inline float cs_expf(float x)
+{
+    x = x > 89.0f ? 89.0f : x;
+    x = x < -104.0f ? -104.0f : x;
+    struct cs_exp_parts e = cs_exp_split(x);
+    float p = cs_multiply_add(cs_multiply_add(e.series, e.r, 1.0f), e.r, 1.0f);
+    uint32_t half = (e.n + 512) / 2 - 256; // n / 2 rounded down; n is -150..128
+    return p * cs_float_of_bits((half + 127) << 23) * cs_float_of_bits((e.n - half + 127) << 23);
 }
 
 static inline float cs_sigmoidf(float x)
@@ -66,22 +77,14 @@ static inline float cs_sigmoidf(float x)
     return 1.0f / (1.0f + cs_expf(-x));
 }
 
-// e^x - 1 for x <= 0, relative error below 2e-7: 2^n (e^r - 1) + (2^n - 1), with n and r as above.
+// e^x - 1 for x <= 0, relative error below 2e-7: 2^n (e^r - 1) + (2^n - 1).
 static inline float cs_expm1_below(float x)
 {
     x = x < -30.0f ? -30.0f : x;
-    float shifted = cs_multiply_add(x, 1.44269504f, 12582912.0f);
-    uint32_t n = cs_bits_of_float(shifted) - 0x4b400000u;
-    float nf = shifted - 12582912.0f;
-    float r = cs_multiply_add(nf, 2.12194440e-4f, cs_multiply_add(nf, -0.693359375f, x));
-    float p = 1.0f / 5040;
-    p = cs_multiply_add(p, r, 1.0f / 720);
-    p = cs_multiply_add(p, r, 1.0f / 120);
-    p = cs_multiply_add(p, r, 1.0f / 24);
-    p = cs_multiply_add(p, r, 1.0f / 6);
-    p = cs_multiply_add(p, r, 0.5f);
-    float power = cs_float_of_bits((n + 127) << 23);
-    return cs_multiply_add(power, cs_multiply_add(p * r, r, r), power - 1.0f);
+    struct cs_exp_parts e = cs_exp_split(x);
+    float power = cs_float_of_bits((e.n + 127) << 23);
+    float grown = cs_multiply_add(e.series * e.r, e.r, e.r); // e^r - 1
+    return cs_multiply_add(power, grown, power - 1.0f);
 }
 
 // The coefficients below are minimax polynomials, found by Remez' exchange.
