@@ -111,9 +111,9 @@ END_TEST
 START_TEST(not_a_number)
 {
     // NaN is never lost in a maximum, wherever it stands: the count of bad values relies on it.
-    static const char *const ops[] = {"GlobalMaxPool", "ReduceMax", "Relu"};
+    static const char *const ops[] = {"GlobalMaxPool", "ReduceMax", "Relu", "MaxPool"};
     isa_limit(_i);
-    for (int round = 0; round < 60; round++) {
+    for (int round = 0; round < 80; round++) {
         struct opcase c;
         struct cs_err err = {0};
         opcase_init(&c, 17, 50 + (uint64_t)round);
@@ -124,14 +124,19 @@ START_TEST(not_a_number)
             data[i] = (float)opcase_random(&c, -1, 1);
         data[opcase_pick(&c, 0, count - 1)] = NAN;
         opcase_input_data(&c, &shape, data);
-        struct cs_node *node = opcase_node(&c, ops[round % 3], 1);
-        if (round % 3 == 1)
+        struct cs_node *node = opcase_node(&c, ops[round % 4], 1);
+        if (round % 4 == 1)
             cs_node_add_ints(&c.graph, node, "axes", (int64_t[]){1}, 1);
+        if (round % 4 == 3) { // each value in one window
+            cs_node_add_ints(&c.graph, node, "kernel_shape", (int64_t[]){2, 2}, 2);
+            cs_node_add_ints(&c.graph, node, "strides", (int64_t[]){2, 2}, 2);
+            cs_node_add_int(&c.graph, node, "ceil_mode", 1);
+        }
         float *out = opcase_run(&c, "cpu", &elements, &err);
         ck_assert_msg(out != NULL, "%s", err.text);
         for (int64_t i = 0; i < elements; i++)
             bad += isnan(out[i]);
-        ck_assert_msg(bad == 1, "%s round %d: %d NaN", ops[round % 3], round, (int)bad);
+        ck_assert_msg(bad == 1, "%s round %d: %d NaN", ops[round % 4], round, (int)bad);
         free(out);
         opcase_release(&c);
     }

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 // 1x1 convolutions and touching transposed ones on "cpu" against "ref": output channels around the
 // widths of registers and panels, long sums, planes that fill no tile, parts of a concatenation,
-// norms mapped on the way in and gathered on the way out, additions and activations; the same bytes
+// norms mapped on the way in and gathered on the way out, additions and activations; few output
+// channels of whole registers of input channels; the same bytes
 // for any threads and batch. For each instruction set.
 #include <stdlib.h>
 
@@ -9,7 +10,7 @@
 #include "opcase.h"
 #include "suite.h"
 
-enum { ROUNDS = 48, BATCH = 2 };
+enum { ROUNDS = 48, NARROW_ROUNDS = 36, BATCH = 2 };
 
 static int conv(struct opcase *c, int from, int64_t in, int64_t out)
 {
@@ -40,6 +41,27 @@ static int of(struct opcase *c, const char *op, int a, int b)
     return c->graph.outputs[0];
 }
 
+// At most one register of results a few pixels: the sums of lanes, parts, an addition, statistics.
+static void make_narrow(struct opcase *c, int round)
+{
+    opcase_init(c, 17, 1700 + (uint64_t)round);
+    int64_t in = 16 * opcase_pick(c, 1, round % 6 ? 4 : 40), out = opcase_pick(c, 1, 5);
+    int x = opcase_input(c, SHAPE(BATCH, in, opcase_pick(c, 1, 23), opcase_pick(c, 1, 40)));
+    c->graph.values[x].shape.dim[0] = -1; // any batch
+    c->pending_count = 0;
+    int part = conv(c, x, in, 32), y = conv(c, x, in, out);
+    if (round % 2)
+        part = of(c, "Relu", norm(c, part, 32), -1);
+    if (round % 3 == 0)
+        y = conv(c, of(c, "Concat", part, x), 32 + in, out);
+    else if (round % 3 == 1)
+        y = of(c, "Add", y, conv(c, part, 32, out));
+    if (round % 4 < 2)
+        y = norm(c, y, out);
+    of(c, round % 5 ? "Relu" : "LeakyRelu", y, -1);
+    c->fused = true;
+}
+
 static int transposed(struct opcase *c, int from, int64_t in, int64_t out, const int64_t kernel[2])
 {
     opcase_value(c, from);
@@ -52,6 +74,10 @@ static int transposed(struct opcase *c, int from, int64_t in, int64_t out, const
 // One of each kind a round, with what may be fused around it.
 static void make(struct opcase *c, int round)
 {
+    if (round >= ROUNDS) {
+        make_narrow(c, round - ROUNDS);
+        return;
+    }
     static const char *const activations[] = {"Relu", "LeakyRelu", "HardSwish"};
     opcase_init(c, 17, 700 + (uint64_t)round);
     int64_t in = opcase_pick(c, 1, round % 6 ? 40 : 600), out = opcase_pick(c, 1, 130);
@@ -81,7 +107,7 @@ static void make(struct opcase *c, int round)
 START_TEST(against_ref)
 {
     isa_limit(_i);
-    for (int round = 0; round < ROUNDS; round++) {
+    for (int round = 0; round < ROUNDS + NARROW_ROUNDS; round++) {
         struct opcase c;
         struct cs_err err = {0};
         make(&c, round);
@@ -99,7 +125,7 @@ END_TEST
 START_TEST(same_bytes)
 {
     isa_limit(_i);
-    for (int round = 0; round < ROUNDS; round++) {
+    for (int round = 0; round < ROUNDS + NARROW_ROUNDS; round++) {
         struct opcase c;
         struct cs_err err = {0};
         int64_t count, alone_count;

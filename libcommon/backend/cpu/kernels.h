@@ -20,6 +20,7 @@ enum {
     CS_KERNEL_DEPTH = 256, // of a matrix product's tile
     CS_KERNEL_TILE = 384,  // floats of the largest tile
     CS_POINTWISE_VECTORS = 4,
+    CS_POINTWISE_NARROW = 4, // columns
 };
 
 // Functions of one value. alpha and beta: as the ONNX operator of that name has them; Clip min and
@@ -67,6 +68,17 @@ struct cs_affine {
     const float *offset, *scale, *shift;
 };
 
+// Windows side by side, all inside the image: of each the maximum over row_count x columns taps.
+struct cs_max_row {
+    float *dst;
+    const float *const *rows; // the first window's first tap in each row
+    int row_count, columns;
+    int64_t tap, window; // floats from tap to tap in a row, and from window to window
+    int64_t pixels, channels;
+    const struct cs_affine *map; // values are mapped first, as in max_of_affine; NULL: not
+    float slope;
+};
+
 // Samples of a row that make one of another, and their weights.
 struct cs_taps {
     int count;
@@ -102,6 +114,19 @@ struct cs_pointwise_kernel {
     void (*tile[3])(const struct cs_pointwise_tile *tile); // of `rows`, 4 and 1 pixels
 };
 
+// Of few output channels and parts of whole registers of input channels.
+struct cs_pointwise_narrow {
+    const struct cs_pointwise_part *parts;
+    int part_count;
+    const float *b;    // of each register of input channels one of each column
+    const float *bias; // one register: lane l that of column l % columns
+    int64_t pixels;
+    int columns; // at most CS_POINTWISE_NARROW
+    float *c;
+    const float *add; // as c, which it may be; or NULL
+    struct cs_finish finish;
+};
+
 struct cs_kernels {
     const char *name;
     const struct cs_winograd_kernels *winograd; // winograd.h; NULL: none
@@ -119,6 +144,7 @@ struct cs_kernels {
     // The maximum of values that `affine` maps first; the slope is not negative.
     void (*max_of_affine)(float *dst, const float *const *src, int taps, int64_t count,
                           const struct cs_affine *f, float slope);
+    void (*max_row)(const struct cs_max_row *row);
     void (*sum_of)(float *dst, const float *const *src, const float *weight, int taps,
                    int64_t count);
     // dst's pixel i = sum over taps[i] of weight * row's pixel (+ add's pixel i). add may be NULL,
@@ -150,6 +176,7 @@ struct cs_kernels {
     int width; // floats of a register
     // By registers of output channels, from 1 on; NULL from where there are too few registers.
     const struct cs_pointwise_kernel *pointwise[CS_POINTWISE_VECTORS];
+    void (*narrow)(const struct cs_pointwise_narrow *block);
     void (*unary[CS_UNARY_COUNT])(float *dst, const float *src, int64_t count, float alpha,
                                   float beta);
     // dst[i] = f(a[i * a_step], b[i * b_step]); dst may be a or b.

@@ -213,72 +213,7 @@ static void affine(float *dst, const float *src, const float *add, int64_t pixel
                 f, slope);
 }
 
-// ---- Gathers ------------------------------------------------------------------------------
-
-static void max_of(float *dst, const float *const *src, int taps, int64_t count)
-{
-    int64_t i = 0;
-    for (; i + WIDTH <= count; i += WIDTH) {
-        vec best = LOAD(src[0] + i);
-        mask nan = best != best;
-        for (int t = 1; t < taps; t++) {
-            vec x = LOAD(src[t] + i);
-            nan |= x != x;
-            best = LARGER(best, x);
-        }
-        STORE(dst + i, SELECT(nan, NANS, best));
-    }
-    for (; i < count; i++) {
-        float best = src[0][i];
-        for (int t = 1; t < taps; t++)
-            best = src[t][i] > best || src[t][i] != src[t][i] ? src[t][i] : best;
-        dst[i] = best;
-    }
-}
-
-static void max_of_affine(float *dst, const float *const *src, int taps, int64_t count,
-                          const struct cs_affine *f, float slope)
-{
-    int64_t i = 0;
-    for (; i + WIDTH <= count; i += WIDTH) {
-        vec offset = LOAD(f->offset + i), scale = LOAD(f->scale + i), shift = LOAD(f->shift + i);
-        vec best = {0};
-        mask nan = {0};
-        for (int t = 0; t < taps; t++) {
-            vec y = (LOAD(src[t] + i) - offset) * scale + shift;
-            nan |= y != y;
-            best = t ? LARGER(best, y) : y;
-        }
-        // The slope is not negative, so the largest stays the largest.
-        STORE(dst + i, SELECT(nan, NANS, SELECT(best < 0, best * slope, best)));
-    }
-    for (; i < count; i++) {
-        float best = 0;
-        for (int t = 0; t < taps; t++) {
-            float y = (src[t][i] - f->offset[i]) * f->scale[i] + f->shift[i];
-            best = t == 0 || y > best || y != y ? y : best;
-        }
-        dst[i] = best < 0 ? best * slope : best;
-    }
-}
-
-static void sum_of(float *dst, const float *const *src, const float *weight, int taps,
-                   int64_t count)
-{
-    int64_t i = 0;
-    for (; i + WIDTH <= count; i += WIDTH) {
-        vec sum = LOAD(src[0] + i) * weight[0];
-        for (int t = 1; t < taps; t++)
-            sum += LOAD(src[t] + i) * weight[t];
-        STORE(dst + i, sum);
-    }
-    for (; i < count; i++) {
-        float sum = src[0][i] * weight[0];
-        for (int t = 1; t < taps; t++)
-            sum += src[t][i] * weight[t];
-        dst[i] = sum;
-    }
-}
+// ---- Extremes ----------------------------------------------------------------------------
 
 // The larger one; NaN when either is.
 ALWAYS_INLINE float larger(float a, float b)
@@ -353,6 +288,8 @@ static void extremes(float *dst, const float *src, int64_t pixels, int64_t chann
 
 #include "backend/cpu/kernels_functions_body.h"
 #include "backend/cpu/kernels_pointwise_body.h"
+#include "backend/cpu/kernels_pointwise_narrow_body.h"
+#include "backend/cpu/kernels_pool_body.h"
 #include "backend/cpu/kernels_product_body.h"
 #include "backend/cpu/kernels_rows_body.h"
 
@@ -364,6 +301,7 @@ const struct cs_kernels KERNELS = {
     .affine = affine,
     .max_of = max_of,
     .max_of_affine = max_of_affine,
+    .max_row = max_row,
     .sum_of = sum_of,
     .blend = blend,
     .gate = gate,
@@ -386,6 +324,7 @@ const struct cs_kernels KERNELS = {
             &point_4,
 #endif
         },
+    .narrow = narrow,
     .unary =
         {
             [CS_UNARY_IDENTITY] = unary_identity,

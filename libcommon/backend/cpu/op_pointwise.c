@@ -7,6 +7,9 @@
 // some registers of output channels; a tile of pixels times a panel is summed in registers and gets
 // its bias, addition and activation there (kernels_pointwise_body.h).
 //
+// Of few output channels, weights stay as rows of input channels, and a result is the sum of a
+// register's lanes (kernels_pointwise_narrow_body.h).
+//
 // Of a transposed convolution an output row y * k + dy is, in memory, the input row's pixels with
 // k * C channels each: a 1x1 convolution of the input row with kernel row dy. Such rows are called
 // lines here, and the kernel's rows planes; a 1x1 convolution has one line an image and one plane.
@@ -44,6 +47,7 @@ struct pointwise {
     int64_t block, blocks, groups;      // pixels of a block, blocks of a line, tasks of a block
     int64_t copied;                     // floats of a pixel that are copied first
     bool stream;
+    bool narrow; // few output channels
     struct cs_cpu_gather gather;
 };
 
@@ -171,6 +175,30 @@ static void multiply(const struct pointwise *p, const struct cs_cpu_run *run, st
     run_panel(p, run->kernels->pointwise[wide / width - 1], &tile, block, index);
 }
 
+// All pixels of the block, of few output channels.
+static void multiply_narrow(const struct pointwise *p, const struct cs_cpu_run *run,
+                            const struct block *block)
+{
+    int64_t at = (block->line * p->line_pixels + block->first) * p->columns;
+    double *sums = cs_cpu_gather_sums(&p->gather, run);
+    const struct cs_pointwise_narrow narrow = {
+        .parts = block->parts,
+        .part_count = block->part_count,
+        .b = p->packed,
+        .bias = p->bias,
+        .pixels = block->count,
+        .columns = (int)p->columns,
+        .c = cs_cpu_at(run, p->dst) + at,
+        .add = p->adding ? cs_cpu_at(run, p->add) + at : NULL,
+        .finish = p->finish,
+    };
+    run->kernels->narrow(&narrow);
+    if (sums) {
+        sums += 2 * block->chunk * p->padded;
+        run->kernels->moments(narrow.c, block->count, p->columns, sums, sums + p->padded);
+    }
+}
+
 static int run_pointwise(const struct cs_cpu_step *step, const struct cs_cpu_run *run,
                          struct cs_err *err)
 {
@@ -187,6 +215,10 @@ static int run_pointwise(const struct cs_cpu_step *step, const struct cs_cpu_run
             block.first = chunk % p->blocks * p->block;
             block.count = smaller(p->block, p->line_pixels - block.first);
             read_sources(p, run, &block, copy);
+            if (p->narrow) {
+                multiply_narrow(p, run, &block);
+                continue;
+            }
             for (int64_t j = panels * group / p->groups; j < panels * (group + 1) / p->groups; j++)
                 multiply(p, run, &block, j);
         }
@@ -201,7 +233,21 @@ struct packing {
     int64_t ins, outs, height, width; // the kernel's rows and columns
     bool transposed;
     int64_t padded, panel; // columns of a plane and of a panel
+    int64_t lanes;         // of a register
 };
+
+// Of each register of input channels one of each output channel.
+static int fill_narrow(const void *context, const void *data, void *packed, struct cs_err *err)
+{
+    (void)err;
+    const struct packing *p = context;
+    const float *weights = data;
+    float *to = packed;
+    for (int64_t k = 0; k < p->ins; k += p->lanes)
+        for (int64_t o = 0; o < p->outs; o++, to += p->lanes)
+            memcpy(to, weights + o * p->ins + k, (size_t)p->lanes * sizeof *to);
+    return 0;
+}
 
 // Panel by panel rows of input channels; in columns (dx, output channel).
 static int fill(const void *context, const void *data, void *packed, struct cs_err *err)
@@ -236,21 +282,26 @@ static const float *pack(struct cs_plan *plan, const struct cs_node *node,
                                 .width = conv->kernel[1],
                                 .transposed = conv->transposed,
                                 .padded = p->padded,
-                                .panel = p->vectors * width};
+                                .panel = p->vectors * width,
+                                .lanes = width};
+    const struct cs_value *weights = cs_node_input(plan->graph, node, 1);
     uint64_t key = UINT64_C(0x706f696e74000000) + (uint64_t)packing->panel; // "point"
-    return cs_cpu_pack(plan, cs_node_input(plan->graph, node, 1), key,
+    if (p->narrow)
+        return cs_cpu_pack(
+            plan, weights, UINT64_C(0x6e6172726f770000) + (uint64_t)width, // "narrow"
+            (size_t)(p->columns * p->depth) * sizeof(float), fill_narrow, packing, err);
+    return cs_cpu_pack(plan, weights, key,
                        (size_t)(p->planes * p->padded * p->depth) * sizeof(float), fill, packing,
                        err);
 }
 
 static const float *repeat_bias(struct cs_plan *plan, const struct cs_node *node,
-                                const struct cs_dnn_conv *conv, int64_t padded)
+                                const struct cs_dnn_conv *conv, int64_t count, int64_t padded)
 {
     const struct cs_value *bias = cs_node_input(plan->graph, node, 2);
     float *repeated = cs_cpu_params(plan, (size_t)padded * sizeof *repeated);
-    for (int64_t dx = 0; bias && dx < conv->kernel[1]; dx++)
-        memcpy(repeated + dx * conv->out_channels, bias->data,
-               (size_t)conv->out_channels * sizeof *repeated);
+    for (int64_t j = 0; bias && j < count; j++)
+        repeated[j] = ((const float *)bias->data)[j % conv->out_channels];
     return repeated;
 }
 
@@ -322,6 +373,15 @@ static bool take_addend(const struct cs_plan *plan, const struct cs_node *node, 
     return true;
 }
 
+static bool is_narrow(const struct cs_kernels *kernels, const struct cs_dnn_conv *conv,
+                      const struct cs_cpu_sources *sources)
+{
+    bool whole = !conv->transposed && conv->out_channels <= CS_POINTWISE_NARROW;
+    for (int i = 0; i < sources->count; i++)
+        whole = whole && sources->source[i].channels % kernels->width == 0;
+    return whole;
+}
+
 int cs_cpu_build_pointwise(struct cs_plan *plan, const struct cs_node *node,
                            const struct cs_dnn_conv *conv, struct cs_err *err)
 {
@@ -334,11 +394,12 @@ int cs_cpu_build_pointwise(struct cs_plan *plan, const struct cs_node *node,
     p->lines = conv->batch * p->image_lines;
     p->line_pixels = conv->in[0] * conv->in[1] / p->image_lines;
     choose_blocks(device, p);
+    cs_cpu_sources_of(plan, node->inputs[0], &p->sources);
+    p->narrow = is_narrow(device->kernels, conv, &p->sources);
     p->packed = pack(plan, node, conv, p, err);
     if (!p->packed)
         return -1;
-    p->bias = repeat_bias(plan, node, conv, p->padded);
-    cs_cpu_sources_of(plan, node->inputs[0], &p->sources);
+    p->bias = repeat_bias(plan, node, conv, p->narrow ? p->padded : p->columns, p->padded);
     for (int i = 0; i < p->sources.count; i++)
         if (p->sources.source[i].mapped || p->sources.count > 1)
             p->copied += p->sources.source[i].channels;
@@ -352,7 +413,7 @@ int cs_cpu_build_pointwise(struct cs_plan *plan, const struct cs_node *node,
     bool added = take_addend(plan, node, p);
     bool activated = added && cs_cpu_finish_of(&activation, &p->finish);
     struct cs_cpu_step *step = cs_cpu_add_step(plan, node, run_pointwise, p);
-    step->kernel = "points:own";
+    step->kernel = p->narrow ? "narrow:own" : "points:own";
     step->flops =
         2.0 * (double)(p->lines * p->line_pixels * p->depth) * (double)(p->planes * p->columns);
     return activated ? 0 : cs_cpu_build_fusion(plan, node, !added, err);

@@ -19,6 +19,7 @@ struct pool {
     struct cs_window window;
     int64_t batch, in[2], out[2], channels;
     struct range *ranges[2];
+    int64_t whole, whole_end; // columns whose windows lie in the image
     bool max;
     bool mapped; // of a norm that is applied here
     struct cs_cpu_place maps;
@@ -87,28 +88,81 @@ static void pool_pixel(const struct pool *pool, const struct cs_kernels *kernels
     }
 }
 
+// The columns [whole, whole_end) of a row of maxima.
+static void pool_whole(const struct pool *pool, const struct cs_kernels *kernels, float *dst,
+                       const float *image, const struct cs_affine *map, const struct range *y)
+{
+    const struct cs_window *w = &pool->window;
+    const float *rows[CS_KERNEL_MAX_TAPS];
+    for (int32_t i = 0; i < y->count; i++)
+        rows[i] = image + ((y->first + i * w->dilation[0]) * pool->in[1] +
+                           pool->ranges[1][pool->whole].first) *
+                              pool->channels;
+    const struct cs_max_row row = {
+        .dst = dst + pool->whole * pool->channels,
+        .rows = rows,
+        .row_count = y->count,
+        .columns = (int)w->kernel[1],
+        .tap = w->dilation[1] * pool->channels,
+        .window = w->stride[1] * pool->channels,
+        .pixels = pool->whole_end - pool->whole,
+        .channels = pool->channels,
+        .map = map,
+        .slope = pool->slope,
+    };
+    kernels->max_row(&row);
+}
+
+// One row of one image.
+static void pool_row(const struct pool *pool, const struct cs_cpu_run *run, int64_t row)
+{
+    int64_t image = row / pool->out[0];
+    const float *src =
+        cs_cpu_at(run, pool->src) + image * pool->in[0] * pool->in[1] * pool->channels;
+    float *dst = cs_cpu_at(run, pool->dst) + row * pool->out[1] * pool->channels;
+    const struct range *y = &pool->ranges[0][row % pool->out[0]];
+    struct cs_affine maps, *map = NULL;
+    if (pool->mapped) {
+        maps.offset = cs_cpu_at(run, pool->maps) + image * 3 * pool->channels;
+        maps.scale = maps.offset + pool->channels;
+        maps.shift = maps.scale + pool->channels;
+        map = &maps;
+    }
+    bool whole = pool->max && y->count > 0 && pool->whole < pool->whole_end;
+    for (int64_t x = 0; x < pool->out[1]; x++) {
+        if (whole && x == pool->whole) {
+            pool_whole(pool, run->kernels, dst, src, map, y);
+            x = pool->whole_end;
+        }
+        if (x < pool->out[1])
+            pool_pixel(pool, run->kernels, dst + x * pool->channels, src, map, y,
+                       &pool->ranges[1][x]);
+    }
+}
+
 static int run_pool(const struct cs_cpu_step *step, const struct cs_cpu_run *run,
                     struct cs_err *err)
 {
     (void)err;
     const struct pool *pool = step->params;
-    const float *src = cs_cpu_at(run, pool->src);
-    float *dst = cs_cpu_at(run, pool->dst);
 #pragma omp parallel for schedule(static)
-    for (int64_t row = 0; row < pool->batch * pool->out[0]; row++) {
-        const float *image = src + row / pool->out[0] * pool->in[0] * pool->in[1] * pool->channels;
-        struct cs_affine map = {0};
-        if (pool->mapped) {
-            map.offset = cs_cpu_at(run, pool->maps) + row / pool->out[0] * 3 * pool->channels;
-            map.scale = map.offset + pool->channels;
-            map.shift = map.scale + pool->channels;
-        }
-        const struct range *y = &pool->ranges[0][row % pool->out[0]];
-        for (int64_t x = 0; x < pool->out[1]; x++)
-            pool_pixel(pool, run->kernels, dst + (row * pool->out[1] + x) * pool->channels, image,
-                       pool->mapped ? &map : NULL, y, &pool->ranges[1][x]);
-    }
+    for (int64_t row = 0; row < pool->batch * pool->out[0]; row++)
+        pool_row(pool, run, row);
     return 0;
+}
+
+// Columns whose windows are full lie together.
+static void find_whole(struct pool *pool)
+{
+    const struct range *x = pool->ranges[1];
+    int64_t kernel = pool->window.kernel[1], out = pool->out[1];
+    if (pool->window.kernel[0] > CS_KERNEL_MAX_TAPS)
+        return;
+    while (pool->whole < out && x[pool->whole].count < kernel)
+        pool->whole++;
+    pool->whole_end = pool->whole;
+    while (pool->whole_end < out && x[pool->whole_end].count == kernel)
+        pool->whole_end++;
 }
 
 static int build_pool(struct cs_plan *plan, const struct cs_node *node, struct cs_err *err)
@@ -128,6 +182,7 @@ static int build_pool(struct cs_plan *plan, const struct cs_node *node, struct c
         for (int64_t at = 0; at < pool->out[i]; at++)
             pool->ranges[i][at] = range_at(pool, i, at);
     }
+    find_whole(pool);
     const struct cs_cpu_late *late = &plan->late[node->inputs[0]];
     pool->mapped = late->mapped;
     pool->maps = late->maps;
