@@ -114,6 +114,23 @@ static inline float *cs_cpu_at(const struct cs_cpu_run *run, struct cs_cpu_place
                           : (float *)(void *)(run->arena + place.offset);
 }
 
+// ---- The backend's table (backend/backend.h) ----------------------------------------------
+
+bool cs_cpu_supports(const struct cs_graph *graph, const struct cs_node *node, char *why,
+                     size_t why_size);
+int cs_cpu_plan_open(struct cs_network *network, const struct cs_graph *graph,
+                     enum cs_precision precision, bool direct, struct cs_plan **plan,
+                     struct cs_err *err);
+void cs_cpu_plan_close(struct cs_plan *plan);
+struct cs_memory_use cs_cpu_plan_memory(const struct cs_plan *plan);
+int cs_cpu_slot_open(struct cs_network *network, struct cs_plan *const *plans, int plan_count,
+                     struct cs_slot **slot, struct cs_err *err);
+void cs_cpu_slot_close(struct cs_slot *slot);
+int cs_cpu_run_jobs(struct cs_slot *slot, struct cs_plan *plan, struct cs_job *jobs, int n,
+                    struct cs_err *err);
+int cs_cpu_run_tensors(struct cs_slot *slot, struct cs_plan *plan, const void *const *inputs,
+                       void *const *outputs, struct cs_err *err);
+
 // ---- Profile (profile.c) -------------------------------------------------------------------
 
 void cs_cpu_profile_start(struct cs_plan *plan, bool cpu_time);
@@ -123,7 +140,7 @@ bool cs_cpu_profile_step(const struct cs_plan *plan, int i, struct cs_profile *p
 double cs_cpu_profile_now(const struct cs_plan *plan);
 double cs_cpu_profile_add(struct cs_plan *plan, int i, double start);
 
-// ---- For the files that make steps (op_*.c) ------------------------------------------------
+// ---- For the files that make steps (steps.c) -----------------------------------------------
 
 struct cs_cpu_place cs_cpu_place_of(const struct cs_plan *plan, int value);
 // Strides of the value in logical order, whether constant or activation.
@@ -238,7 +255,7 @@ bool cs_cpu_suits_rows(const struct cs_plan *plan, const struct cs_node *node,
                        const struct cs_dnn_conv *conv);
 int cs_cpu_build_rows(struct cs_plan *plan, const struct cs_node *node,
                       const struct cs_dnn_conv *conv, struct cs_err *err);
-// One table a file, ended by a NULL name; cpu.c lists them.
+// One table a file, ended by a NULL name; plan.c lists them.
 extern const struct cs_cpu_op cs_cpu_conv_ops[], cs_cpu_norm_ops[], cs_cpu_pool_ops[],
     cs_cpu_element_ops[], cs_cpu_move_ops[], cs_cpu_reduce_ops[], cs_cpu_resize_ops[],
     cs_cpu_matmul_ops[], cs_cpu_layer_norm_ops[], cs_cpu_pad_ops[], cs_cpu_typed_ops[],
