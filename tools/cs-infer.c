@@ -12,7 +12,7 @@
 
 enum { PROB_U16 = 1, PROB_F32, PROB_AUTO = -1 };
 static const char *model, *device = "auto", *slots = "auto", *batch = "auto", *keep = "", *input;
-static const char *cache, *rescale = "none", *gpu_memory = "auto";
+static const char *cache, *rescale = "none", *gpu_memory = "auto", *scratch_dir;
 static int precision, conv, fit, compat, prob = PROB_AUTO, transport;
 static int64_t threads, retries = 3, tile;
 static double timeout, load_timeout = 300, pause_seconds = 60;
@@ -57,6 +57,8 @@ static const struct cs_opt options[] = {
     {0, "retries", CS_OPT_INT, &retries, "N", "further tries after a failure of the device",
      .min = 0, .max = 100, .env = NULL},
     {'k', "keep", CS_OPT_STRING, &keep, "LIST", "planes to pass on beside the probability",
+     .env = NULL},
+    {0, "scratch", CS_OPT_STRING, &scratch_dir, "DIR", "folder for images beyond --memory",
      .env = NULL},
     OPT_INPUT(&input),
     OPT_TRANSPORT(&transport),
@@ -155,6 +157,7 @@ int main(int argc, char **argv)
     o.load_timeout = load_timeout;
     o.pause = pause_seconds;
     o.retries = (int)retries;
+    o.scratch_dir = scratch_dir;
     o.input = input;
     o.transport = (enum cs_transport)transport;
     o.ring_bytes = ring_bytes;

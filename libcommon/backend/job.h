@@ -68,6 +68,10 @@ struct cs_job {
     // no antialias) after the activation; the part must be the whole map.
     uint32_t part_x, part_y, part_width, part_height;
 
+    // Pixels and out are a shared mapping of a file: whoever has worked on them lets go of the
+    // pages.
+    bool paged;
+
     uint64_t nonfinite; // result: values behind the maps, in the part, that are NaN or inf
 };
 

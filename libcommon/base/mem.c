@@ -106,13 +106,17 @@ int cs_scratch_open(const char *dir, struct cs_err *err)
     return fd < 0 ? cs_fail_errno(err, CS_EIO, "scratch folder %s", dir) : fd;
 }
 
+int cs_file_reserve(int fd, size_t bytes)
+{
+    return posix_fallocate(fd, 0, (off_t)bytes);
+}
+
 static int map_scratch(struct cs_big *big, const char *dir, struct cs_err *err)
 {
     int fd = cs_scratch_open(dir, err);
     if (fd < 0)
         return -1;
-    // Reserve the blocks now: a full disk must be an error here, not SIGBUS later.
-    int failure = posix_fallocate(fd, 0, (off_t)big->bytes);
+    int failure = cs_file_reserve(fd, big->bytes);
     if (failure) {
         close(fd);
         errno = failure;
@@ -145,4 +149,19 @@ void cs_big_release(struct cs_big *big)
     else
         free(big->data);
     *big = (struct cs_big){0};
+}
+
+void cs_shared_forget(void *map, size_t from, size_t end)
+{
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    from = (from + page - 1) / page * page;
+    end = end / page * page;
+    if (from < end)
+        madvise((char *)map + from, end - from, MADV_DONTNEED);
+}
+
+void cs_big_forget(const struct cs_big *big, size_t from, size_t end)
+{
+    if (big->mapped)
+        cs_shared_forget(big->data, from, end);
 }

@@ -45,5 +45,15 @@ int cs_big_init(struct cs_big *big, size_t bytes, size_t spill_bytes, const char
                 struct cs_err *err);
 // Accepts a zeroed struct; leaves a zeroed struct.
 void cs_big_release(struct cs_big *big);
+// Bytes [from, end) of a mapped block will not be used soon: the process lets go of their pages,
+// which stay in the file. Does nothing to ordinary memory.
+void cs_big_forget(const struct cs_big *big, size_t from, size_t end);
+
+// The same for any shared mapping of a file, in whole pages. It must not be private: that would
+// lose what was written.
+void cs_shared_forget(void *map, size_t from, size_t end);
+// A file of this many bytes with room on the disk (or in memory, for a memfd): what is lacking is
+// an error here, not a signal later. 0, or the errno.
+int cs_file_reserve(int fd, size_t bytes);
 
 #endif

@@ -11,6 +11,7 @@
 #include "infer/hub.h"
 #include "infer/normalise.h"
 
+static const double WORTH_A_SLOT = 1.1;
 enum {
     FAILED_RIDERS = 64,   // failed items that a batch takes along at most
     AUTO_TILE = 2048,     // own part of a tile, where memory allows it
@@ -141,10 +142,10 @@ int cs_recipe_init(struct cs_recipe *r, const struct cs_package *package,
 // ---- Drafts ------------------------------------------------------------------------------
 
 // Images of this plane in one batch; the most that all slots can have.
-static int batch_of(const struct cs_recipe *r, uint64_t budget, uint32_t width, uint32_t height)
+static int batch_of(const struct cs_recipe *r, uint32_t width, uint32_t height)
 {
     int n = r->batch;
-    while (n > 1 && cs_budget_slots(r, budget, n, width, height) < r->slots)
+    while (n > 1 && cs_budget_slots(r, n, width, height) < r->slots)
         n--;
     return n;
 }
@@ -158,7 +159,7 @@ static bool fit_tiles(const struct cs_recipe *r, struct cs_draft *d, uint32_t wi
     for (;; wanted -= stride) {
         d->plane_width = cs_tile_side(width, wanted, halo, stride);
         d->plane_height = cs_tile_side(height, wanted, halo, stride);
-        d->slots = cs_budget_slots(r, d->budget, 1, d->plane_width, d->plane_height);
+        d->slots = cs_budget_slots(r, 1, d->plane_width, d->plane_height);
         if (d->slots >= slots)
             return true;
         if (wanted < least + stride)
@@ -166,8 +167,13 @@ static bool fit_tiles(const struct cs_recipe *r, struct cs_draft *d, uint32_t wi
     }
 }
 
-// In as many slots as leave a tile as much of its own as lies in its halo: what overlaps is
-// computed again and again.
+// What overlaps is computed again and again: fewer slots, with more threads each, make up for it
+// where their tiles have clearly more of their own.
+static double own_part(uint32_t tile, uint32_t plane, uint32_t halo)
+{
+    return tile == plane ? 1 : 1 - 2.0 * halo / tile;
+}
+
 static int choose_tiles(const struct cs_recipe *r, struct cs_draft *d, uint32_t width,
                         uint32_t height, uint32_t *halo, struct cs_err *err)
 {
@@ -177,15 +183,23 @@ static int choose_tiles(const struct cs_recipe *r, struct cs_draft *d, uint32_t 
                 : *halo > UNSAFE_HALO_MAX ? UNSAFE_HALO_MAX
                                           : *halo;
     uint32_t wanted = r->tile_side ? r->tile_side : AUTO_TILE + 2 * *halo;
-    uint32_t enough = wanted < 4 * *halo ? wanted : 4 * *halo;
+    struct cs_draft best = {.slots = 0};
+    double most = 0;
     for (int slots = r->slots; slots; slots--) {
         if (!fit_tiles(r, d, width, height, *halo, wanted, slots))
             continue;
-        uint32_t side = d->plane_width > d->plane_height ? d->plane_width : d->plane_height;
-        if (side + r->fit.stride >= enough || slots == 1)
-            return 0;
+        double own =
+            own_part(d->plane_width, width, *halo) * own_part(d->plane_height, height, *halo);
+        if (own > most * WORTH_A_SLOT) {
+            most = own;
+            best = *d;
+        }
     }
-    return cs_budget_refuse(r, d->budget, d->plane_width, d->plane_height, "", err);
+    if (best.slots) {
+        *d = best;
+        return 0;
+    }
+    return cs_budget_refuse(r, d->plane_width, d->plane_height, "", err);
 }
 
 // The draft's plane is the whole one; it becomes what is run, whole or in tiles, and in how many
@@ -194,13 +208,13 @@ static int choose_plane(const struct cs_recipe *r, struct cs_draft *d,
                         const struct cs_fit_rule *fit, uint32_t *halo, struct cs_err *err)
 {
     uint32_t width = d->plane_width, height = d->plane_height;
-    d->slots = cs_budget_slots(r, d->budget, 1, width, height);
+    d->slots = cs_budget_slots(r, 1, width, height);
     bool resize = fit->kind == CS_FIT_KIND_RESIZE;
     if (resize || (d->slots && !r->tile))
-        return d->slots ? 0 : cs_budget_refuse(r, d->budget, width, height, "", err);
+        return d->slots ? 0 : cs_budget_refuse(r, width, height, "", err);
     if (r->info.tile_safe || r->tile)
         return choose_tiles(r, d, width, height, halo, err);
-    cs_budget_refuse(r, d->budget, width, height, " or --fit tile", err);
+    cs_budget_refuse(r, width, height, " or --fit tile", err);
     return cs_err_context(err, "not safe to tile (%s)", r->info.unsafe);
 }
 
@@ -218,6 +232,25 @@ static void describe_image(struct cs_job *job, const struct cs_image *image,
     memcpy(job->out_from, r->info.sources, sizeof job->out_from);
 }
 
+// In parts, so that neither side holds more pages than one of them has.
+static void copy_pixels(struct cs_buffer *buffer, const struct cs_image *image, size_t row_bytes)
+{
+    enum { PART_BYTES = 16 << 20 };
+    size_t from_bytes = cs_image_row_bytes(image);
+    struct cs_image part = *image;
+    part.height = row_bytes < PART_BYTES ? (uint32_t)(PART_BYTES / row_bytes) : 1;
+    for (uint32_t y = 0; y < image->height; y += part.height) {
+        if (part.height > image->height - y)
+            part.height = image->height - y;
+        size_t from = y * from_bytes, to = y * row_bytes;
+        part.data = (char *)image->data + from;
+        cs_job_convert(&part, (char *)buffer->data + to);
+        cs_big_forget(&image->block, from, from + part.height * from_bytes);
+        if (buffer->scratch)
+            cs_shared_forget(buffer->data, to, to + part.height * row_bytes);
+    }
+}
+
 // A buffer with the pixels in front, and the job's pointers into it.
 static int take_pixels(struct cs_draft *d, struct cs_job *job, const struct cs_image *image,
                        const struct cs_recipe *r, struct cs_buffers *pool, struct cs_err *err)
@@ -230,15 +263,14 @@ static int take_pixels(struct cs_draft *d, struct cs_job *job, const struct cs_i
         pixels > SIZE_MAX / 4 || maps > SIZE_MAX / 4)
         return cs_fail(err, CS_ENOMEM, "%u x %u pixels are beyond the address space", image->width,
                        image->height);
-    if (cs_budget_beside(r, image->width, image->height, pixels, maps, &d->budget, err) != 0)
-        return -1;
     size_t offset = (pixels + r->page_bytes - 1) / r->page_bytes * r->page_bytes;
-    d->unit.buffer = cs_buffer_acquire(pool, offset + maps, err);
+    job->paged = pixels + maps > r->image_bytes;
+    d->unit.buffer = cs_buffer_acquire(pool, offset + maps, job->paged, err);
     if (!d->unit.buffer)
         return -1;
     d->unit.out_offset = offset;
     d->bytes = offset + maps;
-    cs_job_convert(image, d->unit.buffer->data);
+    copy_pixels(d->unit.buffer, image, pixels / image->height);
     job->pixels = d->unit.buffer->data;
     job->out = (char *)d->unit.buffer->data + offset;
     return 0;
@@ -429,9 +461,10 @@ void cs_batch_add(struct cs_batch *batch, struct cs_draft *draft, const struct c
         batch->plane_height = draft->plane_height;
         batch->images++;
         batch->bytes += draft->bytes;
-        batch->run_limit = batch_of(r, draft->budget, draft->plane_width, draft->plane_height);
+        batch->run_limit = batch_of(r, draft->plane_width, draft->plane_height);
         batch->slots = draft->slots;
-        batch->full = draft->work_count > 1 || batch->images >= batch->run_limit;
+        batch->tiled = draft->work_count > 1;
+        batch->full = batch->tiled || batch->images >= batch->run_limit;
     }
     if (batch->unit_count >= batch->images + FAILED_RIDERS)
         batch->full = true;

@@ -70,6 +70,10 @@ struct cs_batch {
     int slots;     // runs at once
     size_t bytes;
     bool full;
+    bool tiled;            // its one image is run in tiles, whose works lie in raster order
+    bool begun;            // BEGIN and the planes that pass are written
+    int settled;           // works, from the first on, that are seen to be over
+    uint32_t rows_written; // of the maps
 };
 
 // Prepare the recipe's limits and the fit rule from package, network and options. CS_EMODEL where
@@ -89,9 +93,8 @@ struct cs_draft {
     struct cs_work *works;
     int work_count;
     uint32_t plane_width, plane_height;
-    size_t bytes;    // of pixels and maps
-    uint64_t budget; // for the worker beside it
-    int slots;       // that can run its plane at once
+    size_t bytes; // of pixels and maps
+    int slots;    // that can run its plane at once
 };
 // Bytes of pixels and maps that the item's draft will have.
 uint64_t cs_draft_bytes(const struct cs_item *item, const struct cs_recipe *recipe);

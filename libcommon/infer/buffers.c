@@ -28,6 +28,7 @@ static void drop_memory(struct cs_buffer *buffer)
     buffer->data = NULL;
     buffer->bytes = 0;
     buffer->fd = -1;
+    buffer->scratch = false;
     buffer->generation++;
 }
 
@@ -41,7 +42,8 @@ void cs_buffers_release(struct cs_buffers *pool)
     pool->count = 0;
 }
 
-static int make_memory(struct cs_buffer *buffer, size_t bytes, struct cs_err *err)
+static int make_memory(struct cs_buffers *pool, struct cs_buffer *buffer, size_t bytes,
+                       bool scratch, struct cs_err *err)
 {
     // A little more than asked for, so that images of nearly one size share buffers.
     size_t unit = bytes < (1 << 20) ? 1 << 16 : 1 << 20;
@@ -49,9 +51,17 @@ static int make_memory(struct cs_buffer *buffer, size_t bytes, struct cs_err *er
         return cs_fail(err, CS_ENOMEM, "image of %zu bytes", bytes);
     bytes = (bytes + unit - 1) / unit * unit;
     drop_memory(buffer);
-    buffer->fd = memfd_create("cellstream-image", MFD_CLOEXEC);
-    // Reserve the pages now: a lack of memory must be an error here, not SIGBUS later.
-    int failure = buffer->fd < 0 ? errno : posix_fallocate(buffer->fd, 0, (off_t)bytes);
+    if (scratch) {
+        if ((buffer->fd = cs_scratch_open(pool->scratch_dir, err)) < 0) {
+            if (err)
+                err->code = CS_ENOMEM; // a full disk is no broken image
+            return -1;
+        }
+    } else {
+        buffer->fd = memfd_create("cellstream-image", MFD_CLOEXEC);
+    }
+    buffer->scratch = scratch;
+    int failure = buffer->fd < 0 ? errno : cs_file_reserve(buffer->fd, bytes);
     void *data = MAP_FAILED;
     if (!failure) {
         data = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, buffer->fd, 0);
@@ -59,8 +69,8 @@ static int make_memory(struct cs_buffer *buffer, size_t bytes, struct cs_err *er
     }
     if (failure) {
         drop_memory(buffer);
-        return cs_fail(err, CS_ENOMEM, "no memory for an image of %zu bytes: %s", bytes,
-                       strerror(failure));
+        return cs_fail(err, CS_ENOMEM, "no %s for an image of %zu bytes: %s",
+                       scratch ? "scratch" : "memory", bytes, strerror(failure));
     }
     buffer->data = data;
     buffer->bytes = bytes;
@@ -75,14 +85,15 @@ static struct cs_buffer *find_free(struct cs_buffers *pool, size_t bytes)
         struct cs_buffer *b = pool->all[i];
         if (b->used)
             continue;
-        if (b->bytes >= bytes && (!fitting || b->bytes < fitting->bytes))
+        if (b->bytes >= bytes && !b->scratch && (!fitting || b->bytes < fitting->bytes))
             fitting = b;
         any = b;
     }
     return fitting ? fitting : any;
 }
 
-struct cs_buffer *cs_buffer_acquire(struct cs_buffers *pool, size_t bytes, struct cs_err *err)
+struct cs_buffer *cs_buffer_acquire(struct cs_buffers *pool, size_t bytes, bool scratch,
+                                    struct cs_err *err)
 {
     pthread_mutex_lock(&pool->lock);
     struct cs_buffer *buffer = find_free(pool, bytes);
@@ -94,7 +105,8 @@ struct cs_buffer *cs_buffer_acquire(struct cs_buffers *pool, size_t bytes, struc
     }
     if (!buffer)
         cs_fail(err, CS_ENOMEM, "more than %d images on their way", CS_MAX_BUFFERS);
-    else if (buffer->bytes < bytes && make_memory(buffer, bytes, err) != 0)
+    else if ((scratch || buffer->bytes < bytes) &&
+             make_memory(pool, buffer, bytes, scratch, err) != 0)
         buffer = NULL;
     if (buffer)
         buffer->used = 1;
@@ -107,8 +119,19 @@ void cs_buffer_release(struct cs_buffers *pool, struct cs_buffer *buffer)
     if (!buffer)
         return;
     pthread_mutex_lock(&pool->lock);
-    if (buffer->bytes > keep_bytes)
+    if (buffer->bytes > keep_bytes || buffer->scratch)
         drop_memory(buffer);
     buffer->used = 0;
     pthread_mutex_unlock(&pool->lock);
+}
+
+void cs_buffer_discard(struct cs_buffer *buffer, size_t from, size_t end)
+{
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    from = (from + page - 1) / page * page;
+    end = end / page * page;
+    // A file system that cannot do it keeps what it has until the end.
+    if (buffer->scratch && from < end)
+        fallocate(buffer->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)from,
+                  (off_t)(end - from));
 }

@@ -25,7 +25,7 @@ int cs_flights_init(struct cs_pipeline *p, struct cs_err *err)
 {
     p->message = cs_xcalloc(1, sizeof *p->message);
     cs_breaker_init(&p->breaker, p->options->pause);
-    p->check.buffer = cs_buffer_acquire(&p->buffers, 2 * p->recipe->page_bytes, err);
+    p->check.buffer = cs_buffer_acquire(&p->buffers, 2 * p->recipe->page_bytes, false, err);
     return p->check.buffer ? 0 : -1;
 }
 

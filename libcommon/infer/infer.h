@@ -46,8 +46,9 @@ struct cs_infer_options {
     double load_timeout; // seconds for a worker process to be ready; 0: none
     double pause;        // seconds before a device that does not work is tried again
     int retries;
-    unsigned keep;     // planes that pass beside the probability
-    const char *input; // path, NULL: standard input
+    unsigned keep;           // planes that pass beside the probability
+    const char *scratch_dir; // for images that exceed the memory; as for cs_scratch_open
+    const char *input;       // path, NULL: standard input
     enum cs_transport transport;
     uint64_t ring_bytes;
 };

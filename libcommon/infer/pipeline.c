@@ -101,7 +101,8 @@ static void *reader_main(void *context)
 {
     struct cs_pipeline *p = context;
     struct cs_item item = {.number = 0};
-    struct cs_item_limits limits = {.max_bytes = cs_budget_item(p->recipe),
+    struct cs_item_limits limits = {.spill_bytes = p->recipe->image_bytes,
+                                    .scratch_dir = p->options->scratch_dir,
                                     .stage = p->options->tool};
     struct cs_err err = {0};
     int result;
@@ -165,9 +166,93 @@ static void finish_unit(struct cs_pipeline *p, struct cs_unit *unit, int tries)
     }
 }
 
+// Rows of the maps of a tiled image that are final. With the lock held.
+static uint32_t final_rows(struct cs_batch *batch)
+{
+    const struct cs_work *works = batch->works;
+    while (batch->settled < batch->work_count && works[batch->settled].state == CS_WORK_OVER)
+        batch->settled++;
+    if (cs_item_failed(&batch->units[0].item))
+        return batch->rows_written; // what is over may have failed
+    return batch->settled < batch->work_count ? works[batch->settled].job.part_y
+                                              : works[0].job.out_height;
+}
+
+// Rows [from, end) of a plane in the unit's buffer at `offset`; keep: they are needed once more.
+static int write_rows(struct cs_pipeline *p, struct cs_unit *unit, enum cs_plane kind,
+                      const struct cs_image *shape, size_t offset, uint32_t from, uint32_t end,
+                      bool keep, struct cs_err *err)
+{
+    size_t row = cs_image_row_bytes(shape);
+    uint32_t rows = row < CS_BAND_BYTES ? (uint32_t)(CS_BAND_BYTES / row) : 1;
+    struct cs_buffer *buffer = unit->buffer;
+    for (uint32_t y = from; y < end; y += rows) {
+        rows = rows < end - y ? rows : end - y;
+        size_t at = offset + y * row, over = at + rows * row;
+        if (cs_writer_data(p->writer, kind, shape, y, rows, (char *)buffer->data + at, err) != 0)
+            return -1;
+        if (!keep) // from a page on that the last band may have left in part
+            cs_buffer_discard(buffer, y ? at - p->recipe->page_bytes : at, over);
+        else if (buffer->scratch)
+            cs_shared_forget(buffer->data, at, over);
+    }
+    return 0;
+}
+
+static int begin_tiled(struct cs_pipeline *p, struct cs_unit *unit, struct cs_err *err)
+{
+    struct cs_item *item = &unit->item;
+    if (cs_writer_begin(p->writer, &item->begin, err) != 0)
+        return -1;
+    for (int i = 0; i < CS_PLANE_COUNT; i++) {
+        struct cs_image *plane = &item->planes[i];
+        if (i == CS_PLANE_PROBABILITY || !(p->options->keep & 1u << i) || !plane->data)
+            continue;
+        int result = plane->data == unit->buffer->data
+                         ? write_rows(p, unit, i, plane, 0, 0, plane->height, true, err)
+                         : cs_plane_write(p->writer, i, plane, err);
+        if (result != 0)
+            return -1;
+        cs_image_release(plane);
+    }
+    return 0;
+}
+
+// What is final of a tiled image, as soon as it is: the stages behind work on it meanwhile, and its
+// maps need not be kept. Pixels above the next tile are given back too.
+static int write_part(struct cs_pipeline *p, struct cs_batch *batch, uint32_t rows,
+                      struct cs_err *err)
+{
+    struct cs_unit *unit = &batch->units[0];
+    const struct cs_job *job = &batch->works[0].job;
+    const struct cs_image maps = {.width = job->out_width,
+                                  .height = job->out_height,
+                                  .channels = job->out_channels,
+                                  .dtype = job->out_dtype};
+    if (!batch->begun && begin_tiled(p, unit, err) != 0)
+        return -1;
+    batch->begun = true;
+    if (write_rows(p, unit, CS_PLANE_PROBABILITY, &maps, unit->out_offset, batch->rows_written,
+                   rows, false, err) != 0)
+        return -1;
+    batch->rows_written = rows;
+    if (batch->settled < batch->work_count) {
+        size_t row = (size_t)job->width * job->channels * cs_dtype_bytes(job->dtype);
+        cs_buffer_discard(unit->buffer, 0, (size_t)batch->works[batch->settled].job.y0 * row);
+    }
+    return 0;
+}
+
 static int write_batch(struct cs_pipeline *p, struct cs_batch *batch, struct cs_err *err)
 {
     unsigned planes = 1u << CS_PLANE_PROBABILITY | p->options->keep;
+    if (batch->begun) {
+        int tries = tries_of(batch, 0);
+        if (!tries)
+            return 0; // END closes it
+        finish_unit(p, &batch->units[0], tries);
+        return cs_writer_done(p->writer, &batch->units[0].item.done, err);
+    }
     for (int i = 0; i < batch->unit_count; i++) {
         int tries = tries_of(batch, i);
         if (batch->units[i].buffer && !tries)
@@ -179,17 +264,48 @@ static int write_batch(struct cs_pipeline *p, struct cs_batch *batch, struct cs_
     return 0;
 }
 
+// The oldest batch is done, or *rows of a tiled image are to be written. With the lock held.
+static bool something_final(struct cs_pipeline *p, uint32_t *rows)
+{
+    struct cs_batch *batch = p->head;
+    if (!batch)
+        return false;
+    if (batch->tiled) {
+        uint32_t final = final_rows(batch);
+        *rows = final > batch->rows_written ? final : 0;
+    }
+    return *rows || !batch->works_left;
+}
+
+// With the lock held.
+static void output_failed(struct cs_pipeline *p, const struct cs_err *err)
+{
+    p->write_err = *err;
+    p->output_over = true;
+    pthread_cond_broadcast(&p->changed);
+    wake_first(p);
+}
+
 static void *writer_main(void *context)
 {
     struct cs_pipeline *p = context;
     struct cs_err err = {0};
     pthread_mutex_lock(&p->lock);
     for (;;) {
-        while (!p->output_over && !p->lost && (!p->head || p->head->works_left))
+        uint32_t rows = 0;
+        while (!p->output_over && !p->lost && !something_final(p, &rows))
             pthread_cond_wait(&p->changed, &p->lock);
         if (p->output_over || !p->head)
             break;
         struct cs_batch *batch = p->head;
+        if (rows) {
+            pthread_mutex_unlock(&p->lock);
+            int result = write_part(p, batch, rows, &err);
+            pthread_mutex_lock(&p->lock);
+            if (result != 0)
+                output_failed(p, &err);
+            continue;
+        }
         p->head = batch->next;
         if (!p->head)
             p->tail = &p->head;
@@ -200,10 +316,8 @@ static void *writer_main(void *context)
         pthread_mutex_lock(&p->lock);
         p->alive--;
         p->alive_bytes -= bytes;
-        if (result != 0) {
-            p->write_err = err;
-            p->output_over = true;
-        }
+        if (result != 0)
+            output_failed(p, &err);
         pthread_cond_broadcast(&p->changed);
         wake_first(p);
     }
@@ -282,6 +396,7 @@ int cs_pipeline_run(struct cs_pipeline *p, struct cs_err *err)
     pthread_mutex_init(&p->lock, NULL);
     pthread_cond_init(&p->changed, NULL);
     cs_buffers_init(&p->buffers);
+    p->buffers.scratch_dir = p->options->scratch_dir;
     p->tail = &p->head;
     if (cs_flights_init(p, err) != 0 || start_threads(p, &reader, &writer, err) != 0)
         return -1;

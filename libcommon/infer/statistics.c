@@ -49,27 +49,42 @@ static void count_bytes(uint64_t *bins, const uint8_t *p, size_t pixels, size_t 
 }
 
 #define COUNT_SUMS(type)                                                                           \
-    for (const type *p = job->pixels, *end = p + pixels * step; p < end; p += step) {              \
+    for (const type *p = from, *end = p + pixels * step; p < end; p += step) {                     \
         uint32_t sum = 0;                                                                          \
         for (size_t c = 0; c < step; c++)                                                          \
             sum += p[c];                                                                           \
         s->bins[sum]++;                                                                            \
     }
 
-// Histogram of one image channel, or of the sum of all channels (channel < 0).
-static void count_integers(struct cs_statistics *s, const struct cs_job *job, int channel)
+// Histogram of one image channel, or of the sum of all channels (channel < 0), of some pixels.
+static void count_part(struct cs_statistics *s, const struct cs_job *job, int channel,
+                       const void *from, size_t pixels)
 {
-    size_t pixels = (size_t)job->width * job->height, step = job->channels;
+    size_t step = job->channels;
     if (channel < 0 && job->dtype == CS_U8) {
         COUNT_SUMS(uint8_t)
     } else if (channel < 0) {
         COUNT_SUMS(uint16_t)
     } else if (job->dtype == CS_U8) {
-        count_bytes(s->bins, (const uint8_t *)job->pixels + channel, pixels, step);
+        count_bytes(s->bins, (const uint8_t *)from + channel, pixels, step);
     } else {
-        const uint16_t *p = (const uint16_t *)job->pixels + channel;
+        const uint16_t *p = (const uint16_t *)from + channel;
         for (size_t i = 0; i < pixels; i++)
             s->bins[p[i * step]]++;
+    }
+}
+
+static void count_integers(struct cs_statistics *s, const struct cs_job *job, int channel)
+{
+    enum { PART = 1 << 24 }; // pixels between two looks at the pages
+    size_t total = (size_t)job->width * job->height;
+    size_t pixel = job->channels * cs_dtype_bytes(job->dtype);
+    for (size_t first = 0; first < total; first += PART) {
+        size_t pixels = total - first < PART ? total - first : PART;
+        count_part(s, job, channel, (const char *)job->pixels + first * pixel, pixels);
+        if (job->paged)
+            cs_shared_forget((void *)(uintptr_t)job->pixels, first * pixel,
+                             (first + pixels) * pixel);
     }
 }
 

@@ -63,6 +63,15 @@ static void answer(const struct slot *slot, uint32_t run, const struct cs_err *e
     cs_wire_send(slot->worker->socket, &done, sizeof done, -1, &ignored);
 }
 
+// Let go of the pages of files. Other slots that use them get them again.
+static void forget_pages(const struct worker *w, const struct cs_wire_run *run)
+{
+    for (int i = 0; i < run->count; i++)
+        if (run->jobs[i].job.paged)
+            cs_shared_forget(w->buffers[run->jobs[i].buffer].data, 0,
+                             w->buffers[run->jobs[i].buffer].bytes);
+}
+
 static void *slot_main(void *context)
 {
     struct slot *slot = context;
@@ -84,6 +93,7 @@ static void *slot_main(void *context)
             _exit(cs_err_status(err.code)); // threads that wait for the device would not return
         }
         double ms = (cs_clock_seconds() - start) * 1e3;
+        forget_pages(w, &slot->run);
         pthread_mutex_lock(&w->lock);
         // Idle before the answer: the next run may arrive at once.
         slot->busy = false;

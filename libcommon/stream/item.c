@@ -47,7 +47,9 @@ static void *place_band(void *context, const struct cs_frame_header *header)
     struct cs_image *plane = &a->item->planes[header->plane];
     if (a->why.code != CS_OK || (header->first_row == 0 && plane_init(a, header) != 0))
         return NULL;
-    return (char *)plane->data + (size_t)header->first_row * cs_image_row_bytes(plane);
+    size_t at = (size_t)header->first_row * cs_image_row_bytes(plane);
+    cs_big_forget(&plane->block, 0, at);
+    return (char *)plane->data + at;
 }
 
 static void release_planes(struct cs_item *item)
@@ -103,8 +105,8 @@ int cs_item_read(struct cs_reader *reader, struct cs_item *item,
     return result;
 }
 
-static int write_plane(struct cs_writer *writer, enum cs_plane kind, const struct cs_image *plane,
-                       struct cs_err *err)
+int cs_plane_write(struct cs_writer *writer, enum cs_plane kind, const struct cs_image *plane,
+                   struct cs_err *err)
 {
     size_t row_bytes = cs_image_row_bytes(plane);
     uint32_t rows = 1;
@@ -116,6 +118,7 @@ static int write_plane(struct cs_writer *writer, enum cs_plane kind, const struc
         if (cs_writer_data(writer, kind, plane, y, rows,
                            (const char *)plane->data + (size_t)y * row_bytes, err) != 0)
             return -1;
+        cs_big_forget(&plane->block, 0, (size_t)y * row_bytes);
     }
     return 0;
 }
@@ -127,7 +130,7 @@ int cs_item_write(struct cs_writer *writer, const struct cs_item *item, unsigned
         return -1;
     for (int i = 0; i < CS_PLANE_COUNT && !cs_item_failed(item); i++)
         if ((keep & 1u << i) && item->planes[i].data &&
-            write_plane(writer, i, &item->planes[i], err) != 0)
+            cs_plane_write(writer, i, &item->planes[i], err) != 0)
             return -1;
     return cs_writer_done(writer, &item->done, err);
 }

@@ -96,6 +96,9 @@ const struct cs_meta *cs_reader_end(const struct cs_reader *reader);
 // Write BEGIN, the planes selected by `keep` (bit mask 1 << cs_plane) in bands, DONE.
 int cs_item_write(struct cs_writer *writer, const struct cs_item *item, unsigned keep,
                   struct cs_err *err);
+// One plane of an item that was begun, in bands.
+int cs_plane_write(struct cs_writer *writer, enum cs_plane kind, const struct cs_image *plane,
+                   struct cs_err *err);
 bool cs_item_failed(const struct cs_item *item);
 // Set DONE to failed with the item's code, stage and text.
 void cs_item_fail(struct cs_item *item, const char *stage, const struct cs_err *why);

@@ -30,15 +30,26 @@ IMAGES=large.cs infer 0 tiles.cs -d cpu -m tiny -T 2 -v --memory "$memory"
 says ' tiles of '
 same_maps whole.cs tiles.cs
 
-# An image that exceeds the images' share is computed with no other on its way; one for which there
-# can be no memory fails alone.
-image-make -W 2400 -H 2000 huge.tif && cs-load large.tif huge.tif >both.cs || fail "image-make"
-IMAGES=both.cs infer 1 out.cs -d cpu -m tiny -T 2 --memory "$memory"
-says ' with their maps need '
+# An image that exceeds the images' share is computed in the scratch folder, with no other on its
+# way; its maps leave row of tiles by row of tiles. Where that folder has no room it fails alone.
+image-make -W 1500 -H 4000 -b 16 huge.tif && cs-load large.tif huge.tif >both.cs || fail "image-make"
+IMAGES=both.cs infer 0 whole.cs -d cpu -m tiny -T 2 -k image
+mkdir scratch
+for tile in 0 128 384; do
+    IMAGES=both.cs infer 0 out.cs -d cpu -m tiny -T 2 -k image --memory "$memory" --tile $tile \
+        --scratch scratch
+    same_maps whole.cs out.cs
+    [ "$(cs-view -i out.cs --item 1 --plane image --as npy | md5sum)" = \
+        "$(cs-view -i whole.cs --item 1 --plane image --as npy | md5sum)" ] || fail "image that passes"
+done
+[ -z "$(ls -A scratch)" ] || fail "scratch is left: $(ls -A scratch)"
+IMAGES=both.cs infer 1 out.cs -d cpu -m tiny -T 2 --memory "$memory" --scratch nowhere
+says 'scratch folder nowhere'
 [ "$(maps out.cs | cut -d' ' -f2 | tr '\n' ' ')" = "ok failed " ] || fail "another item failed"
-memory=$(would)
-IMAGES=both.cs infer 0 out.cs -d cpu -m tiny -T 2 --memory "$memory"
-IMAGES=both.cs infer 0 whole.cs -d cpu -m tiny -T 2
+
+# The worker dies over its third row of tiles, once: what is written stays, the rest follows.
+IMAGES=both.cs infer 0 out.cs -d fake:crash@9:once=died -m tiny -T 2 --memory "$memory" --tile 384
+IMAGES=both.cs infer 0 whole.cs -d ref -m tiny -T 2 --tile 384 --fit tile
 same_maps whole.cs out.cs
 
 # Whole-image statistics: no tiles unless the user says so.

@@ -193,34 +193,45 @@ START_TEST(core_sharing)
     }
     fails_with(draft_of(340, 340, 1), "--memory 32M or --fit tile would do");
     teardown();
-    // The largest tile that all slots can run; fewer slots where it would be mostly overlap.
-    setup_slots((struct cs_infer_options){.batch = 8}, 4, 16 << 20, true);
-    struct cs_draft draft = draft_of(340, 340, 1);
+    // The largest tile that all slots can run; fewer slots where much less of it would be overlap.
+    setup_slots((struct cs_infer_options){.batch = 8}, 4, 64 << 20, true);
+    struct cs_draft draft = draft_of(700, 700, 1);
     ck_assert_int_eq(draft.slots, 4);
-    ck_assert_uint_eq(draft.plane_width, 164);
+    ck_assert_uint_eq(draft.plane_width, 340);
     drop(&draft);
     teardown();
     setup_slots((struct cs_infer_options){.batch = 8}, 8, 2 << 20, true);
     draft = draft_of(200, 200, 1);
-    ck_assert_uint_eq(draft.plane_width, 44); // as much of its own as lies in its halo
-    ck_assert_int_eq(draft.slots, 2);
+    ck_assert_uint_eq(draft.plane_width, 64);
+    ck_assert_int_eq(draft.slots, 1);
     drop(&draft);
     teardown();
 }
 END_TEST
 
-// An image that exceeds the quarter takes from the worker's share: twice its pixels, and its maps.
+// An image that exceeds the quarter lies in the scratch folder, and the worker keeps its share.
 START_TEST(core_large_images)
 {
     setup_with((struct cs_infer_options){.batch = 8}, 16 << 20, true);
     struct cs_draft draft = draft_of(900, 800, 1); // 3.4 MiB with maps
-    ck_assert_uint_eq(draft.budget, 12 << 20);
+    ck_assert(!draft.unit.buffer->scratch);
+    ck_assert(!draft.works[0].job.paged);
+    uint32_t side = draft.plane_width;
     drop(&draft);
     draft = draft_of(1000, 900, 1); // 4.3 MiB
-    ck_assert_uint_eq(draft.budget, (12 << 20) - 6 * 1000 * 900);
+    ck_assert(draft.unit.buffer->scratch);
+    ck_assert(draft.works[0].job.paged);
     ck_assert_int_gt(draft.work_count, 1);
+    ck_assert_uint_eq(draft.plane_width, side);
+    const uint8_t *pixels = draft.unit.buffer->data;
+    for (uint32_t i = 0; i < 1000 * 900; i++)
+        ck_assert_uint_eq(pixels[i], (uint8_t)(i * 7));
+    cs_buffer_discard(draft.unit.buffer, 0, 8192); // reads as zeros: the place is gone
+    ck_assert_uint_eq(pixels[1], 0);
+    ck_assert_uint_eq(pixels[8193], (uint8_t)(8193 * 7));
     drop(&draft);
-    fails_with(draft_of(2000, 1000, 1), "with their maps need 11 MiB beside the network");
+    pool.scratch_dir = "/nowhere";
+    fails_with(draft_of(2000, 1000, 1), "scratch folder /nowhere");
     teardown();
 }
 END_TEST
@@ -291,22 +302,22 @@ END_TEST
 START_TEST(core_buffers)
 {
     cs_buffers_init(&pool);
-    struct cs_buffer *a = cs_buffer_acquire(&pool, 100, &err);
-    struct cs_buffer *b = cs_buffer_acquire(&pool, 100, &err);
+    struct cs_buffer *a = cs_buffer_acquire(&pool, 100, false, &err);
+    struct cs_buffer *b = cs_buffer_acquire(&pool, 100, false, &err);
     ck_assert_int_ne(a->id, b->id);
     uint32_t generation = a->generation;
     void *data = a->data;
     cs_buffer_release(&pool, a);
-    a = cs_buffer_acquire(&pool, 200, &err); // fits: the same memory again
+    a = cs_buffer_acquire(&pool, 200, false, &err); // fits: the same memory again
     ck_assert_ptr_eq(a->data, data);
     ck_assert_uint_eq(a->generation, generation);
     cs_buffer_release(&pool, a);
-    a = cs_buffer_acquire(&pool, (size_t)65 << 20, &err); // larger: another memory
+    a = cs_buffer_acquire(&pool, (size_t)65 << 20, false, &err); // larger: another memory
     ck_assert_uint_ne(a->generation, generation);
     memset(a->data, 1, (size_t)65 << 20);
     cs_buffer_release(&pool, a); // and given back
     ck_assert_int_eq(a->fd, -1);
-    ck_assert_ptr_null(cs_buffer_acquire(&pool, SIZE_MAX / 2 + 1, &err));
+    ck_assert_ptr_null(cs_buffer_acquire(&pool, SIZE_MAX / 2 + 1, false, &err));
     ck_assert_int_eq(err.code, CS_ENOMEM);
     cs_buffer_release(&pool, b);
     cs_buffer_release(&pool, NULL);
