@@ -415,6 +415,24 @@ START_TEST(cuda_random)
 }
 END_TEST
 
+// More channels than there are counters, for blocks of one channel each; a plane in chunks.
+START_TEST(many_channels)
+{
+    struct opcase c;
+    struct cs_err err = {0};
+    opcase_init(&c, 17, 1);
+    c.own = &host_cuda;
+    opcase_input(&c, SHAPE(1, 4100, 32, 33));
+    opcase_weight_range(&c, SHAPE(4100), 0.5, 2);
+    opcase_weight(&c, SHAPE(4100));
+    opcase_node(&c, "InstanceNormalization", 1);
+    host_set_layout(HOST_ROWS);
+    double error = opcase_difference(&c, "cuda on the host", "ref", &err);
+    ck_assert_msg(error >= 0 && error < 1e-6, "%s: %.2e", err.text, error);
+    opcase_release(&c);
+}
+END_TEST
+
 // What only the samples tell: an index outside, an integer divided by 0.
 START_TEST(cuda_fault)
 {
@@ -444,6 +462,7 @@ int main(void)
     TCase *core = tcase_create("core");
     tcase_set_timeout(core, 120);
     tcase_add_loop_test(core, cuda_random, 0, CASES);
+    tcase_add_test(core, many_channels);
     tcase_add_test(core, cuda_fault);
     suite_add_tcase(suite, core);
     return suite_run(suite);

@@ -93,8 +93,8 @@ __device__ __forceinline__ void weigh(float (&scores)[PART], float (&out)[PART],
 __global__ void __launch_bounds__(THREADS, 2)
     attention_kernel(const __grid_constant__ attention_job j)
 {
-    __shared__ slice left, right;
-    __shared__ float shares[TILE][TILE + 4]; // key, row
+    alignas(16) __shared__ slice left, right;
+    alignas(16) __shared__ float shares[TILE][TILE + 4]; // key, row
     uint32_t row = blockIdx.x * TILE, column = blockIdx.y * TILE;
     uint32_t y = threadIdx.x / ACROSS, x = threadIdx.x % ACROSS;
     float out[PART][PART] = {}, most[PART], total[PART] = {};

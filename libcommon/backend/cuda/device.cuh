@@ -184,6 +184,26 @@ template <int N> __device__ __forceinline__ void activate(reals<N> &r, const cs_
                                           : apply(f.function, r.v[i], f.alpha, f.beta);
 }
 
+// ---- Blocks that wait for others -----------------------------------------------------------
+
+// Whether this block is the last of `blocks` to come here, which resets the counter. What every
+// thread of the others wrote before is seen by every thread of the last behind it: the fences of
+// one thread hold for those that are with it at the barriers.
+__device__ __forceinline__ bool is_last(uint32_t *counter, uint32_t blocks)
+{
+    __shared__ uint32_t before;
+    __syncthreads();
+    if (threadIdx.x == 0) {
+        __threadfence();
+        before = atomicAdd(counter, 1U);
+        if (before == blocks - 1)
+            *counter = 0;
+        __threadfence();
+    }
+    __syncthreads();
+    return before == blocks - 1;
+}
+
 // ---- Launching -----------------------------------------------------------------------------
 
 template <typename... Parameters, typename... Arguments>

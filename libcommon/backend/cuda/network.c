@@ -56,6 +56,16 @@ static struct cs_cuda_packed *find(const struct cs_network *network, const void 
     return NULL;
 }
 
+// Memory that is not pinned: the call may return before the last part has arrived, and the slots'
+// streams wait for nobody.
+static int copy_up(void *device, const void *host, size_t bytes, struct cs_err *err)
+{
+    cudaError_t code = cudaMemcpy(device, host, bytes, cudaMemcpyHostToDevice);
+    if (code == cudaSuccess)
+        code = cudaStreamSynchronize(cudaStreamLegacy);
+    return cs_cuda_check((int)code, "uploading weights", err);
+}
+
 // What fill makes of the constant, on the device; NULL with err.
 static void *upload(const struct cs_value *constant, size_t bytes, cs_cuda_fill *fill,
                     const void *context, struct cs_err *err)
@@ -65,8 +75,7 @@ static void *upload(const struct cs_value *constant, size_t bytes, cs_cuda_fill 
     void *device = host ? cs_cuda_alloc(bytes, "weights", err) : NULL;
     const void *data = device ? cs_constant_hold(constant, &hold, err) : NULL;
     bool done = data && fill(context, constant, data, host, err) == 0 &&
-                cs_cuda_check((int)cudaMemcpy(device, host, bytes, cudaMemcpyHostToDevice),
-                              "uploading weights", err) == 0;
+                copy_up(device, host, bytes, err) == 0;
     if (device)
         cs_constant_release(&hold);
     free(host);

@@ -20,7 +20,7 @@ struct norm_job {
     void *out;
     int in_type, out_type, add_type, scale_type, shift_type;
     int64_t image[3], channel[3]; // strides of the three
-    uint32_t first;               // image of this launch
+    uint32_t first, first_block;  // image, and block along the channels, of this launch
     uint32_t channels, lanes, chunks, share, wide, groups;
     bool per_group; // scale and shift
     bool one_map;   // of all images
@@ -53,6 +53,12 @@ __device__ __forceinline__ lanes_of_block find_lanes(const norm_job &j)
 {
     uint32_t depth = THREADS / j.lanes;
     return {threadIdx.x % j.lanes, threadIdx.x / j.lanes, depth};
+}
+
+// The first channel of this block.
+template <int W> __device__ __forceinline__ uint32_t first_channel(const norm_job &j)
+{
+    return (j.first_block + blockIdx.x) * j.lanes * W;
 }
 
 // The moments of this lane's channels over pixels begin..end-1, the same for all levels; lanes
@@ -115,22 +121,6 @@ __device__ __forceinline__ float factor_of(const moments &m, float epsilon)
     return 1 / sqrtf(m.squares / m.count + epsilon);
 }
 
-// A block is the last of `blocks` at this counter, which it resets.
-__device__ bool is_last(uint32_t *counter, uint32_t blocks)
-{
-    __shared__ uint32_t before;
-    __threadfence();
-    __syncthreads();
-    if (threadIdx.x == 0) {
-        before = atomicAdd(counter, 1U);
-        if (before == blocks - 1)
-            *counter = 0;
-    }
-    __syncthreads();
-    __threadfence();
-    return before == blocks - 1;
-}
-
 // Channels first..last-1 of the image: chunks are joined in a fixed tree, LEVELS threads a channel.
 __device__ void join_chunks(const norm_job &j, uint32_t image, uint32_t first, uint32_t last)
 {
@@ -183,7 +173,7 @@ template <int W>
 __global__ void __launch_bounds__(THREADS, 2) moments_kernel(const __grid_constant__ norm_job j)
 {
     lanes_of_block l = find_lanes(j);
-    uint32_t image = j.first + blockIdx.z, channel = (blockIdx.x * j.lanes + l.lane) * W;
+    uint32_t image = j.first + blockIdx.z, channel = first_channel<W>(j) + l.lane * W;
     uint32_t begin = blockIdx.y * j.share, end = min(begin + j.share, j.space.count);
     bool real = channel < j.channels;
     moments m[W];
@@ -201,7 +191,7 @@ __global__ void __launch_bounds__(THREADS, 2) moments_kernel(const __grid_consta
     uint32_t counter = alone ? blockIdx.z * gridDim.x + blockIdx.x : blockIdx.z;
     if (!is_last(&j.counters[counter], alone ? j.chunks : j.chunks * gridDim.x))
         return;
-    uint32_t first = alone ? blockIdx.x * j.lanes * W : 0;
+    uint32_t first = alone ? first_channel<W>(j) : 0;
     uint32_t last = alone ? min(first + j.lanes * W, j.channels) : j.channels;
     join_chunks(j, image, first, last);
     if (!alone)
@@ -256,7 +246,7 @@ template <int W>
 __global__ void __launch_bounds__(THREADS) apply_kernel(const __grid_constant__ norm_job j)
 {
     lanes_of_block l = find_lanes(j);
-    uint32_t image = j.first + blockIdx.z, channel = (blockIdx.x * j.lanes + l.lane) * W;
+    uint32_t image = j.first + blockIdx.z, channel = first_channel<W>(j) + l.lane * W;
     uint32_t begin = blockIdx.y * j.share, end = min(begin + j.share, j.space.count);
     if (channel >= j.channels || l.level >= l.depth)
         return;
@@ -278,7 +268,7 @@ template <int W>
 __global__ void __launch_bounds__(THREADS) small_kernel(const __grid_constant__ norm_job j)
 {
     lanes_of_block l = find_lanes(j);
-    uint32_t image = j.first + blockIdx.z, channel = (blockIdx.x * j.lanes + l.lane) * W;
+    uint32_t image = j.first + blockIdx.z, channel = first_channel<W>(j) + l.lane * W;
     bool real = channel < j.channels;
     int64_t base[3];
     moments m[W];
@@ -359,13 +349,15 @@ void cut_plane(norm_job &j, int64_t others, int64_t most, uint32_t per_thread)
     j.chunks = static_cast<uint32_t>(blocks_for(j.space.count, j.share));
 }
 
-template <int W> int launch_images(void *stream, norm_job &j, dim3 blocks, bool given, bool small)
+// `across`: blocks along the channels, of which this may be the last few.
+template <int W>
+int launch_images(void *stream, norm_job &j, dim3 blocks, uint32_t across, bool given, bool small)
 {
     if (small)
         return launch(stream, blocks, THREADS, small_kernel<W>, j);
     int failed = 0;
     if (!given) {
-        cut_plane(j, static_cast<int64_t>(blocks.x) * blocks.z, CS_CUDA_CHUNKS, 8);
+        cut_plane(j, static_cast<int64_t>(across) * blocks.z, CS_CUDA_CHUNKS, 8);
         blocks.y = j.chunks;
         failed = launch(stream, blocks, THREADS, moments_kernel<W>, j);
     }
@@ -374,23 +366,26 @@ template <int W> int launch_images(void *stream, norm_job &j, dim3 blocks, bool 
     return failed ? failed : launch(stream, blocks, THREADS, apply_kernel<W>, j);
 }
 
-// As many images at a time as there are counters for.
+// As many blocks along the channels and as many images at a time as there are counters for. A
+// group's channels may be another block's: then an image has one counter.
 template <int W> int launch_norm(void *stream, norm_job &j, uint32_t images, bool given)
 {
     uint32_t vectors = j.channels / W;
     bool small = !given && j.wide == 1 && j.space.count <= SMALL;
     if (j.lanes == 0)
         j.lanes = even_lanes(vectors, small && W >= 4 ? 2 : MAX_LANES);
-    dim3 blocks(static_cast<unsigned>(blocks_for(vectors, j.lanes)));
-    if (blocks.x > CS_CUDA_COUNTERS)
-        return static_cast<int>(cudaErrorInvalidValue);
-    uint32_t most = CS_CUDA_COUNTERS / blocks.x;
+    uint32_t across = static_cast<uint32_t>(blocks_for(vectors, j.lanes));
+    const uint32_t counters = CS_CUDA_COUNTERS;
+    uint32_t wide = j.wide == 1 && across > counters ? counters : across;
+    uint32_t most = j.wide == 1 ? counters / wide : counters;
     j.parts = j.maps + 2 * static_cast<int64_t>(images) * j.channels;
     int failed = 0;
-    for (j.first = 0; j.first < images && !failed; j.first += most) {
-        blocks.z = most < images - j.first ? most : images - j.first;
-        failed = launch_images<W>(stream, j, blocks, given, small);
-    }
+    for (j.first = 0; j.first < images && !failed; j.first += most)
+        for (j.first_block = 0; j.first_block < across && !failed; j.first_block += wide) {
+            dim3 blocks(wide < across - j.first_block ? wide : across - j.first_block);
+            blocks.z = most < images - j.first ? most : images - j.first;
+            failed = launch_images<W>(stream, j, blocks, wide, given, small);
+        }
     return failed;
 }
 

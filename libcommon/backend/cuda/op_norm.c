@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT
 // Norms and Softmax.
-#include <stdio.h>
 #include <string.h>
 
 #include "backend/cuda/call.h"
@@ -37,17 +36,6 @@ static int build_norm(struct cs_plan *plan, const struct cs_node *node, struct c
     const struct cs_shape *in = &cs_node_input(cs_cuda_graph(plan), node, 0)->shape;
     cs_cuda_need_scratch(plan, cs_cuda_norm_floats(in->dim[0], in->dim[1]) * sizeof(float));
     return cs_cuda_build_call(plan, node, (struct cs_cuda_inputs){.exact = ~1ULL}, run_norm, err);
-}
-
-static bool norm_supports(const struct cs_graph *graph, const struct cs_node *node, char *why,
-                          size_t why_size)
-{
-    const struct cs_value *in = cs_node_input(graph, node, 0);
-    if (in->shape.dim[1] > CS_CUDA_COUNTERS)
-        snprintf(why, why_size, "more than %d channels", CS_CUDA_COUNTERS);
-    else
-        return true;
-    return false;
 }
 
 // ---- Along rows ----------------------------------------------------------------------------
@@ -95,9 +83,9 @@ static int build_softmax(struct cs_plan *plan, const struct cs_node *node, struc
 }
 
 const struct cs_cuda_op cs_cuda_norm_ops[] = {
-    {"InstanceNormalization", build_norm, norm_supports, true},
-    {"GroupNormalization", build_norm, norm_supports, true},
-    {"BatchNormalization", build_norm, norm_supports, true},
+    {"InstanceNormalization", build_norm, NULL, true},
+    {"GroupNormalization", build_norm, NULL, true},
+    {"BatchNormalization", build_norm, NULL, true},
     {"LayerNormalization", build_layer_norm, NULL, false},
     {"Softmax", build_softmax, NULL, false},
     {NULL, NULL, NULL, false},

@@ -141,7 +141,7 @@ __device__ __forceinline__ void put(const product_job &j, const int64_t (&batch)
 template <kind KIND>
 __global__ void __launch_bounds__(THREADS, 2) product_kernel(const __grid_constant__ product_job j)
 {
-    __shared__ float a[DEPTH][TILE + 4], b[DEPTH][TILE + 4];
+    alignas(16) __shared__ float a[DEPTH][TILE + 4], b[DEPTH][TILE + 4];
     uint32_t t = threadIdx.x, first_row = blockIdx.x * TILE, first_column = blockIdx.y * TILE;
     uint32_t a_row = j.a_along_rows ? t % TILE : t / DEPTH;
     uint32_t a_k = j.a_along_rows ? t / TILE : t % DEPTH;

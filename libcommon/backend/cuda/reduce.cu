@@ -97,22 +97,6 @@ template <int W> __device__ void finish(const reduce_job &j, int64_t to, const f
     store<W>(j.out, j.out_type, to, r);
 }
 
-// Whether this block is the last of its group to come here; resets the group's counter.
-__device__ bool is_last(uint32_t *counter, uint32_t blocks)
-{
-    __shared__ uint32_t before;
-    __threadfence();
-    __syncthreads();
-    if (threadIdx.x == 0) {
-        before = atomicAdd(counter, 1U);
-        if (before == blocks - 1)
-            *counter = 0;
-    }
-    __syncthreads();
-    __threadfence();
-    return before == blocks - 1;
-}
-
 template <int W>
 __global__ void __launch_bounds__(THREADS) reduce_kernel(const __grid_constant__ reduce_job j)
 {
@@ -172,7 +156,9 @@ __global__ void __launch_bounds__(THREADS) reduce_kernel(const __grid_constant__
 template <int W, int LANES>
 __global__ void __launch_bounds__(THREADS) row_kernel(const __grid_constant__ reduce_job j)
 {
-    uint32_t index = (blockIdx.x * THREADS + threadIdx.x) / LANES, lane = threadIdx.x % LANES;
+    // Not from the thread's number in the grid, which may be beyond 32 bits.
+    uint32_t index = blockIdx.x * (THREADS / LANES) + threadIdx.x / LANES;
+    uint32_t lane = threadIdx.x % LANES;
     bool real = index < j.kept.count;
     int64_t at[2];
     total t;

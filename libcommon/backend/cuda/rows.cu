@@ -58,7 +58,8 @@ template <typename Join, int TEAM> __device__ float all_of(float value)
 // This thread's row; those beyond the last do it too, and store nothing.
 template <int TEAM> __device__ __forceinline__ bool find_row(const row_job &j, int64_t (&at)[4])
 {
-    uint32_t row = (blockIdx.x * THREADS + threadIdx.x) / TEAM;
+    // Not from the thread's number in the grid, which may be beyond 32 bits.
+    uint32_t row = blockIdx.x * (THREADS / TEAM) + threadIdx.x / TEAM;
     bool real = row < j.outer.count;
     offsets(j.outer, real ? row : j.outer.count - 1, at);
     return real;

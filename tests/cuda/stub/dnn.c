@@ -211,8 +211,11 @@ static cudnnStatus_t list_engines(const struct descriptor *heuristics, int64_t r
         struct descriptor *config = configs[i];
         void *graph = child(heuristics, CUDNN_ATTR_ENGINEHEUR_OPERATION_GRAPH);
         config->engine = (enum engine)i;
-        cudnnBackendSetAttribute(config, CUDNN_ATTR_ENGINE_OPERATION_GRAPH,
-                                 CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &graph);
+        cudnnStatus_t status =
+            cudnnBackendSetAttribute(config, CUDNN_ATTR_ENGINE_OPERATION_GRAPH,
+                                     CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &graph);
+        if (status != CUDNN_STATUS_SUCCESS)
+            return status;
         config->final = true;
     }
     return CUDNN_STATUS_SUCCESS;

@@ -165,6 +165,12 @@ int stub_launch(void *stream, void (*run)(const void *closure), const void *clos
 
 // ---- Memory ------------------------------------------------------------------------------
 
+// A copy of memory that is not pinned returns when it has been read: it arrives later.
+static struct {
+    char *to, *data;
+    size_t bytes;
+} arriving;
+
 static cudaError_t allocate(void **memory, size_t bytes, bool device)
 {
     counts.allocations++;
@@ -190,6 +196,10 @@ static cudaError_t release(void *memory, bool device)
         if (b->data != memory || b->device != device)
             continue;
         *at = b->next;
+        if (arriving.data && arriving.to == b->data) {
+            free(arriving.data);
+            arriving.data = NULL;
+        }
         memory_used -= device ? b->bytes : 0;
         counts.held--;
         counts.releases++;
@@ -264,13 +274,26 @@ cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, enum cudaM
     return leave(code);
 }
 
+static void arrive(void)
+{
+    if (arriving.data)
+        memcpy(arriving.to, arriving.data, arriving.bytes);
+    free(arriving.data);
+    arriving.data = NULL;
+}
+
 cudaError_t cudaMemcpy(void *to, const void *from, size_t bytes, enum cudaMemcpyKind kind)
 {
     cudaError_t code = enter(true, "cudaMemcpy");
-    if (code == cudaSuccess && !is_memory(kind == cudaMemcpyHostToDevice ? to : from, bytes, true))
+    if (code == cudaSuccess && (kind != cudaMemcpyHostToDevice || !is_memory(to, bytes, true)))
         code = broken("a copy outside of device memory");
-    if (code == cudaSuccess)
-        memcpy(to, from, bytes);
+    if (code == cudaSuccess) {
+        arrive();
+        arriving.to = to;
+        arriving.bytes = bytes;
+        arriving.data = malloc(bytes + 1);
+        memcpy(arriving.data, from, bytes);
+    }
     counts.device_waits++;
     return leave(code);
 }
@@ -327,7 +350,9 @@ cudaError_t cudaStreamSynchronize(cudaStream_t stream)
 {
     cudaError_t code = enter(true, "cudaStreamSynchronize");
     counts.waits++;
-    if (code == cudaSuccess)
+    if (code == cudaSuccess && stream == cudaStreamLegacy)
+        arrive();
+    else if (code == cudaSuccess)
         drain(stream, stream->queue.count);
     return leave(code);
 }
