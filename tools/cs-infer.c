@@ -21,8 +21,8 @@ static uint64_t memory, ring_bytes;
 static const struct cs_opt options[] = {
     {'m', "model", CS_OPT_STRING, &model, "MODEL", "name or path of the model package",
      .env = NULL},
-    {'d', "device", CS_OPT_STRING, &device, "DEVICE", "where to compute: auto, cuda:N, cpu or ref",
-     .env = "CELLSTREAM_DEVICE"},
+    {'d', "device", CS_OPT_STRING, &device, "DEVICE",
+     "where to compute: auto, cuda:0,1, cpu or ref", .env = "CELLSTREAM_DEVICE"},
     {'s', "slots", CS_OPT_STRING, &slots, "N", "batches computed at once",
      .env = "CELLSTREAM_SLOTS"},
     {'b', "batch", CS_OPT_STRING, &batch, "N", "images in one batch", .env = "CELLSTREAM_BATCH"},

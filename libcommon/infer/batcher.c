@@ -115,7 +115,7 @@ static int check_package(struct cs_recipe *r, struct cs_err *err)
 
 int cs_recipe_init(struct cs_recipe *r, const struct cs_package *package,
                    const struct cs_session_info *info, const struct cs_infer_options *o, int slots,
-                   uint64_t memory, struct cs_err *err)
+                   int devices, uint64_t memory, struct cs_err *err)
 {
     *r = (struct cs_recipe){
         .tool = o->tool,
@@ -123,6 +123,7 @@ int cs_recipe_init(struct cs_recipe *r, const struct cs_package *package,
         .info = *info,
         .tile_side = o->tile,
         .slots = slots,
+        .devices = devices,
         .batch = o->batch ? o->batch : 1,
         .map = o->map,
         .hub = o->hub,
@@ -437,7 +438,7 @@ bool cs_batch_takes(const struct cs_batch *batch, const struct cs_draft *draft,
         return true;
     return draft->work_count == 1 && draft->plane_width == batch->plane_width &&
            draft->plane_height == batch->plane_height &&
-           batch->bytes + draft->bytes <= r->image_bytes / ((uint64_t)r->slots + 2);
+           batch->bytes + draft->bytes <= r->image_bytes / ((uint64_t)(r->slots * r->devices) + 2);
 }
 
 void cs_batch_add(struct cs_batch *batch, struct cs_draft *draft, const struct cs_recipe *r)

@@ -19,7 +19,8 @@ struct cs_recipe {
     double rescale;     // as in the options
     bool tile;          // --fit tile
     uint32_t tile_side; // wanted
-    int slots, batch;
+    int slots, batch;   // of each device
+    int devices;
     enum cs_dtype map;
     bool hub; // --compat hub
     unsigned keep;
@@ -44,7 +45,8 @@ struct cs_work {
     int tries;       // runs that it was in
     int failures;    // of these, that were nobody else's doing
     double ready;    // monotonic seconds before which it is not to be tried again
-    uint64_t proofs; // of the breaker, at its first failure
+    int lane;        // where the last of these failures was
+    uint64_t proofs; // of its breaker, at the first of them there
 };
 
 // An item on its way.
@@ -78,10 +80,11 @@ struct cs_batch {
 
 // Prepare the recipe's limits and the fit rule from package, network and options. CS_EMODEL where
 // package and network contradict each other, CS_EUSAGE where an option asks the impossible,
-// CS_ENOMEM where `memory` does not suffice for the smallest plane.
+// CS_ENOMEM where `memory` does not suffice for the smallest plane. `slots` of each of the devices,
+// which share `memory` where they have none of their own.
 int cs_recipe_init(struct cs_recipe *recipe, const struct cs_package *package,
                    const struct cs_session_info *info, const struct cs_infer_options *options,
-                   int slots, uint64_t memory, struct cs_err *err);
+                   int slots, int devices, uint64_t memory, struct cs_err *err);
 
 struct cs_batch *cs_batch_new(void);
 void cs_batch_free(struct cs_batch *batch, struct cs_buffers *pool); // accepts NULL

@@ -10,7 +10,7 @@ void cs_budget_init(struct cs_recipe *r, uint64_t memory)
 {
     bool own = r->info.device_bytes > 0;
     r->image_bytes = own ? memory / 2 : memory / 4;
-    r->run_bytes = own ? r->info.device_bytes : memory - memory / 4;
+    r->run_bytes = own ? r->info.device_bytes : (memory - memory / 4) / (uint64_t)r->devices;
 }
 
 // Of the worker process. In double: estimates, never sizes of blocks.
@@ -37,7 +37,7 @@ int cs_budget_refuse(const struct cs_recipe *r, uint32_t width, uint32_t height,
     cs_size_text((uint64_t)bytes, needs);
     cs_size_text(r->run_bytes, share);
     double all = bytes / margin;
-    cs_size_option((uint64_t)(r->info.device_bytes ? all : all * 4 / 3), would);
+    cs_size_option((uint64_t)(r->info.device_bytes ? all : all * r->devices * 4 / 3), would);
     return cs_fail(err, CS_ENOMEM,
                    "the network needs %s for one plane of %u x %u, there are %s: --%smemory %s%s "
                    "would do",

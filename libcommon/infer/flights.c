@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: MIT
-// Runs in flight.
+// Runs in flight. A lane is a device with its worker process; works go to whichever lane has a free
+// slot, and what a lane loses is taken up by any other. The loading of a worker is waited for in
+// the same loop as everything else, so that a device that comes up slowly holds no other one up.
 //
 // What goes wrong with a run is either an answer (the worker says why) or a death (crash, kill, our
 // own end to a run over its time limit, or to a worker that says that its device failed: a device's
 // context may be poisoned for good). After a death the images concerned are run again one by one
-// with nothing else in flight, so that only an image that is itself at fault is counted against
-// its tries (retry.h), and is given up only when the device is known to work (breaker.h). Between
-// its tries others fly. The order of the output is not touched.
+// with nothing else in flight there, so that only an image that is itself at fault is counted
+// against its tries (retry.h), and is given up only when the device is known to work (breaker.h).
+// Between its tries others fly. The order of the output is not touched.
 #include "infer/flights.h"
 
 #include <stdlib.h>
@@ -24,59 +26,81 @@ static const double LONG_PREPARATION = 0.01; // seconds that are worth a line
 int cs_flights_init(struct cs_pipeline *p, struct cs_err *err)
 {
     p->message = cs_xcalloc(1, sizeof *p->message);
-    cs_breaker_init(&p->breaker, p->options->pause);
-    p->check.buffer = cs_buffer_acquire(&p->buffers, 2 * p->recipe->page_bytes, false, err);
-    return p->check.buffer ? 0 : -1;
+    for (int i = 0; i < p->lane_count; i++)
+        cs_breaker_init(&p->lanes[i].breaker, p->options->pause);
+    p->check_buffer = cs_buffer_acquire(&p->buffers, 2 * p->recipe->page_bytes, false, err);
+    return p->check_buffer ? 0 : -1;
 }
 
 void cs_flights_release(struct cs_pipeline *p)
 {
-    cs_buffer_release(&p->buffers, p->check.buffer);
+    cs_buffer_release(&p->buffers, p->check_buffer);
     free(p->message);
+}
+
+// For messages: "cuda:1: ", or "" where there is no other.
+static const char *name_of(const struct cs_lane *lane)
+{
+    return lane->name ? lane->name : "";
 }
 
 // ---- The worker --------------------------------------------------------------------------
 
 // The worker is gone, `why` says how.
-static void worker_lost(struct cs_pipeline *p, const struct cs_err *why)
+static void worker_lost(struct cs_pipeline *p, struct cs_lane *lane, const struct cs_err *why)
 {
-    struct cs_failure failure = {.code = why->code, .only = p->flying == 1};
-    cs_log(CS_LOG_WARN, "%s; %d %s in flight, a new worker starts", why->text, p->flying,
-           p->flying == 1 ? "batch was" : "batches were");
-    cs_breaker_error(&p->breaker);
+    struct cs_failure failure = {.code = why->code, .only = lane->flying == 1};
+    cs_log(CS_LOG_WARN, "%s%s; %d %s in flight, a new worker starts", name_of(lane), why->text,
+           lane->flying, lane->flying == 1 ? "batch was" : "batches were");
+    cs_breaker_error(&lane->breaker);
     for (int i = 0; i < p->recipe->slots; i++) {
-        struct cs_flight *f = &p->flights[i];
+        struct cs_flight *f = &lane->flights[i];
         if (!f->batch)
             continue;
         failure.images = f->count;
-        cs_works_failed(p, f, &failure, why);
+        cs_works_failed(p, lane, f, &failure, why);
         f->batch = NULL;
     }
-    p->flying = 0;
+    lane->flying = 0;
 }
 
 // ---- Asking the device -------------------------------------------------------------------
 
-// The device has shown that it works (why == NULL) or why it does not.
-static int answered(struct cs_pipeline *p, const struct cs_err *why, struct cs_err *err)
+// The device has not worked at any of its openings: the others go on, if there is one.
+static int lose_lane(struct cs_pipeline *p, struct cs_lane *lane, const struct cs_err *why,
+                     struct cs_err *err)
 {
-    struct cs_breaker *b = &p->breaker;
+    lane->lost = true;
+    for (int i = 0; i < p->lane_count; i++)
+        if (!p->lanes[i].lost) {
+            cs_log(CS_LOG_WARN, "%sthe device does not work, asked %d times, the others go on: %s",
+                   name_of(lane), CS_BREAKER_OPENINGS, why->text);
+            return 0;
+        }
+    return cs_fail(err, CS_EDEVICE, "%sthe device does not work, asked %d times: %s", name_of(lane),
+                   CS_BREAKER_OPENINGS, why->text);
+}
+
+// The device has shown that it works (why == NULL) or why it does not.
+static int answered(struct cs_pipeline *p, struct cs_lane *lane, const struct cs_err *why,
+                    struct cs_err *err)
+{
+    struct cs_breaker *b = &lane->breaker;
     struct cs_err ignored = {.code = CS_EDEVICE};
-    p->check.run = 0;
+    lane->check = 0;
     cs_breaker_answer(b, !why, cs_clock_seconds());
     if (!why) {
-        cs_works_give_up(p);
+        cs_works_give_up(p, lane);
         return 0;
     }
-    cs_works_forgive(p);
+    cs_works_forgive(p, lane);
     // Whatever holds the device in that state ends with its process.
-    if (p->supervisor->pid)
-        cs_supervisor_end(p->supervisor, &ignored);
+    if (lane->supervisor.pid)
+        cs_supervisor_end(&lane->supervisor, &ignored);
     if (b->state == CS_BREAKER_LOST)
-        return cs_fail(err, CS_EDEVICE, "the device does not work, asked %d times: %s",
-                       CS_BREAKER_OPENINGS, why->text);
-    cs_log(CS_LOG_WARN, "the device does not work, next try in %g s: %s", p->options->pause,
-           why->text);
+        return lose_lane(p, lane, why, err);
+    cs_log(CS_LOG_WARN, "%sthe device does not work, next try in %g s: %s", name_of(lane),
+           p->options->pause, why->text);
     return 0;
 }
 
@@ -93,50 +117,53 @@ static double deadline_of(const struct cs_pipeline *p, int images)
 }
 
 // A worker that does not start is one more failure of the device, or its answer when it is asked.
-static int start_worker(struct cs_pipeline *p, bool asked, struct cs_err *err)
+static int not_started(struct cs_pipeline *p, struct cs_lane *lane, const struct cs_err *why,
+                       struct cs_err *err)
 {
-    struct cs_err why = {0};
-    if (p->supervisor->pid || cs_supervisor_start(p->supervisor, 1, &why) == 0)
-        return 0;
-    if (why.code != CS_EDEVICE && why.code != CS_ENOMEM && why.code != CS_ETIMEOUT) {
-        *err = why;
+    if (why->code != CS_EDEVICE && why->code != CS_ENOMEM && why->code != CS_ETIMEOUT) {
+        *err = *why;
         return -1;
     }
-    if (asked)
-        return answered(p, &why, err);
-    cs_log(CS_LOG_WARN, "%s", why.text);
-    cs_breaker_error(&p->breaker);
+    if (lane->breaker.state != CS_BREAKER_CLOSED)
+        return answered(p, lane, why, err);
+    cs_log(CS_LOG_WARN, "%s%s", name_of(lane), why->text);
+    cs_breaker_error(&lane->breaker);
     return 0;
 }
 
-// Send p->message. A worker that is gone is noticed here: 1.
-static int send_run(struct cs_pipeline *p, struct cs_err *why)
+// Let there be a worker, if only one that is loading.
+static int start_worker(struct cs_pipeline *p, struct cs_lane *lane, struct cs_err *err)
 {
-    if (cs_supervisor_run(p->supervisor, &p->buffers, p->message, why) == 0)
+    struct cs_err why = {0};
+    if (lane->supervisor.pid || cs_supervisor_begin(&lane->supervisor, &why) == 0)
+        return 0;
+    return not_started(p, lane, &why, err);
+}
+
+// Send p->message. A worker that is gone is noticed here: 1.
+static int send_run(struct cs_pipeline *p, struct cs_lane *lane, struct cs_err *why)
+{
+    if (cs_supervisor_run(&lane->supervisor, &p->buffers, p->message, why) == 0)
         return 0;
     *why = (struct cs_err){0};
-    cs_supervisor_end(p->supervisor, why);
+    cs_supervisor_end(&lane->supervisor, why);
     return 1;
 }
 
 // The network over one pixel, which is mirrored to the small plane that was tried when the model
 // was loaded. What comes out does not count, only that there is an answer.
-static int ask_device(struct cs_pipeline *p, struct cs_err *err)
+static int ask_device(struct cs_pipeline *p, struct cs_lane *lane, struct cs_err *err)
 {
     const struct cs_session_info *info = &p->recipe->info;
     struct cs_err why;
-    if (start_worker(p, true, err) != 0)
-        return -1;
-    if (!p->supervisor->pid)
-        return 0;
-    *(float *)p->check.buffer->data = -1; // which no image of a scripted test begins with
+    *(float *)p->check_buffer->data = -1; // which no image of a scripted test begins with
     *p->message = (struct cs_wire_run){
         .kind = CS_WIRE_RUN,
         .run = ++p->runs,
         .height = info->probe_height,
         .width = info->probe_width,
         .count = 1,
-        .jobs[0].buffer = p->check.buffer->id,
+        .jobs[0].buffer = p->check_buffer->id,
         .jobs[0].out_offset = p->recipe->page_bytes,
         .jobs[0].job = {.width = 1,
                         .height = 1,
@@ -150,9 +177,9 @@ static int ask_device(struct cs_pipeline *p, struct cs_err *err)
                         .part_width = 1,
                         .part_height = 1},
     };
-    p->check.run = p->runs;
-    p->check.deadline = deadline_of(p, 1);
-    return send_run(p, &why) ? answered(p, &why, err) : 0;
+    lane->check = p->runs;
+    lane->check_deadline = deadline_of(p, 1);
+    return send_run(p, lane, &why) ? answered(p, lane, &why, err) : 0;
 }
 
 // ---- Handing out works -------------------------------------------------------------------
@@ -215,144 +242,193 @@ static void fill_message(struct cs_pipeline *p, const struct cs_flight *f)
     }
 }
 
-static void take_off(struct cs_pipeline *p, struct cs_batch *batch, int first, int count)
+static void take_off(struct cs_pipeline *p, struct cs_lane *lane, struct cs_batch *batch, int first,
+                     int count)
 {
-    struct cs_flight *f = p->flights;
+    struct cs_flight *f = lane->flights;
     struct cs_err why;
     while (f->batch)
         f++;
     *f = (struct cs_flight){.batch = batch, .run = ++p->runs, .first = first, .count = count};
     f->deadline = deadline_of(p, count);
-    p->lonely = batch->works[first].alone;
-    p->flying++;
+    lane->lonely = batch->works[first].alone;
+    lane->flying++;
     for (int i = 0; i < count; i++) {
         batch->works[first + i].state = CS_WORK_FLYING;
         batch->works[first + i].tries++;
     }
     fill_message(p, f);
-    if (send_run(p, &why) != 0)
-        worker_lost(p, &why);
+    if (send_run(p, lane, &why) != 0)
+        worker_lost(p, lane, &why);
 }
 
-// As many runs as memory allows in flight, this batch's among them.
-static int slots_with(const struct cs_pipeline *p, const struct cs_batch *batch)
+// As many runs as memory allows in flight on the lane, this batch's among them.
+static int slots_with(const struct cs_pipeline *p, const struct cs_lane *lane,
+                      const struct cs_batch *batch)
 {
     int slots = batch->slots;
     for (int i = 0; i < p->recipe->slots; i++)
-        if (p->flights[i].batch && p->flights[i].batch->slots < slots)
-            slots = p->flights[i].batch->slots;
+        if (lane->flights[i].batch && lane->flights[i].batch->slots < slots)
+            slots = lane->flights[i].batch->slots;
     return slots;
 }
 
-// Hand out works until every slot has a run.
-static int dispatch(struct cs_pipeline *p, struct cs_err *err)
+// Hand out works to the lane until it has so many runs.
+static int fill_lane(struct cs_pipeline *p, struct cs_lane *lane, int runs, struct cs_err *err)
 {
-    while (p->flying < p->recipe->slots && !p->check.run) {
+    while (!lane->lost && lane->flying < runs && !lane->check && !lane->supervisor.loading) {
         struct cs_batch *batch = NULL;
         int first = 0, count;
         double now = cs_clock_seconds();
-        if (p->breaker.state != CS_BREAKER_CLOSED) {
-            // Nothing is taken until the device has shown that it works; which stops the reader
-            // too.
-            if (p->flying || !cs_breaker_asks(&p->breaker, now))
-                return 0;
-            if (ask_device(p, err) != 0)
+        bool closed = lane->breaker.state == CS_BREAKER_CLOSED;
+        // Nothing is taken until the device has shown that it works; which stops the reader too,
+        // where there is no other.
+        if (!closed && (lane->flying || !cs_breaker_asks(&lane->breaker, now)))
+            return 0;
+        if (!lane->supervisor.pid) {
+            if (start_worker(p, lane, err) != 0)
                 return -1;
             continue;
         }
-        if (start_worker(p, false, err) != 0)
-            return -1;
-        if (!p->supervisor->pid)
+        if (!closed) {
+            if (ask_device(p, lane, err) != 0)
+                return -1;
             continue;
-        if (!cs_supervisor_ready(p->supervisor) || !(count = next_works(p, now, &batch, &first)))
+        }
+        if (!cs_supervisor_ready(&lane->supervisor) ||
+            !(count = next_works(p, now, &batch, &first)))
             return 0;
         // One that flies alone waits for the others to land, and they for it.
-        if (p->flying && (batch->works[first].alone || p->lonely))
+        if (lane->flying && (batch->works[first].alone || lane->lonely))
             return 0;
-        if (p->flying >= slots_with(p, batch))
+        if (lane->flying >= slots_with(p, lane, batch))
             return 0;
-        take_off(p, batch, first, count);
+        take_off(p, lane, batch, first, count);
     }
+    return 0;
+}
+
+// Until every slot has a run; lanes in turn, so that none waits for works that another has queued.
+static int dispatch(struct cs_pipeline *p, struct cs_err *err)
+{
+    for (int runs = 1; runs <= p->recipe->slots; runs++)
+        for (int i = 0; i < p->lane_count; i++)
+            if (fill_lane(p, &p->lanes[i], runs, err) != 0)
+                return -1;
     return 0;
 }
 
 // ---- Landing -----------------------------------------------------------------------------
 
-int cs_flights_hear(struct cs_pipeline *p, struct cs_err *err)
+static int hear_load(struct cs_pipeline *p, struct cs_lane *lane, struct cs_err *err)
+{
+    struct cs_err why = {0};
+    return cs_supervisor_loaded(&lane->supervisor, &why) == 0 ? 0 : not_started(p, lane, &why, err);
+}
+
+int cs_flights_hear(struct cs_pipeline *p, struct cs_lane *lane, struct cs_err *err)
 {
     struct cs_wire_done done;
     struct cs_err why = {0};
-    bool alive = cs_supervisor_receive(p->supervisor, &done, &why) != 0;
+    if (lane->supervisor.loading)
+        return hear_load(p, lane, err);
+    bool alive = cs_supervisor_receive(&lane->supervisor, &done, &why) != 0;
     if (alive)
         why = done.err;
-    if (p->check.run && (!alive || done.run == p->check.run))
-        return answered(p, why.code == CS_OK ? NULL : &why, err);
+    if (lane->check && (!alive || done.run == lane->check))
+        return answered(p, lane, why.code == CS_OK ? NULL : &why, err);
     for (int i = 0; i < p->recipe->slots && alive; i++) {
-        struct cs_flight *f = &p->flights[i];
-        struct cs_failure failure = {why.code, true, p->flying == 1, f->count};
+        struct cs_flight *f = &lane->flights[i];
+        struct cs_failure failure = {why.code, true, lane->flying == 1, f->count};
         if (!f->batch || f->run != done.run)
             continue;
         if (done.prepared > LONG_PREPARATION)
-            cs_log(CS_LOG_INFO, "made ready for %d x %u x %u in %.2f s", f->count,
+            cs_log(CS_LOG_INFO, "%smade ready for %d x %u x %u in %.2f s", name_of(lane), f->count,
                    f->batch->plane_width, f->batch->plane_height, done.prepared);
         if (why.code != CS_OK && cs_failure_of_device(&failure)) {
-            cs_supervisor_end(p->supervisor, &why);
+            cs_supervisor_end(&lane->supervisor, &why);
             break;
         }
         if (why.code == CS_OK)
-            cs_works_done(p, f, &done);
+            cs_works_done(p, lane, f, &done);
         else
-            cs_works_failed(p, f, &failure, &why);
+            cs_works_failed(p, lane, f, &failure, &why);
         f->batch = NULL;
-        p->flying--;
+        lane->flying--;
         return 0;
     }
-    if (!p->supervisor->pid)
-        worker_lost(p, &why);
+    if (!lane->supervisor.pid)
+        worker_lost(p, lane, &why);
     return 0;
 }
 
+// A worker that is not ready in time.
+static int end_late_load(struct cs_pipeline *p, struct cs_lane *lane, struct cs_err *err)
+{
+    struct cs_err why = {0};
+    cs_supervisor_late(&lane->supervisor, &why);
+    cs_supervisor_end(&lane->supervisor, &why);
+    return not_started(p, lane, &why, err);
+}
+
+static bool is_over_time(double deadline, double now)
+{
+    return deadline > 0 && deadline <= now;
+}
+
 // End what is over its time.
-static int watch_time(struct cs_pipeline *p, struct cs_err *err)
+static int watch_time(struct cs_pipeline *p, struct cs_lane *lane, struct cs_err *err)
 {
     double now = cs_clock_seconds(), late = 0;
-    if (p->check.run && p->check.deadline > 0 && p->check.deadline <= now)
+    if (lane->supervisor.loading)
+        return is_over_time(lane->supervisor.ready_by, now) ? end_late_load(p, lane, err) : 0;
+    if (lane->check && is_over_time(lane->check_deadline, now))
         late = p->options->timeout;
     for (int i = 0; i < p->recipe->slots; i++) {
-        const struct cs_flight *f = &p->flights[i];
-        if (f->batch && f->deadline > 0 && f->deadline <= now)
+        const struct cs_flight *f = &lane->flights[i];
+        if (f->batch && is_over_time(f->deadline, now))
             late = p->options->timeout * f->count;
     }
     if (late <= 0)
         return 0;
     struct cs_err why = {0};
     cs_fail(&why, CS_ETIMEOUT, "not done within %g s (--timeout)", late);
-    cs_supervisor_end(p->supervisor, &why);
-    if (p->check.run)
-        return answered(p, &why, err);
-    worker_lost(p, &why);
+    cs_supervisor_end(&lane->supervisor, &why);
+    if (lane->check)
+        return answered(p, lane, &why, err);
+    worker_lost(p, lane, &why);
     return 0;
 }
 
-// Milliseconds until something is to be done without an event.
-static int wait_of(struct cs_pipeline *p)
+// The next time that the lane is to be looked at without an event.
+static void lane_waits(const struct cs_pipeline *p, const struct cs_lane *lane, double *soonest)
 {
-    double soonest = p->breaker.state == CS_BREAKER_OPEN ? p->breaker.until : 0;
-    if (p->check.run)
-        sooner(&soonest, p->check.deadline);
+    if (lane->lost)
+        return;
+    if (lane->supervisor.loading)
+        sooner(soonest, lane->supervisor.ready_by);
+    else if (lane->breaker.state == CS_BREAKER_OPEN)
+        sooner(soonest, lane->breaker.until);
+    else if (lane->breaker.state == CS_BREAKER_CLOSED)
+        sooner(soonest, p->ready);
+    if (lane->check)
+        sooner(soonest, lane->check_deadline);
     for (int i = 0; i < p->recipe->slots; i++)
-        if (p->flights[i].batch)
-            sooner(&soonest, p->flights[i].deadline);
-    if (p->breaker.state == CS_BREAKER_CLOSED)
-        sooner(&soonest, p->ready);
-    double left = (soonest - cs_clock_seconds()) * 1000;
-    return soonest <= 0 || left > LOOK_MS ? LOOK_MS : left > 0 ? (int)left + 1 : 0;
+        if (lane->flights[i].batch)
+            sooner(soonest, lane->flights[i].deadline);
 }
 
 int cs_flights_tend(struct cs_pipeline *p, int *wait_ms, struct cs_err *err)
 {
-    if (watch_time(p, err) != 0 || dispatch(p, err) != 0)
+    double soonest = 0;
+    for (int i = 0; i < p->lane_count; i++)
+        if (watch_time(p, &p->lanes[i], err) != 0)
+            return -1;
+    if (dispatch(p, err) != 0)
         return -1;
-    *wait_ms = wait_of(p);
+    for (int i = 0; i < p->lane_count; i++)
+        lane_waits(p, &p->lanes[i], &soonest);
+    double left = (soonest - cs_clock_seconds()) * 1000;
+    *wait_ms = soonest <= 0 || left > LOOK_MS ? LOOK_MS : left > 0 ? (int)left + 1 : 0;
     return 0;
 }

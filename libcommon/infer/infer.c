@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// cs-infer from its options to its exit status: package, worker, HEAD, the pipeline, END.
+// cs-infer from its options to its exit status: package, workers, HEAD, the pipeline, END.
 #include "infer/infer.h"
 
 #include <fcntl.h>
@@ -31,10 +31,14 @@ struct infer {
     struct cs_writer *writer;
     struct cs_device_choice device;
     struct cs_package package;
+    char *details[CS_MAX_DEVICES]; // of the devices that work
+    char *names[CS_MAX_DEVICES];   // "cuda:1: "; NULL for one that is alone
     struct cs_recipe recipe;
-    struct cs_supervisor supervisor;
+    struct cs_session_info info;          // of all devices: what each of them can do
+    struct cs_lane lanes[CS_MAX_DEVICES]; // their supervisors first, then the pipeline's
+    int lane_count, supervised;
     struct cs_pipeline pipeline;
-    bool supervised, headed;
+    bool headed;
 };
 
 // ---- HEAD --------------------------------------------------------------------------------
@@ -62,7 +66,7 @@ static void add_model(const struct infer *in, struct cs_meta *head)
     cs_meta_set(head, CS_KEY_MODEL, p->short_name);
     cs_meta_set(head, CS_KEY_MODEL_SHA, in->recipe.info.weights_sha256);
     cs_meta_set(head, CS_KEY_DEVICE, in->device.backend);
-    cs_meta_set(head, CS_KEY_PRECISION, cs_precision_name(in->supervisor.precision));
+    cs_meta_set(head, CS_KEY_PRECISION, cs_precision_name(in->lanes[0].supervisor.precision));
     cs_meta_setf(head, CS_KEY_BATCH, "%d", in->recipe.batch);
     add_maps(in, head);
     if (in->recipe.hub) {
@@ -90,7 +94,7 @@ static int write_head(struct infer *in, struct cs_err *err)
     if (in->recipe.info.maps) {
         add_model(in, &head);
         // The description decides the result as much as the weights do.
-        enum cs_precision precision = in->supervisor.precision;
+        enum cs_precision precision = in->lanes[0].supervisor.precision;
         parameters = cs_xasprintf("%s%s%s model=%s rdf=%.16s weights=%.16s", o->parameters,
                                   precision == CS_FP32 ? "" : " used=",
                                   precision == CS_FP32 ? "" : cs_precision_name(precision),
@@ -110,9 +114,21 @@ static int write_head(struct infer *in, struct cs_err *err)
 // What is wrong with the options is said before anything is read.
 static int choose_model(struct infer *in, struct cs_err *err)
 {
-    return cs_device_choose(in->options->device, &in->device, err) != 0
-               ? -1
-               : cs_package_open(&in->package, in->options->model, err);
+    if (cs_device_choose(in->options->device, &in->device, err) != 0)
+        return -1;
+    in->lane_count = cs_device_each(&in->device, in->details, err);
+    if (in->lane_count < 0) {
+        in->lane_count = 0;
+        return -1;
+    }
+    in->device.detail = in->details[0];
+    bool numbered = strcmp(in->device.backend, "cuda") == 0;
+    for (int i = 0; i < in->lane_count && in->lane_count > 1; i++) {
+        in->names[i] = numbered ? cs_xasprintf("%s:%s: ", in->device.backend, in->details[i])
+                                : cs_xasprintf("%s:%d: ", in->device.backend, i);
+        in->lanes[i].name = in->names[i];
+    }
+    return cs_package_open(&in->package, in->options->model, err);
 }
 
 static int open_input(struct infer *in, struct cs_err *err)
@@ -132,20 +148,27 @@ static int copy_text(char *to, size_t size, const char *from, const char *what, 
     return 0;
 }
 
-static int start_worker(struct infer *in, int slots, bool flexible, uint64_t memory,
-                        struct cs_err *err)
+// One worker's share of what all may have.
+static uint64_t share_of(const struct infer *in, uint64_t all)
+{
+    return all / (uint64_t)in->lane_count;
+}
+
+static int init_worker(struct infer *in, int lane, int slots, bool flexible, uint64_t memory,
+                       struct cs_err *err)
 {
     const struct cs_infer_options *o = in->options;
-    int threads = (o->threads ? o->threads : cs_usable_threads()) / slots;
+    int threads = (o->threads ? o->threads : cs_usable_threads()) / (slots * in->lane_count);
     struct cs_wire_load load = {
         .kind = CS_WIRE_LOAD,
         .slots = slots,
         .threads = threads > 0 ? threads : 1,
-        .check_files = 1,
+        .check_files = lane == 0,
         .flexible = flexible,
-        .precision = o->precision,
+        // The first may have measured it; the others go on with that.
+        .precision = lane == 0 ? o->precision : (int32_t)in->lanes[0].supervisor.precision,
         .direct = o->direct,
-        .memory = memory - memory / 4,
+        .memory = share_of(in, memory - memory / 4),
         .device_memory = o->gpu_memory,
         .device_percent = o->gpu_percent,
     };
@@ -155,11 +178,58 @@ static int start_worker(struct infer *in, int slots, bool flexible, uint64_t mem
                   err) != 0 ||
         copy_text(load.package, sizeof load.package, in->package.path, "the model's path", err) !=
             0 ||
-        copy_text(load.detail, sizeof load.detail, in->device.detail, "the script", err) != 0)
+        copy_text(load.detail, sizeof load.detail, in->details[lane], "the script", err) != 0)
         return -1;
-    cs_supervisor_init(&in->supervisor, &load, o->load_timeout);
-    in->supervised = true;
-    return cs_supervisor_start(&in->supervisor, START_TRIES, err);
+    cs_supervisor_init(&in->lanes[lane].supervisor, &load, o->load_timeout);
+    in->supervised = lane + 1;
+    return 0;
+}
+
+// The device's kind: what its text says behind its number.
+static const char *kind_of(const struct cs_session_info *info)
+{
+    const char *colon = strchr(info->device_text, ' ');
+    return colon ? colon : info->device_text;
+}
+
+// What one more device can do. All are of one kind, or the bytes of an image would depend on which
+// of them has it; what each has free differs, and counts as the least.
+static int add_device(struct infer *in, int lane, struct cs_err *err)
+{
+    const struct cs_session_info *one = &in->lanes[lane].supervisor.info;
+    struct cs_session_info *all = &in->info;
+    if (lane == 0) {
+        *all = *one;
+        return 0;
+    }
+    if (strcmp(kind_of(all), kind_of(one)) != 0)
+        return cs_fail(err, CS_EUSAGE,
+                       "--device: %s is not %s: results would depend on which of them has an "
+                       "image; run cs-infer once for each",
+                       one->device_text, all->device_text);
+    if (one->device_bytes < all->device_bytes)
+        all->device_bytes = one->device_bytes;
+    if (one->fixed_bytes > all->fixed_bytes)
+        all->fixed_bytes = one->fixed_bytes;
+    return 0;
+}
+
+// The first is ready before the others begin, side by side.
+static int start_workers(struct infer *in, int slots, bool flexible, uint64_t memory,
+                         struct cs_err *err)
+{
+    if (init_worker(in, 0, slots, flexible, memory, err) != 0 ||
+        cs_supervisor_start(&in->lanes[0].supervisor, START_TRIES, err) != 0)
+        return -1;
+    for (int i = 1; i < in->lane_count; i++)
+        if (init_worker(in, i, slots, flexible, memory, err) != 0 ||
+            cs_supervisor_begin(&in->lanes[i].supervisor, err) != 0)
+            return -1;
+    for (int i = 0; i < in->lane_count; i++)
+        if ((i > 0 && cs_supervisor_start(&in->lanes[i].supervisor, START_TRIES, err) != 0) ||
+            add_device(in, i, err) != 0)
+            return -1;
+    return 0;
 }
 
 // "auto" slots and batches: what cs-model tune kept, else batches of one and, flexibly, as many
@@ -194,6 +264,23 @@ static void choose_auto(const struct infer *in, struct cs_infer_options *chosen,
     chosen->batch = chosen->batch ? chosen->batch : tuned.batch ? tuned.batch : 1;
 }
 
+static void tell_of_loading(const struct infer *in)
+{
+    for (int i = 0; i < in->lane_count; i++) {
+        const struct cs_session_info *info = &in->lanes[i].supervisor.info;
+        cs_log(CS_LOG_INFO, "loaded in %.2f s: file %.2f, network %.2f, sha256 %.2f beside them",
+               info->load_seconds, info->read_seconds, info->network_seconds, info->hash_seconds);
+        cs_log(CS_LOG_INFO, "%s on %s, %s%s%s%s", in->package.name, info->device_text,
+               cs_precision_name(in->lanes[0].supervisor.precision),
+               in->device.chosen ? " (auto: " : "", in->device.why, in->device.chosen ? ")" : "");
+    }
+    if (in->info.unused[0])
+        cs_log(in->package.maps_chosen ? CS_LOG_INFO : CS_LOG_WARN,
+               "model %s: no map comes from the outputs %s%s", in->package.short_name,
+               in->info.unused,
+               in->package.maps_chosen ? "" : " (config: cellstream: channels chooses)");
+}
+
 static int load_model(struct infer *in, struct cs_err *err)
 {
     const struct cs_infer_options *o = in->options;
@@ -201,23 +288,13 @@ static int load_model(struct infer *in, struct cs_err *err)
     uint64_t memory = o->memory ? o->memory : cs_usable_memory() / 4 * 3;
     bool flexible;
     choose_auto(in, &chosen, &flexible);
-    if (start_worker(in, chosen.slots, flexible, memory, err) != 0)
+    if (start_workers(in, chosen.slots, flexible, memory, err) != 0)
         return -1;
-    const struct cs_session_info *info = &in->supervisor.info;
-    cs_log(CS_LOG_INFO, "loaded in %.2f s: file %.2f, network %.2f, sha256 %.2f beside them",
-           info->load_seconds, info->read_seconds, info->network_seconds, info->hash_seconds);
-    cs_log(CS_LOG_INFO, "%s on %s, %s%s%s%s", in->package.name, in->supervisor.info.device_text,
-           cs_precision_name(in->supervisor.precision), in->device.chosen ? " (auto: " : "",
-           in->device.why, in->device.chosen ? ")" : "");
-    if (in->supervisor.info.unused[0])
-        cs_log(in->package.maps_chosen ? CS_LOG_INFO : CS_LOG_WARN,
-               "model %s: no map comes from the outputs %s%s", in->package.short_name,
-               in->supervisor.info.unused,
-               in->package.maps_chosen ? "" : " (config: cellstream: channels chooses)");
-    cs_log(CS_LOG_INFO, "%s%d slot%s", flexible ? "at most " : "", chosen.slots,
-           chosen.slots == 1 ? "" : "s");
-    return cs_recipe_init(&in->recipe, &in->package, &in->supervisor.info, &chosen, chosen.slots,
-                          memory, err);
+    tell_of_loading(in);
+    cs_log(CS_LOG_INFO, "%s%d slot%s%s", flexible ? "at most " : "", chosen.slots,
+           chosen.slots == 1 ? "" : "s", in->lane_count > 1 ? " a device" : "");
+    return cs_recipe_init(&in->recipe, &in->package, &in->info, &chosen, chosen.slots,
+                          in->lane_count, memory, err);
 }
 
 // ---- Ending ------------------------------------------------------------------------------
@@ -263,7 +340,8 @@ static int run(struct infer *in, struct cs_err *err)
     in->pipeline = (struct cs_pipeline){
         .options = in->options,
         .recipe = &in->recipe,
-        .supervisor = &in->supervisor,
+        .lanes = in->lanes,
+        .lane_count = in->lane_count,
         .reader = in->reader,
         .writer = in->writer,
     };
@@ -307,8 +385,8 @@ int cs_infer_run(const struct cs_infer_options *options)
     // The stages behind need not wait for the end of the worker, whose memory takes its time.
     cs_writer_close(in->writer);
     close(STDOUT_FILENO);
-    if (in->supervised)
-        cs_supervisor_release(&in->supervisor);
+    for (int i = 0; i < in->supervised; i++)
+        cs_supervisor_release(&in->lanes[i].supervisor);
     log_processor_time();
     if (reader_left) {
         left_to_reader = in;
@@ -316,6 +394,10 @@ int cs_infer_run(const struct cs_infer_options *options)
     }
     cs_reader_close(in->reader);
     cs_package_release(&in->package);
+    for (int i = 0; i < in->lane_count; i++) {
+        free(in->details[i]);
+        free(in->names[i]);
+    }
     if (in->fd > STDERR_FILENO)
         close(in->fd);
     free(in);

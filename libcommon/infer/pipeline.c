@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "infer/budget.h"
+#include "infer/device.h"
 #include "infer/flights.h"
 
 static void wake_first(struct cs_pipeline *p)
@@ -47,7 +48,7 @@ static void close_open_batch(struct cs_pipeline *p)
 // A batch a slot, one more ready and one being written; and the bytes of their images.
 static bool too_much(const struct cs_pipeline *p, uint64_t more)
 {
-    return p->alive >= p->recipe->slots + 2 ||
+    return p->alive >= p->recipe->slots * p->lane_count + 2 ||
            (p->alive > 0 && p->alive_bytes + more > p->recipe->image_bytes);
 }
 
@@ -351,22 +352,26 @@ static bool is_over(struct cs_pipeline *p)
 static int first_thread(struct cs_pipeline *p, struct cs_err *err)
 {
     while (!is_over(p)) {
-        int wait_ms;
+        int wait_ms, lanes = p->lane_count;
         if (cs_drain_status()) {
             halt_reader(p);
-            cs_breaker_hasten(&p->breaker);
+            for (int i = 0; i < lanes; i++)
+                cs_breaker_hasten(&p->lanes[i].breaker);
         }
         if (cs_flights_tend(p, &wait_ms, err) != 0)
             return -1;
-        struct pollfd fds[2] = {{.fd = p->wake_fd, .events = POLLIN},
-                                {.fd = p->supervisor->socket, .events = POLLIN}};
-        if (poll(fds, 2, wait_ms) < 0)
+        struct pollfd fds[CS_MAX_DEVICES + 1];
+        for (int i = 0; i < lanes; i++)
+            fds[i] = (struct pollfd){.fd = p->lanes[i].supervisor.socket, .events = POLLIN};
+        fds[lanes] = (struct pollfd){.fd = p->wake_fd, .events = POLLIN};
+        if (poll(fds, (nfds_t)lanes + 1, wait_ms) < 0)
             continue; // a signal
         uint64_t count;
-        if (fds[0].revents && read(p->wake_fd, &count, sizeof count) < 0 && errno != EAGAIN)
+        if (fds[lanes].revents && read(p->wake_fd, &count, sizeof count) < 0 && errno != EAGAIN)
             return cs_fail_errno(err, CS_EIO, "eventfd");
-        if (fds[1].revents && cs_flights_hear(p, err) != 0)
-            return -1;
+        for (int i = 0; i < lanes; i++)
+            if (fds[i].revents && cs_flights_hear(p, &p->lanes[i], err) != 0)
+                return -1;
     }
     return 0;
 }

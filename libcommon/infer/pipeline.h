@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The three threads of cs-infer between an open reader, a headed writer and a started worker.
+// The three threads of cs-infer between an open reader, a headed writer and started workers.
 #ifndef CS_INFER_PIPELINE_H
 #define CS_INFER_PIPELINE_H
 
@@ -17,26 +17,32 @@ struct cs_flight {
     double deadline;  // monotonic seconds; 0: none
 };
 
+// A device, its worker process, and what flies there.
+struct cs_lane {
+    const char *name; // "cuda:1", for messages; NULL where it is the only one
+    struct cs_supervisor supervisor;
+    struct cs_flight flights[CS_MAX_SLOTS];
+    int flying;
+    bool lonely; // what flies must fly alone
+    bool lost;   // given up: the other lanes have its images
+    struct cs_breaker breaker;
+    uint32_t check;        // the run that asks the device whether it works; 0: none
+    double check_deadline; // monotonic seconds; 0: none
+};
+
 struct cs_pipeline {
     const struct cs_infer_options *options;
     const struct cs_recipe *recipe;
-    struct cs_supervisor *supervisor;
+    struct cs_lane *lanes;
+    int lane_count;
     struct cs_reader *reader;
     struct cs_writer *writer;
     struct cs_buffers buffers;
 
     // First thread only.
-    struct cs_flight flights[CS_MAX_SLOTS];
-    int flying;
-    bool lonely; // what flies must fly alone
     uint32_t runs;
     struct cs_wire_run *message;
-    struct cs_breaker breaker;
-    struct {
-        uint32_t run; // that asks the device whether it works; 0: none
-        double deadline;
-        struct cs_buffer *buffer;
-    } check;
+    struct cs_buffer *check_buffer; // the plane of nothing, and what comes out
     double ready; // monotonic seconds of the next try of an image that waits for it; 0: none
     uint64_t most_pixels; // of planes in one run, for which memory suffices; 0: no limit known
 

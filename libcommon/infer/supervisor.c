@@ -89,6 +89,7 @@ void cs_supervisor_end(struct cs_supervisor *s, struct cs_err *why)
         continue;
     s->pid = 0;
     s->socket = -1;
+    s->loading = false;
     if (why->code != CS_OK)
         return;
     if (WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL)
@@ -99,38 +100,27 @@ void cs_supervisor_end(struct cs_supervisor *s, struct cs_err *why)
         cs_fail(why, CS_EDEVICE, "the worker process ended with status %d", WEXITSTATUS(status));
 }
 
+int cs_supervisor_begin(struct cs_supervisor *s, struct cs_err *err)
+{
+    if (spawn(s, err) != 0)
+        return -1;
+    s->loading = true;
+    s->ready_by = s->load_timeout > 0 ? cs_clock_seconds() + s->load_timeout : 0;
+    // A worker that is gone already is noticed when its answer is read.
+    cs_wire_send(s->socket, &s->load, sizeof s->load, -1, NULL);
+    return 0;
+}
+
 // Wait for the first answer. -1: over the time limit.
 static int await_load(const struct cs_supervisor *s, struct cs_err *err)
 {
-    double start = cs_clock_seconds();
     struct pollfd fd = {.fd = s->socket, .events = POLLIN};
     int n;
     do {
-        double left = start + s->load_timeout - cs_clock_seconds();
-        n = poll(&fd, 1, s->load_timeout <= 0 ? -1 : left > 0 ? (int)(left * 1000) + 1 : 0);
+        double left = s->ready_by - cs_clock_seconds();
+        n = poll(&fd, 1, s->ready_by <= 0 ? -1 : left > 0 ? (int)(left * 1000) + 1 : 0);
     } while (n < 0 && errno == EINTR);
-    return n != 0 ? 0
-                  : cs_fail(err, CS_ETIMEOUT, "not ready within %g s (--load-timeout)",
-                            s->load_timeout);
-}
-
-// READY (0), FAILED (-1) or the worker's death (1).
-static int load(struct cs_supervisor *s, struct cs_err *err)
-{
-    int fd;
-    if (cs_wire_send(s->socket, &s->load, sizeof s->load, -1, err) != 0 || await_load(s, err) != 0)
-        return 1;
-    ssize_t n = cs_wire_receive(s->socket, s->packet, &fd, err);
-    if (n == sizeof s->packet->ready && s->packet->kind == CS_WIRE_READY) {
-        s->info = s->packet->ready.info;
-        s->precision = s->packet->ready.precision;
-        return 0;
-    }
-    if (n == sizeof s->packet->failed && s->packet->kind == CS_WIRE_FAILED) {
-        *err = s->packet->failed.err;
-        return -1;
-    }
-    return 1;
+    return n != 0 ? 0 : cs_supervisor_late(s, err);
 }
 
 // A worker that is gone closed its socket before it can be waited for: do not kill what is
@@ -146,29 +136,60 @@ static void reap(struct cs_supervisor *s, struct cs_err *why)
     cs_supervisor_end(s, why);
 }
 
+// READY (0), FAILED (-1) or the worker's death (1), which it is ended with.
+static int read_answer(struct cs_supervisor *s, struct cs_err *err)
+{
+    struct cs_err why = {0};
+    int fd, result = 1;
+    ssize_t n = cs_wire_receive(s->socket, s->packet, &fd, NULL);
+    if (n == sizeof s->packet->ready && s->packet->kind == CS_WIRE_READY) {
+        s->info = s->packet->ready.info;
+        s->precision = s->packet->ready.precision;
+        s->load.check_files = 0;                   // once is enough
+        s->load.precision = (int32_t)s->precision; // the next worker goes on with it
+        s->loading = false;
+        return 0;
+    }
+    if (n == sizeof s->packet->failed && s->packet->kind == CS_WIRE_FAILED) {
+        why = s->packet->failed.err;
+        cs_supervisor_end(s, &why);
+        result = -1;
+    } else {
+        reap(s, &why);
+    }
+    if (err)
+        *err = why;
+    return result;
+}
+
+int cs_supervisor_loaded(struct cs_supervisor *s, struct cs_err *err)
+{
+    return read_answer(s, err) == 0 ? 0 : -1;
+}
+
+int cs_supervisor_late(const struct cs_supervisor *s, struct cs_err *err)
+{
+    return cs_fail(err, CS_ETIMEOUT, "not ready within %g s (--load-timeout)", s->load_timeout);
+}
+
 int cs_supervisor_start(struct cs_supervisor *s, int tries, struct cs_err *err)
 {
     struct cs_err why = {0};
     for (int i = 0; i < tries; i++) {
-        if (spawn(s, err) != 0)
+        why = (struct cs_err){0};
+        if (!s->pid && cs_supervisor_begin(s, err) != 0)
             return -1;
-        int result = load(s, &why);
-        if (result == 0) {
-            s->load.check_files = 0;                   // once is enough
-            s->load.precision = (int32_t)s->precision; // the next worker goes on with it
-            return 0;
-        }
-        if (result < 0) {
-            *err = why;
-            cs_supervisor_end(s, &why);
-            return -1;
-        }
-        if (why.code == CS_ETIMEOUT) {
+        if (await_load(s, &why) != 0) {
             cs_supervisor_end(s, &why);
             continue;
         }
-        why = (struct cs_err){0};
-        reap(s, &why);
+        int result = read_answer(s, &why);
+        if (result == 0)
+            return 0;
+        if (result < 0) {
+            *err = why;
+            return -1;
+        }
     }
     *err = why;
     return cs_err_context(err, "loading the model, %d %s", tries, tries == 1 ? "try" : "tries");

@@ -12,8 +12,10 @@
 #include "infer/wire.h"
 
 struct cs_supervisor {
-    pid_t pid;  // 0: no worker now
-    int socket; // -1 then
+    pid_t pid;       // 0: no worker now
+    int socket;      // -1 then
+    bool loading;    // it has not said yet that it is ready
+    double ready_by; // monotonic seconds by which it is to say so; 0: any time
     struct cs_wire_load load;
     double load_timeout;            // seconds, 0: none
     struct cs_session_info info;    // of the last worker that was ready
@@ -29,10 +31,16 @@ void cs_supervisor_init(struct cs_supervisor *s, const struct cs_wire_load *load
 // End the worker and release.
 void cs_supervisor_release(struct cs_supervisor *s);
 
-// Start a worker and wait until it has loaded the network. One that dies meanwhile or takes too
-// long is replaced, until there were so many tries. Errors are those of the load, CS_EDEVICE,
-// CS_ETIMEOUT, or CS_ENOMEM for one that was killed.
+// Start a worker, which is then loading. Errors of this and of the next two are those of the load,
+// CS_EDEVICE, CS_ETIMEOUT, or CS_ENOMEM for a worker that was killed.
+int cs_supervisor_begin(struct cs_supervisor *s, struct cs_err *err);
+// The loading worker's answer: it is ready, or (-1) was ended. Blocks; poll s->socket first.
+int cs_supervisor_loaded(struct cs_supervisor *s, struct cs_err *err);
+// Start a worker, unless one was begun, and wait until it has loaded the network. One that dies
+// meanwhile or takes too long is replaced, until there were so many tries.
 int cs_supervisor_start(struct cs_supervisor *s, int tries, struct cs_err *err);
+// CS_ETIMEOUT for a worker that is not ready in time. -1.
+int cs_supervisor_late(const struct cs_supervisor *s, struct cs_err *err);
 // Whether a run can be sent now without waiting for the worker, which may hang.
 bool cs_supervisor_ready(const struct cs_supervisor *s);
 // Send a run. Each job's buffer and those that changed since are sent first. CS_EIO: the worker

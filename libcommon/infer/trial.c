@@ -89,7 +89,7 @@ static int open_parts(struct cs_trial *t, const struct cs_package *package,
     const struct cs_infer_options options = {
         .tool = "cs-infer", .batch = CS_MAX_BATCH, .map = CS_U16};
     if (cs_session_open(&t->session, package, &session, &t->info, err) != 0 ||
-        cs_recipe_init(&t->recipe, package, &t->info, &options, t->slots, memory, err) != 0)
+        cs_recipe_init(&t->recipe, package, &t->info, &options, t->slots, 1, memory, err) != 0)
         return -1;
     choose_size(t, o, &width, &height);
     return draw_image(t, width, height, err) != 0 ? -1 : make_draft(t, 0, err);

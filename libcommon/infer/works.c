@@ -49,16 +49,16 @@ static bool try_carefully(const struct cs_pipeline *p, struct cs_unit *unit, str
 {
     if (work->careful || cs_item_failed(&unit->item))
         return false;
-    unit->careful = unit->careful || p->supervisor->precision != CS_FP32;
+    unit->careful = unit->careful || p->lanes[0].supervisor.precision != CS_FP32;
     work->careful = true;
     work->state = CS_WORK_WAITING;
     return true;
 }
 
-void cs_works_done(struct cs_pipeline *p, const struct cs_flight *f,
+void cs_works_done(struct cs_pipeline *p, struct cs_lane *lane, const struct cs_flight *f,
                    const struct cs_wire_done *done)
 {
-    cs_breaker_good(&p->breaker);
+    cs_breaker_good(&lane->breaker);
     for (int i = 0; i < f->count; i++) {
         struct cs_work *work = &f->batch->works[f->first + i];
         struct cs_unit *unit = &f->batch->units[work->unit];
@@ -78,10 +78,13 @@ void cs_works_done(struct cs_pipeline *p, const struct cs_flight *f,
 }
 
 // A failure that counts: the image waits for its next try, or for its end.
-static void count_failure(struct cs_pipeline *p, struct cs_work *work, bool last)
+static void count_failure(struct cs_pipeline *p, const struct cs_lane *lane, struct cs_work *work,
+                          bool last)
 {
-    if (!work->failures++)
-        work->proofs = p->breaker.proofs;
+    int number = (int)(lane - p->lanes);
+    if (!work->failures++ || work->lane != number)
+        work->proofs = lane->breaker.proofs;
+    work->lane = number;
     work->ready = cs_clock_seconds() + cs_retry_delay(work->failures, p->options->pause);
     if (last || work->failures > p->options->retries)
         work->state = CS_WORK_DOOMED;
@@ -99,7 +102,7 @@ static void fly_smaller(struct cs_pipeline *p, const struct cs_flight *f)
            f->batch->plane_width, f->batch->plane_height, f->count / 2);
 }
 
-void cs_works_failed(struct cs_pipeline *p, const struct cs_flight *f,
+void cs_works_failed(struct cs_pipeline *p, struct cs_lane *lane, const struct cs_flight *f,
                      const struct cs_failure *failure, const struct cs_err *why)
 {
     enum cs_retry retry = cs_retry_judge(failure);
@@ -116,25 +119,25 @@ void cs_works_failed(struct cs_pipeline *p, const struct cs_flight *f,
         work->state = CS_WORK_WAITING;
         work->alone = work->alone || retry != CS_RETRY_SMALLER;
         if (retry == CS_RETRY_COUNT || retry == CS_RETRY_MEMORY)
-            count_failure(p, work, retry == CS_RETRY_MEMORY);
+            count_failure(p, lane, work, retry == CS_RETRY_MEMORY);
         // Whether others were computed since it failed first, or the device is to be asked.
         if (work->state == CS_WORK_DOOMED) {
-            if (retry == CS_RETRY_COUNT && p->breaker.proofs > work->proofs)
+            if (retry == CS_RETRY_COUNT && lane->breaker.proofs > work->proofs)
                 work_fail(p, f->batch, work, why);
             else
-                cs_breaker_ask(&p->breaker);
+                cs_breaker_ask(&lane->breaker);
         }
     }
 }
 
-// The first work in this state, or NULL.
-static struct cs_work *find_doomed(struct cs_pipeline *p, struct cs_batch **batch)
+// The first work that waits for this lane's word, or NULL.
+static struct cs_work *find_doomed(struct cs_pipeline *p, int lane, struct cs_batch **batch)
 {
     struct cs_work *found = NULL;
     pthread_mutex_lock(&p->lock);
     for (struct cs_batch *b = p->head; b && !found; b = b->next)
         for (int i = 0; i < b->work_count && !found; i++)
-            if (b->works[i].state == CS_WORK_DOOMED) {
+            if (b->works[i].state == CS_WORK_DOOMED && b->works[i].lane == lane) {
                 found = &b->works[i];
                 *batch = b;
             }
@@ -142,19 +145,21 @@ static struct cs_work *find_doomed(struct cs_pipeline *p, struct cs_batch **batc
     return found;
 }
 
-void cs_works_give_up(struct cs_pipeline *p)
+void cs_works_give_up(struct cs_pipeline *p, const struct cs_lane *lane)
 {
     struct cs_batch *batch = NULL;
     struct cs_work *work;
-    while ((work = find_doomed(p, &batch)))
+    while ((work = find_doomed(p, (int)(lane - p->lanes), &batch)))
         work_fail(p, batch, work, &batch->units[work->unit].why);
 }
 
-void cs_works_forgive(struct cs_pipeline *p)
+void cs_works_forgive(struct cs_pipeline *p, const struct cs_lane *lane)
 {
     pthread_mutex_lock(&p->lock);
     for (struct cs_batch *b = p->head; b; b = b->next)
         for (int i = 0; i < b->work_count; i++) {
+            if (b->works[i].lane != (int)(lane - p->lanes))
+                continue;
             b->works[i].failures = 0;
             b->works[i].ready = 0;
             if (b->works[i].state == CS_WORK_DOOMED)

@@ -37,7 +37,7 @@ static void setup_slots(struct cs_infer_options o, int slots, uint64_t memory, b
     };
     o.tool = "cs-infer";
     o.map = CS_U16;
-    ck_assert_msg(cs_recipe_init(&recipe, &package, &info, &o, slots, memory, &err) == 0, "%s",
+    ck_assert_msg(cs_recipe_init(&recipe, &package, &info, &o, slots, 1, memory, &err) == 0, "%s",
                   err.text);
     cs_buffers_init(&pool);
 }
@@ -253,11 +253,11 @@ START_TEST(limits_memory)
     char path[512];
     snprintf(path, sizeof path, "%s/models/tiny", getenv("TESTDATA"));
     ck_assert_int_eq(cs_package_open(&package, path, &err), 0);
-    ck_assert_int_eq(cs_recipe_init(&recipe, &package, &info, &o, 1, 10 << 10, &err), -1);
+    ck_assert_int_eq(cs_recipe_init(&recipe, &package, &info, &o, 1, 1, 10 << 10, &err), -1);
     ck_assert_int_eq(err.code, CS_ENOMEM);
     ck_assert_str_eq(err.text, "the network needs 31 MiB for one plane of 64 x 64, there are "
                                "7.5 KiB: --memory 48M would do");
-    ck_assert_int_eq(cs_recipe_init(&recipe, &package, &info, &o, 1, 48 << 20, &err), 0);
+    ck_assert_int_eq(cs_recipe_init(&recipe, &package, &info, &o, 1, 1, 48 << 20, &err), 0);
     cs_package_release(&package);
 
     setup_with((struct cs_infer_options){.batch = 1}, 4 << 20, false);
@@ -288,13 +288,13 @@ START_TEST(limits_recipe)
     char path[512];
     snprintf(path, sizeof path, "%s/models/tiny", getenv("TESTDATA"));
     ck_assert_int_eq(cs_package_open(&package, path, &err), 0);
-    ck_assert_int_eq(cs_recipe_init(&recipe, &package, &info, &o, 1, 1 << 30, &err), -1);
+    ck_assert_int_eq(cs_recipe_init(&recipe, &package, &info, &o, 1, 1, 1 << 30, &err), -1);
     ck_assert_ptr_nonnull(strstr(err.text, "another size"));
     info.same_size = true;
-    ck_assert_int_eq(cs_recipe_init(&recipe, &package, &info, &o, 1, 1 << 30, &err), 0);
+    ck_assert_int_eq(cs_recipe_init(&recipe, &package, &info, &o, 1, 1, 1 << 30, &err), 0);
     ck_assert_int_eq(recipe.batch, 1); // the network takes one at a time
     info.channels = 3;
-    ck_assert_int_eq(cs_recipe_init(&recipe, &package, &info, &o, 1, 1 << 30, &err), -1);
+    ck_assert_int_eq(cs_recipe_init(&recipe, &package, &info, &o, 1, 1, 1 << 30, &err), -1);
     cs_package_release(&package);
 }
 END_TEST

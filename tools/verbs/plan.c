@@ -51,7 +51,7 @@ static int choose_plane(struct plan *p, const struct model_options *o, struct cs
         .tool = "cs-model", .hub = o->compat, .map = o->compat ? CS_F32 : CS_U16};
     struct cs_recipe recipe;
     p->map_bytes = cs_dtype_bytes(options.map);
-    if (cs_recipe_init(&recipe, p->package, &p->info, &options, 1, UINT64_MAX, err) != 0)
+    if (cs_recipe_init(&recipe, p->package, &p->info, &options, 1, 1, UINT64_MAX, err) != 0)
         return -1;
     p->width = p->info.probe_width;
     p->height = p->info.probe_height;

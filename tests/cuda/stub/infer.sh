@@ -20,12 +20,37 @@ done
 
 # auto takes it, and says so.
 infer 0 other.cs -m tiny -v
-says 'cuda:0: stub 0'
+says 'cuda:0: stub, '
 says 'auto: 1 GPU'
 CUDA_VISIBLE_DEVICES=0 infer 0 other.cs -m tiny -d auto
 infer 5 other.cs -m tiny -d cuda:1
 says 'cuda:1: there is 1 GPU'
 infer 2 other.cs -m tiny -d cuda:first
+
+# Several: a worker each, the same maps in the same order; auto takes the first.
+export STUB_DEVICES=3
+for device in cuda:0,1 cuda:0-2 cuda:2,0; do
+    for options in "" "-s 2 -b 2"; do
+        # shellcheck disable=SC2086
+        infer 0 other.cs -m tiny -v -d $device $options
+        same_maps good.cs other.cs
+    done
+done
+says 'on cuda:2: stub, ' && says 'on cuda:0: stub, '
+infer 0 other.cs -m tiny -v -d auto
+says 'auto: the first of 3 GPUs, -d cuda:0-2 takes all'
+[ "$(grep -c ' on cuda:' stderr)" = 1 ] || fail "more than one: $(cat stderr)"
+# What one of them loses, for a while or for good, the others have.
+for fault in sticky@1 crash@1 hang@1; do
+    STUB_FAULT=$fault STUB_DEVICE=1 infer 0 other.cs -d cuda:0,1 -m tiny --pause 0.1 --timeout 3
+    same_maps good.cs other.cs
+done
+infer 5 other.cs -m tiny -d cuda:1-3
+says 'cuda:3: there are 3 GPUs, counted from 0'
+for device in cuda:0,0 cuda:2-0 cuda:0, cuda:-1 cuda:0-99; do
+    infer 2 other.cs -m tiny -d $device
+done
+unset STUB_DEVICES
 
 # Limits of the GPU's memory.
 infer 0 other.cs -m tiny -d cuda --gpu-memory 50%

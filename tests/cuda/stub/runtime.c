@@ -52,10 +52,45 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct stub_counts counts;
 static struct block *blocks;
 static size_t memory_limit = DEFAULT_MEMORY, memory_used;
-static int devices = 1, fail_in;
+static int devices = 1, current, fail_in;
 static cudaError_t last_error;
 static bool sticky;                // a kernel has failed: the process has lost the device
 static __thread int captures_here; // that this thread has under way
+
+// ---- What the environment says (stub.h) -----------------------------------------------------
+
+static long long number(const char *name, long long otherwise)
+{
+    const char *value = getenv(name);
+    return value ? strtoll(value, NULL, 10) : otherwise;
+}
+
+__attribute__((constructor)) static void read_environment(void)
+{
+    devices = (int)number("STUB_DEVICES", devices);
+    memory_limit = (size_t)number("STUB_MEMORY", DEFAULT_MEMORY);
+}
+
+// Memory that other processes have.
+static size_t others(void)
+{
+    const char *path = getenv("STUB_OTHERS");
+    FILE *file = path ? fopen(path, "re") : NULL;
+    unsigned long long bytes = 0;
+    if (file) {
+        if (fscanf(file, "%llu", &bytes) != 1)
+            bytes = 0;
+        fclose(file);
+    }
+    return bytes < memory_limit ? (size_t)bytes : memory_limit;
+}
+
+// Of the device, with what others have.
+static size_t memory_left(void)
+{
+    size_t used = memory_used + others();
+    return used < memory_limit ? memory_limit - used : 0;
+}
 
 // ---- Rules -------------------------------------------------------------------------------
 
@@ -174,7 +209,7 @@ static struct {
 static cudaError_t allocate(void **memory, size_t bytes, bool device)
 {
     counts.allocations++;
-    if (device && memory_used + bytes > memory_limit)
+    if (device && bytes > memory_left())
         return note(cudaErrorMemoryAllocation);
     struct block *b = malloc(sizeof *b);
     *b = (struct block){.bytes = bytes, .device = device, .next = blocks};
@@ -238,7 +273,7 @@ cudaError_t cudaMemGetInfo(size_t *left, size_t *total)
 {
     cudaError_t code = enter(true, "cudaMemGetInfo");
     *total = memory_limit;
-    *left = memory_limit - memory_used;
+    *left = memory_left();
     return leave(code);
 }
 
@@ -486,6 +521,8 @@ static cudaError_t scripted(void)
     static int launch;
     const char *script = getenv("STUB_FAULT"), *once = getenv("STUB_ONCE");
     const char *where = script ? strchr(script, '@') : NULL;
+    if (number("STUB_DEVICE", current) != current)
+        return cudaSuccess;
     if (!where || ++launch != (int)strtol(where + 1, NULL, 10) ||
         (once && open(once, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0600) < 0))
         return cudaSuccess;
@@ -534,9 +571,11 @@ cudaError_t cudaRuntimeGetVersion(int *version)
 
 cudaError_t cudaSetDevice(int device)
 {
-    return leave(enter(false, "cudaSetDevice") != cudaSuccess ? cudaErrorUnknown
-                 : device < devices                           ? cudaSuccess
-                                                              : cudaErrorInvalidDevice);
+    cudaError_t code = enter(false, "cudaSetDevice");
+    if (code != cudaSuccess)
+        return leave(cudaErrorUnknown);
+    current = device < devices ? device : current;
+    return leave(device < devices ? cudaSuccess : cudaErrorInvalidDevice);
 }
 
 cudaError_t cudaSetDeviceFlags(unsigned flags)
@@ -551,7 +590,8 @@ cudaError_t cudaGetDeviceProperties(struct cudaDeviceProp *about, int device)
 {
     cudaError_t code = enter(false, "cudaGetDeviceProperties");
     memset(about, 0, sizeof *about);
-    snprintf(about->name, sizeof about->name, "stub %d", device);
+    snprintf(about->name, sizeof about->name, "stub");
+    (void)device;
     about->major = 9;
     about->totalGlobalMem = memory_limit;
     return leave(code);

@@ -10,7 +10,9 @@
 //
 // For whole programs: STUB_FAULT=KIND@N in the environment makes the N-th launch of a graph in a
 // process fail: crash, hang, oom (no memory), sticky (as does every later call). STUB_ONCE=FILE:
-// only while FILE does not exist; it is created then.
+// only while FILE does not exist; it is created then. STUB_DEVICE=N: on that device alone.
+// STUB_DEVICES=N: so many devices. STUB_MEMORY=BYTES: of each. STUB_OTHERS=FILE: holds how many
+// bytes other processes have, read whenever that counts.
 #ifndef TESTS_CUDA_STUB_H
 #define TESTS_CUDA_STUB_H
 
