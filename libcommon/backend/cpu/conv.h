@@ -21,6 +21,10 @@ struct cs_cpu_sources {
 // Of the value that a node reads.
 void cs_cpu_sources_of(const struct cs_plan *plan, int value, struct cs_cpu_sources *sources);
 
+// How many registers of output channels a panel of weights should have for a product of so many
+// columns: few mean many loads a product.
+int cs_cpu_panel_vectors(const struct cs_kernels *kernels, int64_t columns);
+
 // False when the activation has to be a step of its own.
 bool cs_cpu_finish_of(const struct cs_cpu_activation *activation, struct cs_finish *finish);
 

@@ -246,11 +246,16 @@ int cs_cpu_build_pointwise(struct cs_plan *plan, const struct cs_node *node,
 int cs_cpu_build_transposed(struct cs_plan *plan, const struct cs_node *node,
                             const struct cs_dnn_conv *conv, struct cs_err *err);
 bool cs_cpu_conv_is_winograd(const struct cs_plan *plan, const struct cs_node *node);
+bool cs_cpu_conv_is_direct(const struct cs_plan *plan, const struct cs_node *node);
 bool cs_cpu_conv_is_pointwise(const struct cs_plan *plan, const struct cs_node *node);
 bool cs_cpu_suits_winograd(const struct cs_plan *plan, const struct cs_node *node,
                            const struct cs_dnn_conv *conv, struct cs_winograd *winograd);
 int cs_cpu_build_winograd(struct cs_plan *plan, const struct cs_node *node,
                           const struct cs_winograd *winograd, struct cs_err *err);
+bool cs_cpu_suits_direct(const struct cs_plan *plan, const struct cs_node *node,
+                         const struct cs_dnn_conv *conv);
+int cs_cpu_build_direct(struct cs_plan *plan, const struct cs_node *node,
+                        const struct cs_dnn_conv *conv, struct cs_err *err);
 bool cs_cpu_suits_rows(const struct cs_plan *plan, const struct cs_node *node,
                        const struct cs_dnn_conv *conv);
 int cs_cpu_build_rows(struct cs_plan *plan, const struct cs_node *node,

@@ -92,10 +92,11 @@ struct cs_pointwise_part {
     int64_t step, depth;
 };
 
-// c = finish(sum over parts + bias + add). The sums over each part are added up apart.
+// c = finish(sum over parts + bias + add).
 struct cs_pointwise_tile {
     const struct cs_pointwise_part *parts;
     int part_count;
+    bool chained;      // one sum over all parts; else that of each part is added up apart
     const float *b;    // one row of `vectors` registers an input channel
     const float *bias; // of as many channels
     int64_t columns;   // of them to store

@@ -102,7 +102,6 @@ ALWAYS_INLINE void point_sums(const struct cs_pointwise_part *part, const float 
 {
     const float *a = part->a;
     int64_t step = part->step;
-    EACH for (int n = 0; n < rows * vectors; n++) sum[n] = (vec){0};
     for (int64_t k = 0; k < part->depth; k++, b += vectors * WIDTH) {
         vec right[POINT_VECTORS];
         EACH for (int j = 0; j < vectors; j++) right[j] = LOAD(b + j * WIDTH);
@@ -119,9 +118,15 @@ ALWAYS_INLINE void point_tile(const struct cs_pointwise_tile *t, int rows, int v
 {
     vec sum[POINT_LEAST * POINT_VECTORS], next[POINT_LEAST * POINT_VECTORS];
     const float *b = t->b;
+    EACH for (int n = 0; n < rows * vectors; n++) sum[n] = (vec){0};
     point_sums(&t->parts[0], b, sum, rows, vectors);
     for (int i = 1; i < t->part_count; i++) {
         b += t->parts[i - 1].depth * vectors * WIDTH;
+        if (t->chained) {
+            point_sums(&t->parts[i], b, sum, rows, vectors);
+            continue;
+        }
+        EACH for (int n = 0; n < rows * vectors; n++) next[n] = (vec){0};
         point_sums(&t->parts[i], b, next, rows, vectors);
         EACH for (int n = 0; n < rows * vectors; n++) sum[n] += next[n];
     }

@@ -10,7 +10,8 @@
 //   gated     the product of a tensor and one factor a channel is not made: the reductions over
 //             channels and the product with one factor a pixel that read it make it on the way
 //
-// The convolutions are those of ours: 3x3 by Winograd's method, 1x1, and touching transposed ones.
+// The convolutions are those of ours: 3x3 by Winograd's method, 1x1, touching transposed ones, and
+// those by direct sums, which do not read in parts.
 // A resize gathers statistics too. Results do not depend on it but for rounding.
 #include <string.h>
 
@@ -35,6 +36,12 @@ static bool is_own(const struct cs_plan *plan, const struct cs_node *node)
 {
     return (is(node, "Conv") || is(node, "ConvTranspose")) && cs_cpu_op_of(plan->graph, node) &&
            (cs_cpu_conv_is_winograd(plan, node) || cs_cpu_conv_is_pointwise(plan, node));
+}
+
+// One by direct sums, that maps what it reads and gathers statistics.
+static bool is_direct(const struct cs_plan *plan, const struct cs_node *node)
+{
+    return is(node, "Conv") && cs_cpu_op_of(plan->graph, node) && cs_cpu_conv_is_direct(plan, node);
 }
 
 static bool is_output(const struct cs_graph *graph, int value)
@@ -158,7 +165,7 @@ static bool maps_on_reading(const struct cs_plan *plan, const struct cs_node *no
         return plan->late[node->outputs[0]].joined &&
                all_readers(plan, node->outputs[0], maps_parts);
     return maps_parts(plan, node, value) || is_small_pool(plan, node) ||
-           maps_addend(plan, node, value);
+           (is_direct(plan, node) && reads_first(node, value)) || maps_addend(plan, node, value);
 }
 
 // Whether what makes the norm's input may take its statistics.
@@ -168,7 +175,8 @@ static bool gathers(const struct cs_plan *plan, const struct cs_node *norm)
     const struct cs_node *maker = producer >= 0 ? &plan->graph->nodes[producer] : NULL;
     if (!maker || plan->late[norm->inputs[0]].norm != 0)
         return false;
-    return adds(plan, maker) || (is(maker, "Conv") && is_own(plan, maker) && !is_fused(maker));
+    return adds(plan, maker) || (is(maker, "Conv") && !is_fused(maker) &&
+                                 (is_own(plan, maker) || is_direct(plan, maker)));
 }
 
 static void see_norm(struct cs_plan *plan, int n)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Conv and ConvTranspose: each goes to the method that suits it, and a Conv that suits none of ours
-// (strided, dilated, grouped, of few channels or odd kernels) to oneDNN. There bias, ReLU-like
+// (dilated, grouped, of very few output channels) to oneDNN. There bias, ReLU-like
 // activations and an added tensor become part of the primitive: the sum is oneDNN's "sum" (add to
 // what the output holds), because its general binary addition falls back to a slow kernel; the
 // added tensor is copied there first, or is there already when both share memory.
@@ -109,6 +109,16 @@ bool cs_cpu_conv_is_winograd(const struct cs_plan *plan, const struct cs_node *n
            cs_cpu_suits_winograd(plan, node, &conv, &winograd);
 }
 
+bool cs_cpu_conv_is_direct(const struct cs_plan *plan, const struct cs_node *node)
+{
+    struct cs_dnn_conv conv;
+    struct cs_winograd winograd;
+    return describe(plan->graph, node, &conv, NULL) == 0 &&
+           !cs_cpu_suits_pointwise(plan, node, &conv) &&
+           !cs_cpu_suits_winograd(plan, node, &conv, &winograd) &&
+           cs_cpu_suits_direct(plan, node, &conv);
+}
+
 bool cs_cpu_conv_is_pointwise(const struct cs_plan *plan, const struct cs_node *node)
 {
     struct cs_dnn_conv conv;
@@ -153,6 +163,8 @@ static int build_conv(struct cs_plan *plan, const struct cs_node *node, struct c
     struct cs_winograd winograd;
     if (cs_cpu_suits_winograd(plan, node, &conv, &winograd))
         return cs_cpu_build_winograd(plan, node, &winograd, err);
+    if (cs_cpu_suits_direct(plan, node, &conv))
+        return cs_cpu_build_direct(plan, node, &conv, err);
     if (cs_cpu_suits_rows(plan, node, &conv))
         return cs_cpu_build_rows(plan, node, &conv, err);
     bool activated = set_activation(&conv, &activation) || activation.unary == CS_UNARY_IDENTITY;

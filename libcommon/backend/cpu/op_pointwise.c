@@ -307,8 +307,7 @@ static const float *repeat_bias(struct cs_plan *plan, const struct cs_node *node
 
 // ---- Planning ------------------------------------------------------------------------------
 
-// Few registers of channels mean many loads a product.
-static int choose_vectors(const struct cs_kernels *kernels, int64_t columns)
+int cs_cpu_panel_vectors(const struct cs_kernels *kernels, int64_t columns)
 {
     static const double speed[] = {0.80, 0.97, 1.00, 0.99}; // measured
     double least = 0;
@@ -329,7 +328,7 @@ static int choose_vectors(const struct cs_kernels *kernels, int64_t columns)
 static void choose_blocks(const struct cs_device *device, struct pointwise *p)
 {
     int64_t width = device->kernels->width, widest = p->depth > p->columns ? p->depth : p->columns;
-    p->vectors = choose_vectors(device->kernels, p->columns);
+    p->vectors = cs_cpu_panel_vectors(device->kernels, p->columns);
     p->padded = (p->columns + width - 1) / width * width;
     p->panels = (p->padded + p->vectors * width - 1) / (p->vectors * width);
     int64_t most = BLOCK_FLOATS / widest / UNIT * UNIT;
