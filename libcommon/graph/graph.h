@@ -193,12 +193,13 @@ int cs_memory_plan_make(const struct cs_graph *graph,
                         void *context, struct cs_memory_plan *plan, struct cs_err *err);
 // The same with values that share memory: value v lies where share[v] lies (itself for most), which
 // must be at least as large. For nodes that may write over what they read. CS_MEMORY_NONE: a
-// value without memory; its readers read what its node reads, which lives as long.
+// value without memory; its readers read what its node reads, which lives as long. times: when each
+// node runs, 0 to node_count - 1, nodes of one time side by side; NULL: one after the other.
 enum { CS_MEMORY_NONE = -1 };
 int cs_memory_plan_make_shared(const struct cs_graph *graph,
                                size_t (*size_of)(const struct cs_graph *, int value, void *context),
-                               void *context, const int *share, struct cs_memory_plan *plan,
-                               struct cs_err *err);
+                               void *context, const int *share, const int *times,
+                               struct cs_memory_plan *plan, struct cs_err *err);
 void cs_memory_plan_release(struct cs_memory_plan *plan);
 
 #endif

@@ -2,8 +2,8 @@
 // The memory plan: sizes and lifetimes first, then offsets, largest value first, each in the
 // smallest gap that fits between the values already placed which live at the same time ("greedy by
 // size", Pisarchyk and Lee 2020, with best fit). A value lives from the node that makes it to the
-// last node that reads it, both included, so that no node's output overlaps its inputs. Inputs
-// live from the start, outputs to the end.
+// last node that reads it, both included, so that no node's output overlaps its inputs, nor what
+// nodes of the same time read and write. Inputs live from the start, outputs to the end.
 #include <stdint.h>
 #include <stdlib.h>
 
@@ -14,7 +14,7 @@ enum { ALIGNMENT = 64 };
 
 struct life {
     int value;
-    int first, last; // nodes
+    int first, last; // times
     size_t bytes, offset;
 };
 
@@ -25,16 +25,16 @@ static size_t dense_bytes(const struct cs_graph *graph, int value, void *context
     return (size_t)cs_shape_elements(&v->shape) * cs_type_bytes(v->type);
 }
 
-static void touch(struct life *life, int node)
+static void touch(struct life *life, int time)
 {
-    if (life->first < 0 || node < life->first)
-        life->first = node;
-    if (node > life->last)
-        life->last = node;
+    if (life->first < 0 || time < life->first)
+        life->first = time;
+    if (time > life->last)
+        life->last = time;
 }
 
 // Lifetimes of all values; first stays -1 where nothing makes or reads one.
-static struct life *lifetimes(const struct cs_graph *graph)
+static struct life *lifetimes(const struct cs_graph *graph, const int *times)
 {
     struct life *lives = cs_xcalloc((size_t)graph->value_count, sizeof *lives);
     for (int v = 0; v < graph->value_count; v++)
@@ -43,14 +43,15 @@ static struct life *lifetimes(const struct cs_graph *graph)
         touch(&lives[graph->inputs[i]], 0);
     for (int n = 0; n < graph->node_count; n++) {
         const struct cs_node *node = &graph->nodes[n];
+        int time = times ? times[n] : n;
         for (int i = 0; i < node->input_count; i++)
             if (node->inputs[i] >= 0)
-                touch(&lives[node->inputs[i]], n);
+                touch(&lives[node->inputs[i]], time);
         if (node->fusion.add >= 0)
-            touch(&lives[node->fusion.add], n);
+            touch(&lives[node->fusion.add], time);
         for (int i = 0; i < node->output_count; i++)
             if (node->outputs[i] >= 0)
-                touch(&lives[node->outputs[i]], n);
+                touch(&lives[node->outputs[i]], time);
     }
     for (int i = 0; i < graph->output_count; i++)
         touch(&lives[graph->outputs[i]], graph->node_count);
@@ -136,15 +137,15 @@ int cs_memory_plan_make(const struct cs_graph *graph,
                         size_t (*size_of)(const struct cs_graph *, int value, void *context),
                         void *context, struct cs_memory_plan *plan, struct cs_err *err)
 {
-    return cs_memory_plan_make_shared(graph, size_of, context, NULL, plan, err);
+    return cs_memory_plan_make_shared(graph, size_of, context, NULL, NULL, plan, err);
 }
 
 int cs_memory_plan_make_shared(const struct cs_graph *graph,
                                size_t (*size_of)(const struct cs_graph *, int value, void *context),
-                               void *context, const int *share, struct cs_memory_plan *plan,
-                               struct cs_err *err)
+                               void *context, const int *share, const int *times,
+                               struct cs_memory_plan *plan, struct cs_err *err)
 {
-    struct life *lives = lifetimes(graph);
+    struct life *lives = lifetimes(graph, times);
     int count = 0;
     *plan = (struct cs_memory_plan){
         .offset = cs_xcalloc((size_t)graph->value_count, sizeof *plan->offset),

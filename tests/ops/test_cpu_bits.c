@@ -229,7 +229,7 @@ START_TEST(shared_memory)
     bool *layout = cs_channels_last(&g);
     int *share = cs_cpu_share(&g, layout), shared = 0;
     struct cs_memory_plan plan;
-    ck_assert_int_eq(cs_memory_plan_make_shared(&g, NULL, NULL, share, &plan, &err), 0);
+    ck_assert_int_eq(cs_memory_plan_make_shared(&g, NULL, NULL, share, NULL, &plan, &err), 0);
     for (int n = 0; n < g.node_count; n++) {
         const struct cs_node *node = &g.nodes[n];
         int out = node->outputs[0];

@@ -260,7 +260,7 @@ START_TEST(core_plan_none)
     int *share = calloc((size_t)g.value_count, sizeof *share);
     for (int v = 0; v < g.value_count; v++)
         share[v] = v == b ? CS_MEMORY_NONE : v;
-    ck_assert_int_eq(cs_memory_plan_make_shared(&g, NULL, NULL, share, &plan, &err), 0);
+    ck_assert_int_eq(cs_memory_plan_make_shared(&g, NULL, NULL, share, NULL, &plan, &err), 0);
     ck_assert(plan.offset[b] == SIZE_MAX && plan.bytes[b] == 0);
     for (int v = 0; v < g.value_count; v++) {
         if (v == b)
@@ -271,6 +271,31 @@ START_TEST(core_plan_none)
                   plan.offset[a] + plan.bytes[a] <= plan.offset[v]);
     }
     free(share);
+    cs_memory_plan_release(&plan);
+    cs_graph_release(&g);
+    opcase_release(&c);
+}
+END_TEST
+
+// A chain x -> a -> b -> c takes two tensors, and four where all its nodes run side by side.
+START_TEST(core_plan_times)
+{
+    struct opcase c;
+    struct cs_graph g;
+    struct cs_memory_plan plan;
+    struct cs_err err = {0};
+    const int times[] = {1, 1, 1};
+    opcase_init(&c, 17, 1);
+    opcase_input(&c, SHAPE(1, 1, 16, 16));
+    for (int i = 0; i < 3; i++) {
+        if (i > 0)
+            opcase_value(&c, c.graph.outputs[0]);
+        opcase_node(&c, "Relu", 1);
+    }
+    ck_assert_msg(cs_graph_infer(&c.graph, c.shapes, &g, &err) == 0, "%s", err.text);
+    ck_assert_int_eq(cs_memory_plan_make_shared(&g, NULL, NULL, NULL, times, &plan, &err), 0);
+    check_plan(&g, &plan);
+    ck_assert_uint_eq(plan.arena_bytes, 4 * 16 * 16 * sizeof(float));
     cs_memory_plan_release(&plan);
     cs_graph_release(&g);
     opcase_release(&c);
@@ -309,6 +334,7 @@ int main(void)
     tcase_add_loop_test(core, core_plan, 0, 20);
     tcase_add_test(core, core_plan_chain);
     tcase_add_test(core, core_plan_none);
+    tcase_add_test(core, core_plan_times);
     tcase_add_test(limits, limits_order);
     tcase_add_test(limits, limits_plan);
     suite_add_tcase(suite, core);

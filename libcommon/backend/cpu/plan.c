@@ -142,7 +142,8 @@ int cs_cpu_plan_open(struct cs_network *network, const struct cs_graph *graph,
     cs_cpu_find_late(made);
     int *share = cs_cpu_share(graph, made->channels_last);
     cs_cpu_leave_out(made, share);
-    int result = cs_memory_plan_make_shared(graph, value_bytes, NULL, share, &made->memory, err);
+    int result =
+        cs_memory_plan_make_shared(graph, value_bytes, NULL, share, NULL, &made->memory, err);
     free(share);
     for (int i = 0; result == 0 && i < graph->node_count; i++)
         result = build_node(made, &graph->nodes[i], err);

@@ -309,7 +309,7 @@ int cs_cuda_memory_plan(const struct cs_graph *graph, enum cs_precision precisio
     struct cs_memory_plan plan;
     sharing_init(&s, graph, precision == CS_FP16 ? CS_CUDA_F16 : CS_CUDA_F32);
     *memory = (struct cs_cuda_memory){.real = s.real};
-    int result = cs_memory_plan_make_shared(graph, value_bytes, &s, s.share, &plan, err);
+    int result = cs_memory_plan_make_shared(graph, value_bytes, &s, s.share, NULL, &plan, err);
     if (result == 0) {
         memory->arena_bytes = plan.arena_bytes;
         memory->places = cs_xcalloc((size_t)graph->value_count + 1, sizeof *memory->places);
