@@ -51,6 +51,10 @@ static const struct cs_tool tool = {"cs-postprocess", "[OPTION]...",
 
 struct context {
     struct cs_post post;
+    struct cs_post_run *run; // of the item whose rows come
+    struct cs_item *item;
+    uint32_t height;
+    double seconds;
     struct cs_filter filter;
     struct cs_scratch scratch;
     char *maps;
@@ -110,25 +114,71 @@ static int on_head(struct cs_meta *head, void *data, struct cs_err *err)
     return 0;
 }
 
+static int put_labels(const struct cs_image *band, uint32_t first_row, void *data,
+                      struct cs_err *err)
+{
+    struct context *context = data;
+    struct cs_image shape = *band;
+    shape.height = context->height;
+    return cs_item_emit(context->item, CS_PLANE_LABELS, &shape, first_row, band->height, band->data,
+                        err);
+}
+
+static int open_item(struct context *context, struct cs_item *item,
+                     const struct cs_frame_header *header, struct cs_err *err)
+{
+    const struct cs_image shape = {.width = header->width,
+                                   .height = header->height,
+                                   .channels = header->channels,
+                                   .dtype = (enum cs_dtype)header->dtype};
+    struct cs_post_item about = {.probability = &shape, .maps = context->maps};
+    context->item = item;
+    context->height = header->height;
+    context->seconds = 0;
+    return cs_meta_real(&item->begin, CS_KEY_PIXEL, 0, 1e9, 0, &about.um_x, err) != 0 ||
+                   cs_meta_real(&item->begin, CS_KEY_PIXEL_Y, 0, 1e9, about.um_x, &about.um_y,
+                                err) != 0 ||
+                   cs_post_open(&context->run, &context->post, &about, &context->scratch,
+                                put_labels, context, err) != 0
+               ? -1
+               : 0;
+}
+
+static int on_band(struct cs_item *item, const struct cs_frame_header *header, const void *samples,
+                   void *data, struct cs_err *err)
+{
+    struct context *context = data;
+    if (header->first_row == 0 && open_item(context, item, header, err) != 0)
+        return -1;
+    double start = cs_clock_seconds();
+    int status = cs_post_rows(context->run, samples, header->rows, err);
+    context->seconds += cs_clock_seconds() - start;
+    return status;
+}
+
 static int on_item(struct cs_item *item, void *data, struct cs_err *err)
 {
     struct context *context = data;
-    int64_t start = cs_clock_ms();
+    double start = cs_clock_seconds();
     uint32_t count = 0;
-    struct cs_image labels = {0};
-    struct cs_post_item about = {.probability = &item->planes[CS_PLANE_PROBABILITY],
-                                 .maps = context->maps};
-    if (!about.probability->data)
+    if (!context->run)
         return cs_fail(err, CS_EINPUT, "no probabilities in the stream (is cs-infer before this?)");
-    if (cs_meta_real(&item->begin, CS_KEY_PIXEL, 0, 1e9, 0, &about.um_x, err) != 0 ||
-        cs_meta_real(&item->begin, CS_KEY_PIXEL_Y, 0, 1e9, about.um_x, &about.um_y, err) != 0 ||
-        cs_post_apply(&context->post, &about, &labels, &count, &context->scratch, err) != 0)
-        return -1;
     cs_image_release(&item->planes[CS_PLANE_LABELS]);
-    item->planes[CS_PLANE_LABELS] = labels;
+    if (cs_post_end(context->run, &count, err) != 0)
+        return -1;
+    context->seconds += cs_clock_seconds() - start;
     cs_meta_setf(&item->done, CS_KEY_OBJECTS, "%u", count);
     cs_meta_set(&item->done, CS_KEY_STATUS, count ? "ok" : "empty");
-    cs_meta_setf(&item->done, CS_KEY_MS "post", "%lld", (long long)(cs_clock_ms() - start));
+    cs_meta_setf(&item->done, CS_KEY_MS "post", "%.0f", context->seconds * 1e3);
+    return 0;
+}
+
+static int on_finished(struct cs_item *item, void *data, struct cs_err *err)
+{
+    struct context *context = data;
+    (void)item, (void)err;
+    cs_post_close(context->run);
+    context->run = NULL;
     return 0;
 }
 
@@ -156,12 +206,19 @@ int main(int argc, char **argv)
         .transport = (enum cs_transport)transport,
         .ring_bytes = ring_bytes,
         .keep = planes | 1u << CS_PLANE_LABELS,
-        .limits = {.spill_bytes = spill_bytes, .scratch_dir = scratch_dir},
+        .limits = {.spill_bytes = spill_bytes,
+                   .scratch_dir = scratch_dir,
+                   .shown = 1u << CS_PLANE_PROBABILITY,
+                   .loose = 1u << CS_PLANE_PROBABILITY & ~planes,
+                   .band = on_band,
+                   .context = &context},
         .head = on_head,
         .item = on_item,
+        .finished = on_finished,
         .context = &context,
     };
     int status = cs_filter_run(&context.filter);
+    cs_post_close(context.run); // of a stream that broke off
     cs_buf_release(&context.parameters);
     free(context.maps);
     return status;

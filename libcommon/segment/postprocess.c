@@ -7,8 +7,7 @@
 #include <string.h>
 
 #include "base/num.h"
-#include "segment/morph.h"
-#include "segment/objects.h"
+#include "segment/post_plan.h"
 
 // Limits that keep arithmetic on areas and radii exact and cheap.
 static const double max_radius_px = 1000, max_area_value = 1e15, max_depth = 65535;
@@ -177,71 +176,35 @@ static uint32_t in_steps(double value, double steps)
     return s < UINT32_MAX ? (uint32_t)s : UINT32_MAX;
 }
 
-static int split_mask(const struct cs_post *post, const struct cs_post_item *item,
-                      uint16_t foreground, const struct cs_image *mask, struct cs_image *labels,
-                      uint32_t *count, const struct cs_scratch *scratch, struct cs_err *err)
+int cs_post_plan(const struct cs_post *post, const struct cs_post_item *item,
+                 struct cs_post_plan *plan, struct cs_err *err)
 {
-    struct cs_image relief = {0};
-    const char *name = post->split == CS_SPLIT_DISTANCE ? "distance" : "boundary";
-    int map = map_index(item->maps, name), status;
+    const char *name = post->split == CS_SPLIT_BOUNDARY ? "boundary" : "distance";
     double steps = 65535, depth = default_depth_map;
-    if (map < 0 && post->split == CS_SPLIT_BOUNDARY)
+    int foreground = map_index(item->maps, "foreground");
+    *plan = (struct cs_post_plan){.foreground = (uint16_t)(foreground < 0 ? 0 : foreground),
+                                  .relief = -1,
+                                  .rule = {.width = item->probability->width,
+                                           .height = item->probability->height,
+                                           .connectivity = post->connectivity,
+                                           .split = post->split != CS_SPLIT_NONE,
+                                           .fill_holes = post->fill_holes}};
+    if (filter_of(post, item, &plan->rule.filter, err) != 0)
+        return -1;
+    if (!plan->rule.split)
+        return 0;
+    plan->relief = map_index(item->maps, name);
+    if (plan->relief < 0 && post->split == CS_SPLIT_BOUNDARY)
         return cs_fail(err, CS_EINPUT, "--split boundary: the model has no map 'boundary' (%s)",
                        item->maps ? item->maps : "no maps named");
-    if (map < 0) {
+    if (plan->relief < 0) {
+        plan->rule.distance = true;
         steps = CS_RELIEF_STEPS_PX;
         depth = default_depth_px;
-        status = cs_relief_distance(&relief, mask, scratch, err);
-    } else if (post->split == CS_SPLIT_DISTANCE) {
-        status = cs_relief_channel(&relief, item->probability, (uint16_t)map, scratch, err);
-    } else {
-        status =
-            cs_relief_boundary(&relief, item->probability, foreground, (uint16_t)map, scratch, err);
     }
     if (post->seed_depth >= 0)
         depth = post->seed_depth;
-    if (status == 0)
-        status =
-            cs_objects_split(labels, count, mask, &relief, in_steps(depth, steps),
-                             in_steps(post->seed_min, steps), post->connectivity, scratch, err);
-    cs_image_release(&relief);
-    return status;
-}
-
-int cs_post_apply(const struct cs_post *post, const struct cs_post_item *item,
-                  struct cs_image *labels, uint32_t *count, const struct cs_scratch *scratch,
-                  struct cs_err *err)
-{
-    struct cs_image mask = {0};
-    struct cs_object_filter filter;
-    int foreground = map_index(item->maps, "foreground");
-    bool split = post->split != CS_SPLIT_NONE;
-    if (foreground < 0)
-        foreground = 0;
-    if (filter_of(post, item, &filter, err) != 0 ||
-        cs_mask_threshold(&mask, item->probability, (uint16_t)foreground, post->threshold, scratch,
-                          err) != 0)
-        return -1;
-    int status = 0;
-    if (post->open_px > 0)
-        status = cs_morph_open(&mask, post->open_px, scratch, err);
-    if (status == 0 && post->close_px > 0)
-        status = cs_morph_close(&mask, post->close_px, scratch, err);
-    // In a mask every enclosed region has one owner; between split objects some have several.
-    if (status == 0 && post->fill_holes && !split)
-        status = cs_morph_fill_holes(&mask, post->connectivity, scratch, err);
-    if (status == 0)
-        status =
-            split ? split_mask(post, item, (uint16_t)foreground, &mask, labels, count, scratch, err)
-                  : cs_objects_label(labels, count, &mask, post->connectivity, scratch, err);
-    cs_image_release(&mask);
-    if (status == 0 && post->fill_holes && split)
-        status = cs_morph_fill_holes(labels, post->connectivity, scratch, err);
-    if (status == 0)
-        status = cs_objects_filter(labels, count, &filter, err);
-    if (status == 0)
-        cs_objects_narrow(labels, *count);
-    else
-        cs_image_release(labels);
-    return status;
+    plan->rule.depth = in_steps(depth, steps);
+    plan->rule.least_peak = in_steps(post->seed_min, steps);
+    return 0;
 }

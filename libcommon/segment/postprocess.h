@@ -39,16 +39,35 @@ void cs_post_canonical(const struct cs_post *post, struct cs_buf *out);
 
 // What an item brings along.
 struct cs_post_item {
-    const struct cs_image *probability;
+    const struct cs_image *probability; // cs_post_open looks at its shape only
     const char *maps;  // names of its channels, comma separated; NULL: the first is foreground
     double um_x, um_y; // pixel size, 0 where unknown
 };
 
-// Threshold the map "foreground" (else the first), open, close, fill, label or split, filter.
-// --split distance floods the map "distance", or the mask's distance transform where there is no
-// such map; --split boundary needs the map "boundary". Initialises labels (u16, u32 from 65536
-// objects on): release with cs_image_release. CS_EINPUT: no such map, an area in um2 without a
-// pixel size.
+// Labels as they are final: bands in order, u16 or u32. -1 ends the item.
+typedef int cs_post_band_fn(const struct cs_image *band, uint32_t first_row, void *context,
+                            struct cs_err *err);
+
+// One item, row by row. Threshold the map "foreground" (else the first), open, close, label or
+// split, fill, filter. --split distance floods the map "distance", or the mask's distance transform
+// where there is no such map; --split boundary needs the map "boundary". Labels are u16, u32 from
+// 65536 objects on, and numbered in raster order; they leave as soon as that is decided and no
+// unfinished object lies above. All of post, item and scratch is borrowed until the close.
+struct cs_post_run;
+
+// CS_EINPUT: no such map, an area in um2 without a pixel size; CS_ENOMEM. Close also after a
+// failure.
+int cs_post_open(struct cs_post_run **run, const struct cs_post *post,
+                 const struct cs_post_item *item, const struct cs_scratch *scratch,
+                 cs_post_band_fn *band, void *context, struct cs_err *err);
+// The next rows of probabilities. CS_EINPUT, CS_ENOMEM, CS_EIO (scratch), or what `band` failed
+// with.
+int cs_post_rows(struct cs_post_run *run, const void *samples, uint32_t rows, struct cs_err *err);
+// After the last row: the rest of the labels. *count: objects.
+int cs_post_end(struct cs_post_run *run, uint32_t *count, struct cs_err *err);
+void cs_post_close(struct cs_post_run *run); // accepts NULL
+
+// The same of a whole plane. Initialises labels: release with cs_image_release.
 int cs_post_apply(const struct cs_post *post, const struct cs_post_item *item,
                   struct cs_image *labels, uint32_t *count, const struct cs_scratch *scratch,
                   struct cs_err *err);

@@ -182,6 +182,8 @@ static int run_open(struct run *run, int fd, const char *name, struct cs_err *er
         return -1;
     if (cs_reader_open(&run->reader, fd, name, f->transport, err) != 0)
         return -1;
+    run->item.writer = run->writer;
+    run->item.keep = f->keep;
     cs_log(CS_LOG_INFO, "payloads come by %s", cs_reader_transport(run->reader));
     return pass_head(run, err);
 }

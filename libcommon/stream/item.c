@@ -13,7 +13,7 @@ struct assembly {
     struct cs_item *item;
     const struct cs_item_limits *limits;
     struct cs_big spare[CS_PLANE_COUNT];
-    struct cs_err why; // code set: the item finds no memory, its bands are dropped
+    struct cs_err why; // code set: the item has failed here, its bands are dropped
 };
 
 static int plane_init(struct assembly *a, const struct cs_frame_header *h)
@@ -45,6 +45,8 @@ static void *place_band(void *context, const struct cs_frame_header *header)
 {
     struct assembly *a = context;
     struct cs_image *plane = &a->item->planes[header->plane];
+    if (a->why.code == CS_OK && a->limits->loose >> header->plane & 1)
+        return CS_PLACE_STAY;
     if (a->why.code != CS_OK || (header->first_row == 0 && plane_init(a, header) != 0))
         return NULL;
     size_t at = (size_t)header->first_row * cs_image_row_bytes(plane);
@@ -71,6 +73,16 @@ static void recycle(struct assembly *a)
     cs_item_release(a->item);
 }
 
+static void show_band(struct assembly *a, const struct cs_frame *frame)
+{
+    const struct cs_item_limits *l = a->limits;
+    if (!((l->loose | l->shown) >> frame->header.plane & 1) || a->why.code != CS_OK)
+        return;
+    if (l->band(a->item, &frame->header, frame->payload, l->context, &a->why) != 0 &&
+        a->why.code == CS_OK)
+        a->why.code = CS_EINPUT;
+}
+
 // Frames up to DONE. 1, 0 at END, -1.
 static int read_frames(struct cs_reader *reader, struct assembly *a, struct cs_err *err)
 {
@@ -82,6 +94,10 @@ static int read_frames(struct cs_reader *reader, struct assembly *a, struct cs_e
         if (frame.header.kind == CS_FRAME_BEGIN) {
             a->item->number = frame.header.item;
             cs_meta_copy(&a->item->begin, &frame.meta);
+        } else if (frame.header.kind == CS_FRAME_DATA) {
+            if (frame.header.first_row + frame.header.rows == frame.header.height)
+                a->item->complete |= 1u << frame.header.plane;
+            show_band(a, &frame);
         } else if (frame.header.kind == CS_FRAME_DONE) {
             cs_meta_copy(&a->item->done, &frame.meta);
             return 1;
@@ -123,16 +139,40 @@ int cs_plane_write(struct cs_writer *writer, enum cs_plane kind, const struct cs
     return 0;
 }
 
-int cs_item_write(struct cs_writer *writer, const struct cs_item *item, unsigned keep,
-                  struct cs_err *err)
+// BEGIN, unless it is out, and planes that are not.
+static int write_planes(struct cs_writer *writer, struct cs_item *item, unsigned planes,
+                        struct cs_err *err)
 {
-    if (cs_writer_begin(writer, &item->begin, err) != 0)
+    if (!item->begun && cs_writer_begin(writer, &item->begin, err) != 0)
         return -1;
-    for (int i = 0; i < CS_PLANE_COUNT && !cs_item_failed(item); i++)
-        if ((keep & 1u << i) && item->planes[i].data &&
-            cs_plane_write(writer, i, &item->planes[i], err) != 0)
+    item->begun = true;
+    for (int i = 0; i < CS_PLANE_COUNT && !cs_item_failed(item); i++) {
+        if (!(planes & ~item->written & 1u << i) || !item->planes[i].data)
+            continue;
+        item->written |= 1u << i;
+        if (cs_plane_write(writer, i, &item->planes[i], err) != 0)
             return -1;
-    return cs_writer_done(writer, &item->done, err);
+    }
+    return 0;
+}
+
+int cs_item_emit(struct cs_item *item, enum cs_plane plane, const struct cs_image *shape,
+                 uint32_t first_row, uint32_t rows, const void *samples, struct cs_err *err)
+{
+    if (!item->writer)
+        return 0;
+    item->written |= 1u << plane;
+    if (!item->begun && write_planes(item->writer, item, item->keep & item->complete, err) != 0)
+        return -1;
+    return cs_writer_data(item->writer, plane, shape, first_row, rows, samples, err);
+}
+
+int cs_item_write(struct cs_writer *writer, struct cs_item *item, unsigned keep, struct cs_err *err)
+{
+    int status = write_planes(writer, item, keep, err);
+    item->begun = false; // it can be written again
+    item->written = 0;
+    return status != 0 ? -1 : cs_writer_done(writer, &item->done, err);
 }
 
 bool cs_item_failed(const struct cs_item *item)
@@ -155,4 +195,6 @@ void cs_item_release(struct cs_item *item)
     cs_meta_release(&item->done);
     release_planes(item);
     item->number = 0;
+    item->begun = false;
+    item->complete = item->written = 0;
 }

@@ -164,6 +164,8 @@ static int read_payload(struct cs_reader *r, struct cs_frame *frame, cs_place_fn
     void *wanted = place ? place(context, header) : NULL;
     if (place && !wanted)
         return drop_payload(r, header, err);
+    if (wanted == CS_PLACE_STAY)
+        wanted = NULL;
     if (header->flags & CS_FRAME_SHM)
         return read_shared(r, frame, wanted, err);
     if (!wanted) {

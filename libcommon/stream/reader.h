@@ -5,7 +5,9 @@
 
 #include "stream/stream.h"
 
-// Where the payload of a DATA frame goes: payload_bytes of memory, or NULL to drop it.
+// Where the payload of a DATA frame goes: payload_bytes of memory, NULL to drop it, or
+// CS_PLACE_STAY to have it where it comes, as cs_reader_next gives it.
+#define CS_PLACE_STAY ((void *)1)
 typedef void *cs_place_fn(void *context, const struct cs_frame_header *header);
 
 // cs_reader_next, but payloads go where `place` says (NULL: as cs_reader_next). frame->payload

@@ -77,13 +77,27 @@ struct cs_item {
     uint64_t number;
     struct cs_meta begin, done;
     struct cs_image planes[CS_PLANE_COUNT]; // data NULL where the item has no such plane
+    // Where cs_item_emit writes; NULL: nowhere. Borrowed.
+    struct cs_writer *writer;
+    unsigned keep;     // planes that it writes first, as far as they are complete
+    bool begun;        // it has written BEGIN
+    unsigned complete; // planes whose bands have all come
+    unsigned written;  // planes that are out, or whose bands go out
 };
+
+// A band of a plane, as it comes. -1 fails the item, and its other bands are dropped.
+typedef int cs_band_fn(struct cs_item *item, const struct cs_frame_header *header,
+                       const void *samples, void *context, struct cs_err *err);
 
 struct cs_item_limits {
     size_t spill_bytes; // planes above this live in the scratch folder; 0: never
     const char *scratch_dir;
     size_t max_bytes;  // a plane above this fails the item with CS_ENOMEM; 0: no limit
     const char *stage; // who fails such items; NULL: the name that the program was called by
+    unsigned loose;    // planes (bit mask) that are not put together, but only shown to `band`
+    unsigned shown;    // planes that are shown to `band`
+    cs_band_fn *band;
+    void *context; // of `band`
 };
 
 // The next item with its planes in memory: 1, or 0 at END (see cs_reader_end), -1 CS_ESTREAM.
@@ -93,8 +107,13 @@ int cs_item_read(struct cs_reader *reader, struct cs_item *item,
                  const struct cs_item_limits *limits, struct cs_err *err);
 // END's metadata after 0 was returned: what came from upstream. Lives as long as the reader.
 const struct cs_meta *cs_reader_end(const struct cs_reader *reader);
+// Write a band of a plane before the item is complete. First BEGIN and those planes of item->keep
+// go out that are complete; BEGIN's metadata must not be changed from then on. cs_item_write then
+// writes the rest.
+int cs_item_emit(struct cs_item *item, enum cs_plane plane, const struct cs_image *shape,
+                 uint32_t first_row, uint32_t rows, const void *samples, struct cs_err *err);
 // Write BEGIN, the planes selected by `keep` (bit mask 1 << cs_plane) in bands, DONE.
-int cs_item_write(struct cs_writer *writer, const struct cs_item *item, unsigned keep,
+int cs_item_write(struct cs_writer *writer, struct cs_item *item, unsigned keep,
                   struct cs_err *err);
 // One plane of an item that was begun, in bands.
 int cs_plane_write(struct cs_writer *writer, enum cs_plane kind, const struct cs_image *plane,
@@ -107,7 +126,8 @@ void cs_item_release(struct cs_item *item); // accepts a zeroed struct
 // ---- The loop of a filter ----------------------------------------------------------------
 
 // What a stage does to one item: change planes and metadata in place. -1 fails the item (not the
-// stream). Not called for items that came in failed.
+// stream). Not called for items that came in failed. It may write bands with cs_item_emit, and so
+// may the band function of the limits; where that fails the output is broken, and the stream ends.
 typedef int cs_item_fn(struct cs_item *item, void *context, struct cs_err *err);
 
 struct cs_filter {
