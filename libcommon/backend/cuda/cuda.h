@@ -19,6 +19,7 @@ struct cs_cuda_dnn; // dnn.h
 struct cs_cuda_run { // what a step sees while it runs
     const struct cs_plan *plan;
     char *arena, *scratch; // on the device
+    char *kept;            // from step to step
     void *stream;          // cudaStream_t
     uint32_t *counters;    // of the slot: CS_CUDA_COUNTERS, 0 at first; kernels leave them 0
     uint32_t *fault;       // of the slot: kernels set it where samples are impossible, as an index
@@ -33,6 +34,7 @@ struct cs_cuda_step {
     void (*release)(void *params); // NULL: nothing to release
     const struct cs_node *node;
     double flops; // multiplications and additions
+    double bytes; // of the device's memory that it reads and writes, but for caches (traffic.c)
 };
 
 // ---- For the files that make steps (op_*.c) ------------------------------------------------
@@ -46,6 +48,10 @@ struct cs_cuda_step *cs_cuda_add_step(struct cs_plan *plan, const struct cs_node
                                       void *params);
 // Scratch of the slot, shared by all steps, from its start; not kept from step to step.
 void cs_cuda_need_scratch(struct cs_plan *plan, size_t bytes);
+
+// Memory of the slot that steps leave something in for others: where it lies in `kept`, aligned to
+// 256 bytes, never at its start.
+size_t cs_cuda_keep(struct cs_plan *plan, size_t bytes);
 
 const struct cs_graph *cs_cuda_graph(const struct cs_plan *plan);
 // The type that float32 activations have in this plan.
@@ -73,6 +79,19 @@ typedef int cs_cuda_fill(const void *context, const struct cs_value *constant, c
                          void *host, struct cs_err *err);
 void *cs_cuda_pack(struct cs_plan *plan, int value, uint64_t key, size_t bytes, cs_cuda_fill *fill,
                    const void *context, struct cs_err *err);
+
+// ---- Norms that convolutions do a part of (late.h) -------------------------------------------
+
+// Elements between vectors of one number a channel.
+int64_t cs_cuda_late_pitch(int64_t channels);
+// For each image the sums of the value's channels, and those of their squares; NULL: they are not
+// known, and the norm measures.
+float *cs_cuda_sums(const struct cs_cuda_run *run, int value);
+// For each image the scales and the shifts, in fp16, that whoever reads the value applies, and then
+// ReLU, since its memory still holds the norm's operand. NULL: the value is made.
+void *cs_cuda_map(const struct cs_cuda_run *run, int value);
+// Decide, before its step is built, whether the norm's result is not made.
+bool cs_cuda_defer(struct cs_plan *plan, const struct cs_node *norm);
 
 // A step that adds node->fusion.add (with_add) and activates the node's output in place.
 int cs_cuda_build_fusion(struct cs_plan *plan, const struct cs_node *node, bool with_add,

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Method: one descriptor a tensor, operator and operation, chained by virtual tensors in fp32; the
-// order convolution, addition, bias, activation is the one that cuDNN has precompiled engines for.
+// order convolution, addition, bias, activation is the one that cuDNN has precompiled engines for,
+// and so is that of scale, shift, ReLU (whose result is fp16), convolution, sums.
 #include "backend/cuda/dnn.h"
 
 #include <cuda_runtime_api.h>
@@ -29,7 +30,7 @@ enum {
 #endif
 
 // Names of tensors within a graph.
-enum { X = 1, W, Y, ADD, BIAS, VIRTUAL };
+enum { X = 1, W, Y, ADD, BIAS, SCALE, SHIFT, SUMS, SQUARES, VIRTUAL };
 
 struct cs_cuda_dnn {
     cudnnHandle_t handle;            // NULL: engines are for `device`
@@ -41,7 +42,7 @@ struct cs_cuda_engine {
     int owned_count;
     cudnnBackendDescriptor_t plan;
     int64_t workspace;
-    bool add, bias;
+    bool add, bias, mapped, measured;
 };
 
 // ---- Handles -----------------------------------------------------------------------------
@@ -125,7 +126,7 @@ void cs_cuda_dnn_close(struct cs_cuda_dnn *dnn)
 struct builder {
     struct cs_cuda_engine *engine;
     cudnnStatus_t status;
-    cudnnBackendDescriptor_t operations[4];
+    cudnnBackendDescriptor_t operations[5];
     int64_t operation_count;
     int64_t next; // name of the next virtual tensor
 };
@@ -275,18 +276,57 @@ static cudnnBackendDescriptor_t activation(struct builder *b, const struct cs_cu
     return d;
 }
 
+// One number a channel of a tensor of these dimensions.
+static cudnnBackendDescriptor_t vector(struct builder *b, cudnnDataType_t type, int64_t name,
+                                       const int64_t of[4])
+{
+    const int64_t dim[] = {1, of[1], 1, 1}, stride[] = {of[1], 1, of[1], of[1]};
+    return tensor(b, type, name, dim, stride);
+}
+
+static cudnnBackendDescriptor_t add_map(struct builder *b, const struct cs_cuda_dnn_conv *conv,
+                                        cudnnBackendDescriptor_t x)
+{
+    static const cudnnPointwiseMode_t modes[] = {CUDNN_POINTWISE_MUL, CUDNN_POINTWISE_ADD,
+                                                 CUDNN_POINTWISE_RELU_FWD};
+    for (int i = 0; i < 3; i++) {
+        cudnnBackendDescriptor_t operand =
+            i < 2 ? vector(b, CUDNN_DATA_HALF, i ? SHIFT : SCALE, conv->x) : NULL;
+        cudnnBackendDescriptor_t out = tensor(b, i < 2 ? CUDNN_DATA_FLOAT : CUDNN_DATA_HALF,
+                                              b->next++, conv->x, conv->x_stride);
+        add_pointwise(b, pointwise(b, modes[i]), x, operand, out);
+        x = out;
+    }
+    return x;
+}
+
+static void add_sums(struct builder *b, const struct cs_cuda_dnn_conv *conv,
+                     cudnnBackendDescriptor_t y)
+{
+    cudnnGenStatsMode_t mode = CUDNN_GENSTATS_SUM_SQSUM;
+    cudnnBackendDescriptor_t d = create(b, CUDNN_BACKEND_OPERATION_GEN_STATS_DESCRIPTOR);
+    set(b, d, CUDNN_ATTR_OPERATION_GENSTATS_MODE, CUDNN_TYPE_GENSTATS_MODE, 1, &mode);
+    set_type(b, d, CUDNN_ATTR_OPERATION_GENSTATS_MATH_PREC, CUDNN_DATA_FLOAT);
+    set_child(b, d, CUDNN_ATTR_OPERATION_GENSTATS_XDESC, y);
+    set_child(b, d, CUDNN_ATTR_OPERATION_GENSTATS_SUMDESC,
+              vector(b, CUDNN_DATA_FLOAT, SUMS, conv->y));
+    set_child(b, d, CUDNN_ATTR_OPERATION_GENSTATS_SQSUMDESC,
+              vector(b, CUDNN_DATA_FLOAT, SQUARES, conv->y));
+    add_operation(b, d);
+}
+
 // The operations, each with its result in a virtual tensor but for the last, which makes y.
 static void describe(struct builder *b, const struct cs_cuda_dnn_conv *conv)
 {
     cudnnDataType_t type = conv->half ? CUDNN_DATA_HALF : CUDNN_DATA_FLOAT;
     const int64_t w_stride[] = {conv->w[1] * conv->w[2] * conv->w[3], 1, conv->w[3] * conv->w[1],
                                 conv->w[1]};
-    const int64_t channels = conv->y[1], bias_dim[] = {1, channels, 1, 1};
-    const int64_t bias_stride[] = {channels, 1, channels, channels};
     bool act = conv->activation != CS_CUDA_CONV_PLAIN;
     int left = conv->add + conv->bias + act; // operations that follow
     cudnnBackendDescriptor_t x = tensor(b, type, X, conv->x, conv->x_stride);
     cudnnBackendDescriptor_t w = tensor(b, type, W, conv->w, w_stride);
+    if (conv->mapped)
+        x = add_map(b, conv, x);
     cudnnBackendDescriptor_t last =
         tensor(b, left ? CUDNN_DATA_FLOAT : type, left ? b->next++ : Y, conv->y, conv->y_stride);
     add_convolution(b, conv, x, w, last);
@@ -295,16 +335,18 @@ static void describe(struct builder *b, const struct cs_cuda_dnn_conv *conv)
         if (!there[stage])
             continue;
         left--;
-        cudnnBackendDescriptor_t operand =
-            stage == 0   ? tensor(b, type, ADD, conv->y, conv->add_stride)
-            : stage == 1 ? tensor(b, type, BIAS, bias_dim, bias_stride)
-                         : NULL;
+        cudnnBackendDescriptor_t operand = stage == 0
+                                               ? tensor(b, type, ADD, conv->y, conv->add_stride)
+                                           : stage == 1 ? vector(b, type, BIAS, conv->y)
+                                                        : NULL;
         cudnnBackendDescriptor_t out = tensor(b, left ? CUDNN_DATA_FLOAT : type,
                                               left ? b->next++ : Y, conv->y, conv->y_stride);
         add_pointwise(b, stage < 2 ? pointwise(b, CUDNN_POINTWISE_ADD) : activation(b, conv), last,
                       operand, out);
         last = out;
     }
+    if (conv->measured)
+        add_sums(b, conv, last);
 }
 
 static cudnnBackendDescriptor_t operation_graph(struct builder *b, const struct cs_cuda_dnn *dnn)
@@ -452,6 +494,8 @@ int cs_cuda_engine_new(struct cs_cuda_dnn *dnn, const struct cs_cuda_dnn_conv *c
     struct builder b = {.engine = made, .next = VIRTUAL};
     made->add = conv->add;
     made->bias = conv->bias;
+    made->mapped = conv->mapped;
+    made->measured = conv->measured;
     describe(&b, conv);
     cudnnBackendDescriptor_t graph = operation_graph(&b, dnn);
     if (check(b.status, "describing a convolution", err) != 0) {
@@ -485,20 +529,32 @@ size_t cs_cuda_engine_workspace(const struct cs_cuda_engine *engine)
 
 // ---- Running -----------------------------------------------------------------------------
 
-int cs_cuda_engine_run(struct cs_cuda_dnn *dnn, const struct cs_cuda_engine *engine, const void *x,
-                       const void *w, const void *add, const void *bias, void *y, void *workspace,
-                       struct cs_err *err)
+int cs_cuda_engine_run(struct cs_cuda_dnn *dnn, const struct cs_cuda_engine *engine,
+                       const struct cs_cuda_dnn_data *d, struct cs_err *err)
 {
-    int64_t names[5] = {X, W, Y}, count = 3;
-    const void *data[5] = {x, w, y};
-    if (engine->add) {
-        names[count] = ADD;
-        data[count++] = add;
-    }
-    if (engine->bias) {
-        names[count] = BIAS;
-        data[count++] = bias;
-    }
+    const struct {
+        bool there;
+        int64_t name;
+        const void *data;
+    } all[] = {
+        {true, X, d->x},
+        {true, W, d->w},
+        {true, Y, d->y},
+        {engine->add, ADD, d->add},
+        {engine->bias, BIAS, d->bias},
+        {engine->mapped, SCALE, d->scale},
+        {engine->mapped, SHIFT, d->shift},
+        {engine->measured, SUMS, d->sums},
+        {engine->measured, SQUARES, d->squares},
+    };
+    enum { MOST = sizeof all / sizeof *all };
+    int64_t names[MOST], count = 0;
+    const void *data[MOST];
+    for (int i = 0; i < MOST; i++)
+        if (all[i].there) {
+            names[count] = all[i].name;
+            data[count++] = all[i].data;
+        }
     cudnnBackendDescriptor_t pack = NULL;
     cudnnStatus_t status =
         cudnnBackendCreateDescriptor(CUDNN_BACKEND_VARIANT_PACK_DESCRIPTOR, &pack);
@@ -510,7 +566,7 @@ int cs_cuda_engine_run(struct cs_cuda_dnn *dnn, const struct cs_cuda_engine *eng
                                           CUDNN_TYPE_VOID_PTR, count, data);
     if (status == CUDNN_STATUS_SUCCESS)
         status = cudnnBackendSetAttribute(pack, CUDNN_ATTR_VARIANT_PACK_WORKSPACE,
-                                          CUDNN_TYPE_VOID_PTR, 1, &workspace);
+                                          CUDNN_TYPE_VOID_PTR, 1, &d->workspace);
     if (status == CUDNN_STATUS_SUCCESS)
         status = cudnnBackendFinalize(pack);
     if (status == CUDNN_STATUS_SUCCESS)

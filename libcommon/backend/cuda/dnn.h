@@ -28,12 +28,17 @@ void cs_cuda_dnn_close(struct cs_cuda_dnn *dnn); // accepts NULL
 // y = activation(x * w + add + bias). Sizes in the order N, C, H, W and strides in elements, as of
 // struct cs_cuda_tensor; w is K, C / groups, R, S, dense with C innermost. A transposed
 // convolution has no add, bias or activation; its w is K = x's channels, C = y's / groups.
+//
+// Parts of norms, with no add, bias or activation, in fp16 alone. `mapped`: what is convolved is
+// ReLU(x * scale + shift), made while it is loaded; scale and shift are fp16, one a channel of x.
+// `measured`: also the sums of each channel of y and of its squares over N, H and W, in fp32.
 struct cs_cuda_dnn_conv {
     bool half;         // samples of x, w, add, y and bias are fp16, else fp32
     bool tensor_cores; // fp32: TF32 is allowed
     bool direct;       // no Winograd, no Fourier transform
     bool compiled;     // engines that cuDNN compiles at run time are allowed
     bool transposed, add, bias;
+    bool mapped, measured;
     int64_t x[4], x_stride[4], y[4], y_stride[4], w[4], add_stride[4];
     int64_t pad_begin[2], pad_end[2], stride[2], dilation[2];
     enum { CS_CUDA_CONV_PLAIN, CS_CUDA_CONV_RELU, CS_CUDA_CONV_CLIP } activation;
@@ -45,10 +50,13 @@ int cs_cuda_engine_new(struct cs_cuda_dnn *dnn, const struct cs_cuda_dnn_conv *c
                        struct cs_cuda_engine **engine, struct cs_err *err);
 void cs_cuda_engine_free(struct cs_cuda_engine *engine); // accepts NULL
 size_t cs_cuda_engine_workspace(const struct cs_cuda_engine *engine);
-// Puts the work on the handle's stream. Addresses of the device; add, bias NULL where there is
-// none.
-int cs_cuda_engine_run(struct cs_cuda_dnn *dnn, const struct cs_cuda_engine *engine, const void *x,
-                       const void *w, const void *add, const void *bias, void *y, void *workspace,
-                       struct cs_err *err);
+// Addresses of the device; those that the convolution has not are not looked at.
+struct cs_cuda_dnn_data {
+    const void *x, *w, *add, *bias, *scale, *shift;
+    void *y, *sums, *squares, *workspace;
+};
+// Puts the work on the handle's stream.
+int cs_cuda_engine_run(struct cs_cuda_dnn *dnn, const struct cs_cuda_engine *engine,
+                       const struct cs_cuda_dnn_data *data, struct cs_err *err);
 
 #endif

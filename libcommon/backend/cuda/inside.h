@@ -45,9 +45,13 @@ struct cs_plan {
     int step_count, step_capacity;
     struct cs_cuda_packed **packed; // that it uses
     int packed_count, packed_capacity;
-    size_t scratch_bytes;
+    size_t scratch_bytes, kept_bytes;
+    struct cs_cuda_late *late; // per value
     struct cs_cuda_profile profile;
 };
+
+// The bytes that the node's steps move (traffic.c).
+double cs_cuda_traffic(const struct cs_plan *plan, const struct cs_node *node);
 
 // ---- Errors, memory of the device (device.c) ------------------------------------------------
 

@@ -210,11 +210,16 @@ int cs_cuda_layer_norm_launch(void *stream, const struct cs_cuda_layer_norm *nor
 // shift are vectors, one number a channel or a group. Statistics of a group of C / groups channels
 // of an image: Welford's running mean and squares in float32, parts joined as Chan, Golub and
 // LeVeque (1979) do, in an order that depends on shapes alone.
-// Floor: the input twice and the output, once where an image's plane is small; add.
+// Floor: the input twice and the output, once where an image's plane is small or sums are given;
+// add.
 struct cs_cuda_norm {
     struct cs_cuda_tensor in, out, add, scale, shift; // add: of out's shape; no data: none
     // BatchNormalization: given, vectors of C; no data: computed.
     struct cs_cuda_tensor mean, variance;
+    // Of each image and channel the sum and, `pitch` behind it, that of squares; an image has
+    // 2 * pitch. NULL: computed. Of one channel a group.
+    const float *sums;
+    int64_t pitch;
     int64_t groups;
     float epsilon;
     struct cs_cuda_activation activation;
@@ -223,6 +228,10 @@ struct cs_cuda_norm {
 };
 size_t cs_cuda_norm_floats(int64_t images, int64_t channels);
 int cs_cuda_norm_launch(void *stream, const struct cs_cuda_norm *norm);
+// What a norm with given sums comes to, out = in * scale + shift: scales of fp16 for each image and
+// channel, `pitch` behind them the shifts, which make good what the scales are rounded by at the
+// mean. Floor: nothing worth the name.
+int cs_cuda_norm_map(void *stream, const struct cs_cuda_norm *norm, void *map);
 
 // ---- Products (product.cu) ----------------------------------------------------------------------
 

@@ -165,10 +165,18 @@ static void share_results(struct sharing *s)
     }
 }
 
-// The value that is made first where `value` lies, unless it is a part of something already.
+// cuDNN makes dense tensors, and copies them where they are to lie otherwise.
+static bool is_convolution(const struct sharing *s, int value)
+{
+    int producer = s->graph->values[value].producer;
+    return producer >= 0 && strcmp(s->graph->nodes[producer].op, "Conv") == 0;
+}
+
+// The value that is made first where `value` lies, unless it is a part of something already; of
+// what follows a convolution, the first that is made by a kernel of ours.
 static int first_of(const struct sharing *s, int value)
 {
-    while (s->share[value] != value && !s->slice[value])
+    while (s->share[value] != value && !s->slice[value] && !is_convolution(s, s->share[value]))
         value = s->share[value];
     return value;
 }
@@ -206,6 +214,7 @@ static void share_slices(struct sharing *s)
             int top = is_free(s, in) ? first_of(s, in) : in;
             if (whole && even && is_free(s, in) && is_free(s, top) && is_plane(s, in) &&
                 is_plane(s, top) && !s->slice[top]) {
+                s->held[s->share[top]] = false;
                 s->share[top] = out;
                 s->slice[top] = true;
                 s->channel[top] = first;

@@ -12,7 +12,7 @@ using namespace cs;
 
 namespace {
 
-constexpr int THREADS = 256, BLOCKS = 512, SMALL = 1024, MAX_LANES = 32;
+constexpr int THREADS = 256, BLOCKS = 512, SMALL = 1024, MAX_LANES = 32, MOST_Y = 65535;
 
 struct norm_job {
     steps<3> space; // output, input, addend
@@ -26,6 +26,8 @@ struct norm_job {
     bool one_map;   // of all images
     float epsilon;
     cs_cuda_activation activation;
+    const float *sums; // given: of a channel, and of its squares `pitch` behind
+    int64_t pitch;
     float *parts, *maps; // mean and squares of each chunk; mean and factor of each channel
     uint32_t *counters;
 };
@@ -203,6 +205,17 @@ template <int W> struct map_of {
     float mean[W], factor[W], shift[W];
 };
 
+// From sums: the difference of large numbers, where the mean is large, may come out below 0.
+__device__ __forceinline__ void read_sums(const norm_job &j, int64_t image, uint32_t channel,
+                                          float &mean, float &factor)
+{
+    const float *sums = j.sums + image * 2 * j.pitch + channel;
+    float count = static_cast<float>(j.space.count);
+    mean = sums[0] / count;
+    float variance = sums[j.pitch] / count - mean * mean;
+    factor = 1 / sqrtf((variance < 0 ? 0 : variance) + j.epsilon);
+}
+
 template <int W>
 __device__ __forceinline__ void scale_map(const norm_job &j, uint32_t channel, map_of<W> &map)
 {
@@ -254,8 +267,12 @@ __global__ void __launch_bounds__(THREADS) apply_kernel(const __grid_constant__ 
     int64_t base[3], at = (j.one_map ? 0 : static_cast<int64_t>(image) * j.channels) + channel;
 #pragma unroll
     for (int i = 0; i < W; i++) {
-        map.mean[i] = j.maps[2 * (at + i)];
-        map.factor[i] = j.maps[2 * (at + i) + 1];
+        if (j.sums) {
+            read_sums(j, image, channel + i, map.mean[i], map.factor[i]);
+        } else {
+            map.mean[i] = j.maps[2 * (at + i)];
+            map.factor[i] = j.maps[2 * (at + i) + 1];
+        }
     }
     scale_map<W>(j, channel, map);
     bases(j, image, channel, base);
@@ -285,6 +302,22 @@ __global__ void __launch_bounds__(THREADS) small_kernel(const __grid_constant__ 
     scale_map<W>(j, channel, map);
     for (uint32_t p = l.level; p < j.space.count; p += l.depth)
         apply_map<W>(j, map, base, p);
+}
+
+// x: channels, y: images.
+__global__ void __launch_bounds__(THREADS)
+    map_kernel(const __grid_constant__ norm_job j, __half *map)
+{
+    uint32_t c = blockIdx.x * THREADS + threadIdx.x, image = j.first + blockIdx.y;
+    if (c >= j.channels)
+        return;
+    float mean, factor;
+    read_sums(j, image, c, mean, factor);
+    __half scale = __float2half_rn(factor * load_real(j.scale, j.scale_type, c));
+    map += image * 2 * j.pitch + c;
+    map[0] = scale;
+    map[j.pitch] =
+        __float2half_rn(load_real(j.shift, j.shift_type, c) - mean * __half2float(scale));
 }
 
 __global__ void __launch_bounds__(THREADS)
@@ -389,6 +422,33 @@ template <int W> int launch_norm(void *stream, norm_job &j, uint32_t images, boo
     return failed;
 }
 
+// What the kernels need of the description, beside the loops.
+void set_norm(const cs_cuda_norm &n, norm_job &j)
+{
+    int64_t channels = n.in.dim[1];
+    j.in = n.in.data;
+    j.out = n.out.data;
+    j.add = n.add.data;
+    j.scale = n.scale.data;
+    j.shift = n.shift.data;
+    j.in_type = n.in.type;
+    j.out_type = n.out.type;
+    j.add_type = n.add.type;
+    j.scale_type = n.scale.type;
+    j.shift_type = n.shift.type;
+    j.channels = static_cast<uint32_t>(channels);
+    j.groups = static_cast<uint32_t>(n.groups);
+    j.wide = static_cast<uint32_t>(channels / n.groups);
+    j.per_group = j.wide > 1 && n.scale.dim[0] != channels;
+    j.sums = n.sums;
+    j.pitch = n.pitch;
+    j.one_map = n.mean.data != nullptr;
+    j.epsilon = n.epsilon;
+    j.activation = n.activation;
+    j.maps = n.scratch;
+    j.counters = n.counters;
+}
+
 } // namespace
 
 size_t cs_cuda_norm_floats(int64_t images, int64_t channels)
@@ -403,31 +463,13 @@ int cs_cuda_norm_launch(void *stream, const struct cs_cuda_norm *norm)
     norm_job j = {};
     int width = describe(*norm, j);
     int64_t images = in.dim[0], channels = in.dim[1];
-    bool given = norm->mean.data != nullptr;
+    bool given = norm->mean.data != nullptr || norm->sums;
     if (images == 0 || channels == 0 || j.space.count == 0)
         return 0;
     if (width == 0 || images > CS_CUDA_MAX_ITEMS || channels > CS_CUDA_MAX_ITEMS)
         return static_cast<int>(cudaErrorInvalidValue);
-    j.in = in.data;
-    j.out = norm->out.data;
-    j.add = norm->add.data;
-    j.scale = norm->scale.data;
-    j.shift = norm->shift.data;
-    j.in_type = in.type;
-    j.out_type = norm->out.type;
-    j.add_type = norm->add.type;
-    j.scale_type = norm->scale.type;
-    j.shift_type = norm->shift.type;
-    j.channels = static_cast<uint32_t>(channels);
-    j.groups = static_cast<uint32_t>(norm->groups);
-    j.wide = static_cast<uint32_t>(channels / norm->groups);
-    j.per_group = j.wide > 1 && norm->scale.dim[0] != channels;
-    j.one_map = given;
-    j.epsilon = norm->epsilon;
-    j.activation = norm->activation;
-    j.maps = norm->scratch;
-    j.counters = norm->counters;
-    if (given) {
+    set_norm(*norm, j);
+    if (norm->mean.data) {
         int failed = launch(stream, dim3(static_cast<unsigned>(blocks_for(channels, THREADS))),
                             THREADS, given_kernel, norm->mean.data,
                             static_cast<int>(norm->mean.type), norm->variance.data,
@@ -439,4 +481,22 @@ int cs_cuda_norm_launch(void *stream, const struct cs_cuda_norm *norm)
     return width == 8   ? launch_norm<8>(stream, j, count, given)
            : width == 4 ? launch_norm<4>(stream, j, count, given)
                         : launch_norm<1>(stream, j, count, given);
+}
+
+int cs_cuda_norm_map(void *stream, const struct cs_cuda_norm *norm, void *map)
+{
+    const cs_cuda_tensor &in = norm->in;
+    norm_job j = {};
+    int64_t images = in.dim[0], blocks = blocks_for(in.dim[1], THREADS);
+    if (describe(*norm, j) == 0 || !norm->sums)
+        return static_cast<int>(cudaErrorInvalidValue);
+    set_norm(*norm, j);
+    int failed = 0;
+    for (int64_t first = 0; first < images && !failed; first += MOST_Y) {
+        j.first = static_cast<uint32_t>(first);
+        dim3 grid(static_cast<unsigned>(blocks),
+                  static_cast<unsigned>(images - first < MOST_Y ? images - first : MOST_Y));
+        failed = launch(stream, grid, THREADS, map_kernel, j, static_cast<__half *>(map));
+    }
+    return failed;
 }

@@ -11,8 +11,7 @@
 #include <string.h>
 
 #include "backend/cuda/call.h"
-#include "backend/cuda/dnn.h"
-#include "backend/cuda/inside.h"
+#include "backend/cuda/late.h"
 #include "base/mem.h"
 #include "graph/params.h"
 
@@ -27,6 +26,7 @@ struct conv_step {
     const void *w;    // on the device
     const void *bias; // NULL: none, or not cuDNN's
     struct cs_cuda_operand add;
+    int64_t images; // that are convolved one by one, with parts of norms; 0: all at once
     // What follows a transposed convolution.
     bool scratch; // cuDNN's result lies there
     int64_t kernel[2];
@@ -117,14 +117,45 @@ static void release_step(void *params)
     cs_cuda_engine_free(s->engine);
 }
 
+// Image by image: the sums are those of one.
+static int run_late(const struct conv_step *s, const struct cs_cuda_run *run, struct cs_err *err)
+{
+    struct cs_cuda_tensor x = cs_cuda_at(run, s->x), y = cs_cuda_at(run, s->y);
+    int64_t wide = cs_cuda_late_pitch(y.dim[1]), narrow = cs_cuda_late_pitch(x.dim[1]);
+    float *sums = cs_cuda_sums(run, s->y);
+    uint16_t *map = cs_cuda_map(run, s->x);
+    for (int64_t i = 0; i < s->images; i++) {
+        const struct cs_cuda_dnn_data data = {
+            .x = (uint16_t *)x.data + i * x.stride[0],
+            .w = s->w,
+            .scale = map ? map + 2 * i * narrow : NULL,
+            .shift = map ? map + (2 * i + 1) * narrow : NULL,
+            .y = (uint16_t *)y.data + i * y.stride[0],
+            .sums = sums + 2 * i * wide,
+            .squares = sums + (2 * i + 1) * wide,
+            .workspace = run->scratch,
+        };
+        if (cs_cuda_engine_run(run->dnn, s->engine, &data, err) != 0)
+            return -1;
+    }
+    return 0;
+}
+
 static int run_conv(const struct cs_cuda_step *step, const struct cs_cuda_run *run,
                     struct cs_err *err)
 {
     const struct conv_step *s = step->params;
     struct cs_cuda_tensor x = cs_cuda_at(run, s->x), y = cs_cuda_at(run, s->y);
     struct cs_cuda_tensor add = cs_cuda_operand_at(run, &s->add);
-    return cs_cuda_engine_run(run->dnn, s->engine, x.data, s->w, add.data, s->bias, y.data,
-                              run->scratch, err);
+    if (s->images)
+        return run_late(s, run, err);
+    const struct cs_cuda_dnn_data data = {.x = x.data,
+                                          .w = s->w,
+                                          .add = add.data,
+                                          .bias = s->bias,
+                                          .y = y.data,
+                                          .workspace = run->scratch};
+    return cs_cuda_engine_run(run->dnn, s->engine, &data, err);
 }
 
 static size_t align(size_t bytes)
@@ -177,7 +208,9 @@ static int run_transposed(const struct cs_cuda_step *step, const struct cs_cuda_
     size_t bytes = (size_t)(y.dim[0] * y.dim[1] * y.dim[2] * y.dim[3]) * cs_cuda_type_bytes(y.type);
     char *made = s->scratch ? run->scratch : y.data;
     char *workspace = run->scratch + (s->scratch ? align(bytes) : 0);
-    if (cs_cuda_engine_run(run->dnn, s->engine, x.data, s->w, NULL, NULL, made, workspace, err))
+    const struct cs_cuda_dnn_data data = {
+        .x = x.data, .w = s->w, .y = made, .workspace = workspace};
+    if (cs_cuda_engine_run(run->dnn, s->engine, &data, err) != 0)
         return -1;
     bool more = s->scratch || s->late_bias.data || s->activation.function != CS_FN_IDENTITY;
     return more ? spread(s, run->stream, made, &y) : 0;
@@ -191,8 +224,8 @@ static void place_of(const struct cs_plan *plan, int value, int64_t dim[4], int6
     memcpy(stride, plan->memory.places[value].stride, 4 * sizeof *stride);
 }
 
-static int describe(const struct cs_plan *plan, const struct cs_node *node,
-                    struct cs_cuda_dnn_conv *conv, struct cs_err *err)
+int cs_cuda_describe_conv(const struct cs_plan *plan, const struct cs_node *node,
+                          struct cs_cuda_dnn_conv *conv, struct cs_err *err)
 {
     struct cs_window window;
     const struct cs_value *w = cs_node_input(plan->graph, node, 1);
@@ -274,9 +307,9 @@ static int choose_engine(struct cs_plan *plan, const struct cs_node *node,
 
 static int build_conv(struct cs_plan *plan, const struct cs_node *node, struct cs_err *err)
 {
-    struct cs_cuda_dnn_conv conv, chosen;
-    bool whole;
-    if (describe(plan, node, &conv, err) != 0)
+    struct cs_cuda_dnn_conv conv, chosen = {0};
+    bool whole = true;
+    if (cs_cuda_describe_conv(plan, node, &conv, err) != 0)
         return -1;
     conv.bias = cs_node_input(plan->graph, node, 2) != NULL;
     struct conv_step *s = cs_cuda_params(plan, sizeof *s);
@@ -285,7 +318,9 @@ static int build_conv(struct cs_plan *plan, const struct cs_node *node, struct c
     s->x = node->inputs[0];
     s->y = node->outputs[0];
     s->add.value = -1;
-    if (choose_engine(plan, node, &conv, &s->engine, &chosen, &whole, err) != 0)
+    s->engine = cs_cuda_late_engine(plan, node);
+    s->images = s->engine ? conv.x[0] : 0;
+    if (!s->engine && choose_engine(plan, node, &conv, &s->engine, &chosen, &whole, err) != 0)
         return -1;
     struct cs_cuda_step *step = cs_cuda_add_step(plan, node, run_conv, s);
     step->release = release_step;
@@ -344,7 +379,7 @@ static int choose_plain(struct cs_plan *plan, struct cs_cuda_dnn_conv *conv,
 static int build_transposed(struct cs_plan *plan, const struct cs_node *node, struct cs_err *err)
 {
     struct cs_cuda_dnn_conv conv;
-    if (describe(plan, node, &conv, err) != 0)
+    if (cs_cuda_describe_conv(plan, node, &conv, err) != 0)
         return -1;
     struct conv_step *s = cs_cuda_params(plan, sizeof *s);
     struct filter filter = {.half = conv.half};

@@ -23,18 +23,23 @@ static int run_norm(const struct cs_cuda_step *step, const struct cs_cuda_run *r
     (void)err;
     if (!norm.out.data)
         return 0;
+    norm.sums = cs_cuda_sums(run, node->inputs[0]);
+    norm.pitch = cs_cuda_late_pitch(norm.in.dim[1]);
     norm.groups = cs_node_int(node, "num_groups", norm.in.dim[1]);
     if (batch) {
         norm.mean = cs_cuda_in(step, run, 3);
         norm.variance = cs_cuda_in(step, run, 4);
     }
-    return cs_cuda_norm_launch(run->stream, &norm);
+    void *map = cs_cuda_map(run, node->outputs[0]);
+    return map ? cs_cuda_norm_map(run->stream, &norm, map)
+               : cs_cuda_norm_launch(run->stream, &norm);
 }
 
 static int build_norm(struct cs_plan *plan, const struct cs_node *node, struct cs_err *err)
 {
     const struct cs_shape *in = &cs_node_input(cs_cuda_graph(plan), node, 0)->shape;
     cs_cuda_need_scratch(plan, cs_cuda_norm_floats(in->dim[0], in->dim[1]) * sizeof(float));
+    cs_cuda_defer(plan, node);
     return cs_cuda_build_call(plan, node, (struct cs_cuda_inputs){.exact = ~1ULL}, run_norm, err);
 }
 

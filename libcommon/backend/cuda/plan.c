@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "backend/cuda/inside.h"
+#include "backend/cuda/late.h"
 #include "base/mem.h"
 
 // ---- Operators ---------------------------------------------------------------------------
@@ -56,6 +56,14 @@ struct cs_cuda_step *cs_cuda_add_step(struct cs_plan *plan, const struct cs_node
 void cs_cuda_need_scratch(struct cs_plan *plan, size_t bytes)
 {
     plan->scratch_bytes = bytes > plan->scratch_bytes ? bytes : plan->scratch_bytes;
+}
+
+size_t cs_cuda_keep(struct cs_plan *plan, size_t bytes)
+{
+    enum { ALIGNMENT = 256 };
+    size_t at = plan->kept_bytes ? plan->kept_bytes : ALIGNMENT;
+    plan->kept_bytes = at + (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+    return at;
 }
 
 const struct cs_graph *cs_cuda_graph(const struct cs_plan *plan)
@@ -120,9 +128,11 @@ static int build_node(struct cs_plan *plan, const struct cs_node *node, struct c
         return cs_fail(err, CS_EMODEL, "node %s (%s): %s", node->name, node->op, why);
     if (is_empty(plan, node) || (out >= 0 && plan->memory.places[out].view))
         return 0;
-    int result = op->build(plan, node, err);
+    int first = plan->step_count, result = op->build(plan, node, err);
     if (result == 0 && !op->fuses && (node->fusion.add >= 0 || node->fusion.activation))
         result = cs_cuda_build_fusion(plan, node, true, err);
+    if (result == 0 && plan->step_count > first)
+        plan->steps[first].bytes = cs_cuda_traffic(plan, node);
     return result == 0 ? 0 : cs_err_context(err, "node %s (%s)", node->name, node->op);
 }
 
@@ -138,6 +148,7 @@ int cs_cuda_plan_open(struct cs_network *network, const struct cs_graph *graph,
     int result = cs_cuda_use(network->device, err);
     if (result == 0)
         result = cs_cuda_memory_plan(graph, precision, &made->memory, err);
+    cs_cuda_late_init(made);
     for (int i = 0; result == 0 && i < graph->node_count; i++)
         result = build_node(made, &graph->nodes[i], err);
     if (result != 0) {
@@ -157,6 +168,7 @@ void cs_cuda_plan_close(struct cs_plan *plan)
         if (plan->steps[i].release)
             plan->steps[i].release(plan->steps[i].params);
     free(plan->steps);
+    cs_cuda_late_release(plan);
     cs_cuda_drop_packed(plan);
     cs_cuda_memory_release(&plan->memory);
     cs_arena_release(&plan->params);
@@ -168,7 +180,7 @@ struct cs_memory_use cs_cuda_plan_memory(const struct cs_plan *plan)
     return (struct cs_memory_use){.weights = plan->network->packed_bytes,
                                   .packed = plan->network->packed_bytes,
                                   .arena = plan->memory.arena_bytes,
-                                  .workspace = plan->scratch_bytes,
+                                  .workspace = plan->scratch_bytes + plan->kept_bytes,
                                   .buffers =
                                       cs_cuda_input_bytes(plan) + cs_cuda_output_bytes(plan)};
 }

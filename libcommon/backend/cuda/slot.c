@@ -33,7 +33,7 @@ struct cs_slot {
     struct cs_cuda_dnn *dnn;
     cudaStream_t stream;
     cudaEvent_t done, marks[MARKS]; // marks: for profiles
-    char *arena, *scratch;
+    char *arena, *scratch, *kept;
     uint32_t *counters;
     struct block *block, *device_block;
     size_t block_bytes;
@@ -60,6 +60,7 @@ void cs_cuda_slot_close(struct cs_slot *slot)
     cs_cuda_stage_release(&slot->out);
     cs_cuda_free(slot->arena);
     cs_cuda_free(slot->scratch);
+    cs_cuda_free(slot->kept);
     cs_cuda_free(slot->counters);
     cs_cuda_free(slot->device_block);
     cs_cuda_free_pinned(slot->block);
@@ -78,6 +79,7 @@ static struct cs_cuda_run run_of(const struct cs_slot *slot, const struct cs_pla
     return (struct cs_cuda_run){.plan = plan,
                                 .arena = slot->arena,
                                 .scratch = slot->scratch,
+                                .kept = slot->kept,
                                 .stream = slot->stream,
                                 .dnn = slot->dnn,
                                 .fault = &slot->device_block->fault,
@@ -151,10 +153,11 @@ static size_t batch_of(const struct cs_plan *plan)
 
 static int open_memory(struct cs_slot *slot, struct cs_plan *const *plans, struct cs_err *err)
 {
-    size_t arena = 0, scratch = 0, in = 0, out = 0, batch = 1;
+    size_t arena = 0, scratch = 0, kept = 0, in = 0, out = 0, batch = 1;
     for (int p = 0; p < slot->plan_count; p++) {
         arena = larger(arena, plans[p]->memory.arena_bytes);
         scratch = larger(scratch, plans[p]->scratch_bytes);
+        kept = larger(kept, plans[p]->kept_bytes);
         in = larger(in, cs_cuda_input_bytes(plans[p]));
         out = larger(out, cs_cuda_output_bytes(plans[p]));
         batch = larger(batch, batch_of(plans[p]));
@@ -162,6 +165,7 @@ static int open_memory(struct cs_slot *slot, struct cs_plan *const *plans, struc
     slot->block_bytes = sizeof *slot->block + batch * sizeof *slot->block->jobs;
     if (!(slot->arena = cs_cuda_alloc(arena, "activations", err)) ||
         !(slot->scratch = cs_cuda_alloc(scratch, "workspace", err)) ||
+        !(slot->kept = cs_cuda_alloc(kept, "statistics", err)) ||
         !(slot->counters =
               cs_cuda_alloc(CS_CUDA_COUNTERS * sizeof *slot->counters, "counters", err)) ||
         !(slot->device_block = cs_cuda_alloc(slot->block_bytes, "jobs", err)) ||

@@ -2,12 +2,12 @@
 // The installed cuDNN is asked for engines for GPUs that are not here, known by their properties:
 // every convolution of the bundled networks, and of those in the folder CELLSTREAM_NETWORKS, gets
 // one that was compiled before, in each precision. Weights go to the stub's memory; nothing runs.
+// What a plan computes and moves is printed.
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "backend/cuda/dnn.h"
-#include "backend/cuda/inside.h"
+#include "backend/cuda/late.h"
 #include "model/onnx.h"
 #include "suite.h"
 
@@ -32,11 +32,11 @@ static const char *const devices[] = {
     "\"totalGlobalMem\":25000000000}",
 };
 static const enum cs_precision precisions[] = {CS_FP32, CS_TF32, CS_FP16};
-enum { DEVICES = 2, PRECISIONS = 3, SIDE = 256 };
+enum { DEVICES = 2, PRECISIONS = 3, SIDE = 256, LARGE_SIDE = 1024 };
 
 // ---- What was asked for (the linker puts this in between) -----------------------------------
 
-static int precompiled, compiled;
+static int precompiled, compiled, measured, mapped;
 
 int __real_cs_cuda_engine_new(struct cs_cuda_dnn *dnn, const struct cs_cuda_dnn_conv *conv,
                               struct cs_cuda_engine **engine, struct cs_err *err);
@@ -48,6 +48,8 @@ int __wrap_cs_cuda_engine_new(struct cs_cuda_dnn *dnn, const struct cs_cuda_dnn_
     int result = __real_cs_cuda_engine_new(dnn, conv, engine, err);
     precompiled += result == 0 && !conv->compiled;
     compiled += result == 0 && conv->compiled;
+    measured += result == 0 && conv->measured;
+    mapped += result == 0 && conv->mapped;
     return result;
 }
 
@@ -60,7 +62,8 @@ static void plan_graph(const struct cs_graph *graph, int device, enum cs_precisi
     struct cs_device d = {.capability = 90};
     struct cs_network *network;
     struct cs_plan *plan;
-    precompiled = compiled = 0;
+    double flops = 0, bytes = 0;
+    precompiled = compiled = measured = mapped = 0;
     ck_assert_msg(cs_cuda_dnn_describe(&d.dnn, devices[device], &err) == 0, "%s", err.text);
     ck_assert_int_eq(cs_cuda_network_open(&d, &network, &err), 0);
     ck_assert_msg(cs_cuda_plan_open(network, graph, precision, false, &plan, &err) == 0, "%s: %s",
@@ -68,15 +71,21 @@ static void plan_graph(const struct cs_graph *graph, int device, enum cs_precisi
     ck_assert_msg(compiled == 0, "%s in %s: %d of %d engines are compiled at run time", name,
                   cs_precision_name(precision), compiled, compiled + precompiled);
     ck_assert_int_gt(precompiled, 0);
-    printf("%s, device %d, %s: %d engines, workspace %.1f MiB, arena %.1f MiB\n", name, device,
-           cs_precision_name(precision), precompiled, (double)plan->scratch_bytes / (1 << 20),
-           (double)plan->memory.arena_bytes / (1 << 20));
+    for (int i = 0; i < plan->step_count; i++) {
+        flops += plan->steps[i].flops;
+        bytes += plan->steps[i].bytes;
+    }
+    printf("%s, device %d, %s: %d engines, %d with sums, %d of them with a norm before; "
+           "workspace %.1f MiB, arena %.1f MiB; %d steps, %.0f GFLOP, %.2f GB\n",
+           name, device, cs_precision_name(precision), precompiled, measured, mapped,
+           (double)plan->scratch_bytes / (1 << 20), (double)plan->memory.arena_bytes / (1 << 20),
+           plan->step_count, flops / 1e9, bytes / 1e9);
     cs_cuda_plan_close(plan);
     cs_cuda_network_close(network);
     cs_cuda_dnn_close(d.dnn);
 }
 
-static void plan_file(const char *path, int device, enum cs_precision precision)
+static void plan_file(const char *path, int64_t side, int device, enum cs_precision precision)
 {
     struct cs_graph graph, concrete;
     struct cs_onnx *file;
@@ -85,7 +94,7 @@ static void plan_file(const char *path, int device, enum cs_precision precision)
     struct cs_shape shape = graph.values[graph.inputs[0]].shape;
     shape.dim[0] = 1;
     for (int d = 2; d < 4; d++)
-        shape.dim[d] = shape.dim[d] > 0 ? shape.dim[d] : SIDE;
+        shape.dim[d] = shape.dim[d] > 0 ? shape.dim[d] : side;
     ck_assert_msg(cs_graph_run_passes(&graph, CS_PASSES_ALGEBRA, &err) == 0 &&
                       cs_graph_infer(&graph, &shape, &concrete, &err) == 0 &&
                       cs_graph_run_passes(&concrete, CS_PASSES_FUSION, &err) == 0,
@@ -103,8 +112,43 @@ START_TEST(bundled)
     for (int m = 0; m < 2; m++) {
         snprintf(path, sizeof path, "%s/%s/%s.onnx", getenv("CELLSTREAM_MODEL_PATH"), names[m],
                  names[m]);
-        plan_file(path, _i / PRECISIONS, precisions[_i % PRECISIONS]);
+        plan_file(path, SIDE, _i / PRECISIONS, precisions[_i % PRECISIONS]);
     }
+}
+END_TEST
+
+// Convolutions that do a part of norms: with the sums of their result alone, and with their operand
+// scaled, shifted and cut by ReLU besides.
+START_TEST(late)
+{
+    static const int64_t cases[][5] = {// channels, outputs, side, kernel, stride
+                                       {8, 64, 1024, 3, 1},  {64, 64, 1024, 3, 1},
+                                       {48, 48, 256, 3, 1},  {64, 256, 256, 1, 1},
+                                       {256, 64, 256, 1, 1}, {48, 96, 256, 3, 2}};
+    struct cs_cuda_dnn *dnn;
+    struct cs_err err = {0};
+    ck_assert_msg(cs_cuda_dnn_describe(&dnn, devices[_i], &err) == 0, "%s", err.text);
+    for (int i = 0; i < 12; i++) {
+        const int64_t *s = cases[i / 2], in = s[2], out = in / s[4], pad = s[3] / 2;
+        const struct cs_cuda_dnn_conv conv = {.half = true,
+                                              .measured = true,
+                                              .mapped = i % 2,
+                                              .x = {1, s[0], in, in},
+                                              .x_stride = {s[0] * in * in, 1, s[0] * in, s[0]},
+                                              .y = {1, s[1], out, out},
+                                              .y_stride = {s[1] * out * out, 1, s[1] * out, s[1]},
+                                              .w = {s[1], s[0], s[3], s[3]},
+                                              .pad_begin = {pad, pad},
+                                              .pad_end = {pad, pad},
+                                              .stride = {s[4], s[4]},
+                                              .dilation = {1, 1}};
+        struct cs_cuda_engine *engine;
+        ck_assert_msg(cs_cuda_engine_new(dnn, &conv, &engine, &err) == 0, "case %d: %s", i,
+                      err.text);
+        ck_assert_uint_lt(cs_cuda_engine_workspace(engine), 16 << 20);
+        cs_cuda_engine_free(engine);
+    }
+    cs_cuda_dnn_close(dnn);
 }
 END_TEST
 
@@ -115,7 +159,7 @@ START_TEST(large)
     const char *folder = getenv("CELLSTREAM_NETWORKS");
     for (int m = 0; folder && m < 3; m++) {
         snprintf(path, sizeof path, "%s/%s.onnx", folder, names[m]);
-        plan_file(path, _i / PRECISIONS, precisions[_i % PRECISIONS]);
+        plan_file(path, LARGE_SIDE, _i / PRECISIONS, precisions[_i % PRECISIONS]);
     }
 }
 END_TEST
@@ -132,6 +176,7 @@ int main(void)
     Suite *suite = suite_create("cuda plans");
     TCase *core = tcase_create("core");
     tcase_add_loop_test(core, bundled, 0, DEVICES * PRECISIONS);
+    tcase_add_loop_test(core, late, 0, DEVICES);
     tcase_add_loop_test(core, large, 0, DEVICES * PRECISIONS);
     suite_add_tcase(suite, core);
     return suite_run(suite);

@@ -159,12 +159,45 @@ static bool is_pointwise(const struct descriptor *operation)
     return operation->type == CUDNN_BACKEND_OPERATION_POINTWISE_DESCRIPTOR;
 }
 
+static bool is_sums(const struct descriptor *operation)
+{
+    return operation->type == CUDNN_BACKEND_OPERATION_GEN_STATS_DESCRIPTOR;
+}
+
+static int64_t number(const struct descriptor *tensor, cudnnBackendAttributeName_t name, int i)
+{
+    return find(tensor, name)->values[i].i;
+}
+
+// Of scale, shift, ReLU, convolution and sums; or of the last two: fp16, channels in eights, sums
+// of what is dense, for one image.
+static bool is_late(const struct attribute *ops)
+{
+    static const int modes[] = {CUDNN_POINTWISE_MUL, CUDNN_POINTWISE_ADD, CUDNN_POINTWISE_RELU_FWD};
+    const struct descriptor *conv = ops->values[ops->count - 2].p;
+    if ((ops->count != 2 && ops->count != 5) ||
+        conv->type != CUDNN_BACKEND_OPERATION_CONVOLUTION_FORWARD_DESCRIPTOR)
+        return false;
+    for (int64_t i = 0; i + 2 < ops->count; i++)
+        if (mode_of(ops->values[i].p, CUDNN_ATTR_POINTWISE_MODE)->values[0].e != modes[i])
+            return false;
+    const struct descriptor *x = child(conv, CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_X);
+    const struct descriptor *y = child(conv, CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_Y);
+    int64_t channels = number(y, CUDNN_ATTR_TENSOR_DIMENSIONS, 1);
+    return number(x, CUDNN_ATTR_TENSOR_DIMENSIONS, 1) % 8 == 0 && channels % 8 == 0 &&
+           number(y, CUDNN_ATTR_TENSOR_DIMENSIONS, 0) == 1 &&
+           number(y, CUDNN_ATTR_TENSOR_STRIDES, 3) == channels &&
+           find(x, CUDNN_ATTR_TENSOR_DATA_TYPE)->values[0].e == CUDNN_DATA_HALF;
+}
+
 // Precompiled engines know convolution, addition, bias and ReLU in this order, an addition only
-// with a bias, and only ReLU itself.
+// with a bias, and only ReLU itself; and parts of norms.
 static bool is_precompiled(const struct descriptor *graph)
 {
     const struct attribute *ops = find(graph, CUDNN_ATTR_OPERATIONGRAPH_OPS);
     int additions = 0;
+    if (is_sums(ops->values[ops->count - 1].p))
+        return is_late(ops);
     for (int64_t i = 1; i < ops->count; i++) {
         const struct descriptor *op = ops->values[i].p;
         if (mode_of(op, CUDNN_ATTR_POINTWISE_MODE)->values[0].e == CUDNN_POINTWISE_ADD) {
@@ -211,9 +244,8 @@ static cudnnStatus_t list_engines(const struct descriptor *heuristics, int64_t r
         struct descriptor *config = configs[i];
         void *graph = child(heuristics, CUDNN_ATTR_ENGINEHEUR_OPERATION_GRAPH);
         config->engine = (enum engine)i;
-        cudnnStatus_t status =
-            cudnnBackendSetAttribute(config, CUDNN_ATTR_ENGINE_OPERATION_GRAPH,
-                                     CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &graph);
+        cudnnStatus_t status = cudnnBackendSetAttribute(config, CUDNN_ATTR_ENGINE_OPERATION_GRAPH,
+                                                        CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &graph);
         if (status != CUDNN_STATUS_SUCCESS)
             return status;
         config->final = true;
@@ -401,18 +433,39 @@ static void run_pointwise(struct execution *e, const struct descriptor *op)
     double low = option(op, CUDNN_ATTR_POINTWISE_RELU_LOWER_CLIP, 0);
     double high = option(op, CUDNN_ATTR_POINTWISE_RELU_UPPER_CLIP, 1e300);
     double slope = option(op, CUDNN_ATTR_POINTWISE_RELU_LOWER_CLIP_SLOPE, 0);
+    bool times = mode_of(op, CUDNN_ATTR_POINTWISE_MODE)->values[0].e == CUDNN_POINTWISE_MUL;
     for (int64_t n = 0; n < y.dim[0]; n++)
         for (int64_t c = 0; c < y.dim[1]; c++)
             for (int64_t i = 0; i < y.dim[2]; i++)
                 for (int64_t j = 0; j < y.dim[3]; j++) {
                     double v = get(&x, place(&x, n, c, i, j));
+                    double by = get(&b, place(&b, b.dim[0] == 1 ? 0 : n, c, b.dim[2] == 1 ? 0 : i,
+                                              b.dim[3] == 1 ? 0 : j));
                     if (operand)
-                        v += get(&b, place(&b, b.dim[0] == 1 ? 0 : n, c, b.dim[2] == 1 ? 0 : i,
-                                           b.dim[3] == 1 ? 0 : j));
+                        v = times ? v * by : v + by;
                     else
                         v = v > high ? high : v < low ? low + slope * (v - low) : v;
                     set(&y, place(&y, n, c, i, j), v);
                 }
+}
+
+static void run_sums(struct execution *e, const struct descriptor *op)
+{
+    struct tensor x = tensor_of(e, child(op, CUDNN_ATTR_OPERATION_GENSTATS_XDESC));
+    struct tensor sums = tensor_of(e, child(op, CUDNN_ATTR_OPERATION_GENSTATS_SUMDESC));
+    struct tensor squares = tensor_of(e, child(op, CUDNN_ATTR_OPERATION_GENSTATS_SQSUMDESC));
+    stub_note_sums();
+    for (int64_t c = 0; c < x.dim[1]; c++) {
+        double sum = 0, square = 0;
+        for (int64_t i = 0; i < x.dim[2]; i++)
+            for (int64_t j = 0; j < x.dim[3]; j++) {
+                double v = get(&x, place(&x, 0, c, i, j));
+                sum += v;
+                square += v * v;
+            }
+        set(&sums, c, sum);
+        set(&squares, c, square);
+    }
 }
 
 static void run_plan(const void *closure)
@@ -425,6 +478,8 @@ static void run_plan(const void *closure)
         const struct descriptor *op = ops->values[i].p;
         if (is_pointwise(op))
             run_pointwise(&e, op);
+        else if (is_sums(op))
+            run_sums(&e, op);
         else
             run_convolution(&e, op,
                             op->type == CUDNN_BACKEND_OPERATION_CONVOLUTION_FORWARD_DESCRIPTOR);

@@ -40,6 +40,7 @@ struct stub_counts {
     int graph_launches;
     int captures;
     int copies; // asynchronous ones
+    int sums;   // of channels, made by cuDNN beside a convolution
     int held;   // blocks, streams, events, graphs, descriptors and handles not yet released
     int failed; // calls that were made to
     int broken; // rules
@@ -51,6 +52,7 @@ void stub_set_devices(int count);   // -1: there is no driver
 
 // For the stub's own parts: more or fewer things held; whether this call is the one to fail.
 void stub_hold(int count);
+void stub_note_sums(void);
 bool stub_fails(void);
 
 #pragma GCC visibility pop

@@ -126,6 +126,95 @@ START_TEST(convolutions)
 }
 END_TEST
 
+// ---- Norms that convolutions do a part of ------------------------------------------------
+
+static void convolve(struct opcase *c, int64_t outs, int64_t ins, int64_t kernel)
+{
+    opcase_weight(c, SHAPE(outs, ins, kernel, kernel));
+    struct cs_node *node = opcase_node(c, "Conv", 1);
+    int64_t pad = kernel / 2;
+    cs_node_add_ints(&c->graph, node, "pads", (int64_t[]){pad, pad, pad, pad}, 4);
+}
+
+static int last_value(const struct opcase *c)
+{
+    return c->graph.nodes[c->graph.node_count - 1].outputs[0];
+}
+
+static void normalise(struct opcase *c, int64_t channels)
+{
+    opcase_value(c, last_value(c));
+    opcase_weight_range(c, SHAPE(channels), 0.5, 2);
+    opcase_weight(c, SHAPE(channels));
+    opcase_node(c, "InstanceNormalization", 1);
+}
+
+static void apply_relu(struct opcase *c)
+{
+    opcase_value(c, last_value(c));
+    opcase_node(c, "Relu", 1);
+}
+
+// Two residual blocks whose results are joined with what they began with: a norm that the next
+// convolution applies, one that is added to, and one that lies in the concatenation.
+static void make_blocks(struct opcase *c, int64_t batch, int64_t height, int64_t outs)
+{
+    int in = opcase_input(c, SHAPE(batch, 8, height, 36));
+    convolve(c, 16, 8, 1);
+    normalise(c, 16);
+    apply_relu(c);
+    int first = last_value(c);
+    for (int i = 0; i < 2; i++) {
+        opcase_value(c, last_value(c));
+        convolve(c, 24, 16, 3);
+        normalise(c, 24);
+        apply_relu(c);
+        opcase_value(c, last_value(c));
+        convolve(c, i ? outs : 16, 24, 3);
+        normalise(c, i ? outs : 16);
+        if (i)
+            break;
+        opcase_value(c, last_value(c));
+        opcase_value(c, first);
+        opcase_node(c, "Add", 1);
+        apply_relu(c);
+    }
+    int last = last_value(c);
+    opcase_value(c, in);
+    opcase_value(c, last);
+    struct cs_node *node = opcase_node(c, "Concat", 1);
+    cs_node_add_int(&c->graph, node, "axis", 1);
+}
+
+START_TEST(late_norms)
+{
+    static const struct {
+        int64_t batch, height, outs;
+        int sums, precision; // sums of one run of the graph
+    } cases[] = {
+        {1, 40, 16, 5, CS_FP16}, // all
+        {1, 40, 12, 4, CS_FP16}, // cuDNN has no sums of 12 channels
+        {2, 40, 16, 0, CS_FP16}, // two images are faster together
+        {1, 20, 16, 0, CS_FP16}, // as many pixels as a block gets through at once
+        {1, 40, 16, 0, CS_FP32},
+    };
+    struct opcase c;
+    opcase_init(&c, 17, 5);
+    c.own = cuda;
+    c.precision = (enum cs_precision)cases[_i].precision;
+    c.fused = true;
+    make_blocks(&c, cases[_i].batch, cases[_i].height, cases[_i].outs);
+    int before = counts().sums;
+    double error = opcase_difference(&c, "cuda", "ref", &err);
+    ck_assert_msg(error >= 0, "%s", err.text);
+    ck_assert_msg(error < (cases[_i].precision == CS_FP16 ? 3e-3 : 2e-6), "error %g", error);
+    int runs = 3; // the first, and two replays
+    ck_assert_int_eq(counts().sums - before, runs * cases[_i].sums);
+    opcase_release(&c);
+    check_clean();
+}
+END_TEST
+
 // ---- A network ---------------------------------------------------------------------------
 
 struct running {
@@ -396,6 +485,7 @@ int main(void)
     Suite *suite = suite_create("cuda slots");
     TCase *core = tcase_create("core");
     tcase_add_loop_test(core, convolutions, 0, 12);
+    tcase_add_loop_test(core, late_norms, 0, 5);
     tcase_add_loop_test(core, same_maps_as_ref, 0, 3);
     tcase_add_test(core, nothing_after_warm_up);
     tcase_add_test(core, no_memory);
