@@ -37,6 +37,10 @@ int cs_budget_refuse(const struct cs_recipe *r, uint32_t width, uint32_t height,
     cs_size_text((uint64_t)bytes, needs);
     cs_size_text(r->run_bytes, share);
     double all = bytes / margin;
+    if (r->info.device_bytes && all > (double)r->info.device_most)
+        return cs_fail(err, CS_ENOMEM,
+                       "the network needs %s for one plane of %u x %u, the device has %s left",
+                       needs, width, height, share);
     cs_size_option((uint64_t)(r->info.device_bytes ? all : all * r->devices * 4 / 3), would);
     return cs_fail(err, CS_ENOMEM,
                    "the network needs %s for one plane of %u x %u, there are %s: --%smemory %s%s "

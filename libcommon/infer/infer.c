@@ -209,6 +209,8 @@ static int add_device(struct infer *in, int lane, struct cs_err *err)
                        one->device_text, all->device_text);
     if (one->device_bytes < all->device_bytes)
         all->device_bytes = one->device_bytes;
+    if (one->device_most < all->device_most)
+        all->device_most = one->device_most;
     if (one->fixed_bytes > all->fixed_bytes)
         all->fixed_bytes = one->fixed_bytes;
     return 0;

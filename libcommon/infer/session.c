@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/log.h"
 #include "base/mem.h"
 #include "base/num.h"
 #include "infer/infer.h"
@@ -85,90 +86,28 @@ static int plan_init(struct cs_session *s, struct cs_session_plan *p, struct cs_
     return 0;
 }
 
-// ---- Memory ------------------------------------------------------------------------------
-
-// What the first run adds: pages of libraries, stacks of threads.
-static uint64_t first_run_bytes(const struct cs_session *s)
-{
-    return (3 << 19) + ((uint64_t)s->options.threads * (uint64_t)s->options.slots << 16);
-}
-
-// What the process has, and will have once the weights of its plans are packed; no slot is open.
-static struct cs_session_memory memory_of(const struct cs_session *s,
-                                          const struct cs_session_plan *p)
-{
-    struct cs_memory_use use = s->backend->plan_memory(p->plan);
-    if (s->backend->device_memory)
-        return (struct cs_session_memory){.weights = use.weights, .slot = use};
-    return (struct cs_session_memory){
-        .process = cs_resident_bytes() + first_run_bytes(s) - use.packed - use.kept,
-        .constants = cs_arena_bytes(&s->graph.arena) + cs_onnx_bytes(s->file),
-        .weights = use.weights,
-        .slot = use,
-    };
-}
-
-uint64_t cs_session_memory_bytes(const struct cs_session_memory *memory, int slots)
-{
-    const struct cs_memory_use *slot = &memory->slot;
-    return memory->process + memory->weights +
-           (uint64_t)slots * ((uint64_t)slot->arena + slot->workspace + slot->buffers);
-}
-
-// One slot may have all that the limit allows; flexible ones beside it a part.
-static uint64_t limit_for(const struct cs_session *s, int slots)
-{
-    return s->options.flexible && slots > 1 ? s->options.memory / CS_FLEXIBLE_PART
-                                            : s->options.memory;
-}
-
-// As many slots as the limit allows, with the plan's slot open in each.
-static int slots_within(const struct cs_session *s, const struct cs_session_plan *p)
-{
-    struct cs_session_memory memory = memory_of(s, p);
-    int slots = s->options.slots;
-    while (s->options.memory && slots &&
-           cs_session_memory_bytes(&memory, slots) > limit_for(s, slots))
-        slots--;
-    return slots;
-}
-
-static int refuse(const struct cs_session *s, const struct cs_session_plan *p, struct cs_err *err)
-{
-    struct cs_session_memory memory = memory_of(s, p);
-    uint64_t bytes = cs_session_memory_bytes(&memory, 1);
-    char need[CS_SIZE_TEXT], limit[CS_SIZE_TEXT], would[CS_SIZE_TEXT];
-    cs_size_text(bytes, need);
-    cs_size_text(s->options.memory, limit);
-    bool own = s->backend->device_memory != NULL;
-    cs_size_option(own ? bytes : bytes / 3 * 4, would); // a quarter is for images (budget.h)
-    return cs_fail(err, CS_ENOMEM,
-                   "%d x %u x %u pixels need %s beside their images, there are %s: --%smemory %s "
-                   "would do",
-                   p->key.batch, p->key.width, p->key.height, need, limit, own ? "gpu-" : "",
-                   would);
-}
+// ---- Preparing ---------------------------------------------------------------------------
 
 // How many slots each plan may have, now that the set has changed; other plans give way to `p`.
 static int share_memory(struct cs_session *s, struct cs_session_plan *p, struct cs_err *err)
 {
-    if (!slots_within(s, p)) {
+    if (cs_session_look_at_device(s, err) != 0)
+        return -1;
+    if (!cs_session_slots_within(s, p)) {
         for (int i = s->plan_count - 1; i >= 0; i--)
             if (s->plans[i] != p)
                 drop_plan(s, i);
         trim_memory(s);
-        if (!slots_within(s, p))
-            return refuse(s, p, err);
+        if (!cs_session_slots_within(s, p))
+            return cs_session_refuse(s, p, err);
     }
     for (int i = 0; i < s->plan_count; i++) {
-        s->plans[i]->slots = slots_within(s, s->plans[i]);
+        s->plans[i]->slots = cs_session_slots_within(s, s->plans[i]);
         if (!s->plans[i]->slots && s->plans[i] != p)
             drop_plan(s, i--);
     }
     return 0;
 }
-
-// ---- Preparing ---------------------------------------------------------------------------
 
 // A plan that was not there.
 static struct cs_session_plan *add_plan(struct cs_session *s, const struct cs_session_key *key,
@@ -309,9 +248,50 @@ int cs_session_look(struct cs_session *s, int batch, uint32_t height, uint32_t w
     close_slots(s);
     if (!p && !(p = add_plan(s, &key, err)))
         return -1;
-    *memory = memory_of(s, p);
+    *memory = cs_session_memory_of(s, p);
     *graph = &p->graph;
     return 0;
+}
+
+// ---- Giving memory up --------------------------------------------------------------------
+
+// Close every slot and drop every plan but the one that was used last. False: that was all there
+// is.
+static bool shed(struct cs_session *s)
+{
+    int kept = 0, open = 0;
+    for (int i = 0; i < s->options.slots; i++)
+        open += s->slots[i].slot != NULL;
+    bool any = s->plan_count > 1 || open > 0;
+    close_slots(s);
+    for (int i = 1; i < s->plan_count; i++)
+        if (s->plans[i]->last_use > s->plans[kept]->last_use)
+            kept = i;
+    for (int i = s->plan_count - 1; i >= 0; i--)
+        if (i != kept)
+            drop_plan(s, i);
+    trim_memory(s);
+    return any;
+}
+
+bool cs_session_retreat(struct cs_session *s, int slot)
+{
+    if (!s->backend->device_memory)
+        return false;
+    int most = slot > 0 ? slot : s->options.slots;
+    bool any = shed(s) || most < s->options.slots;
+    if (most < s->options.slots)
+        cs_log(CS_LOG_WARN, "no memory for %d slots: %d from now on", s->options.slots, most);
+    s->options.slots = most;
+    for (int i = 0; i < s->plan_count; i++)
+        s->plans[i]->slots = s->plans[i]->slots < most ? s->plans[i]->slots : most;
+    return any;
+}
+
+void cs_session_shed(struct cs_session *s)
+{
+    shed(s);
+    s->shed = s->set;
 }
 
 bool cs_session_lost(const struct cs_session *s)

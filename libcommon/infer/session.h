@@ -56,6 +56,7 @@ struct cs_session_info {
     uint32_t stride, halo;
     uint64_t parameters;
     uint64_t device_bytes; // limit of the device's own memory; 0: it has none
+    uint64_t device_most;  // that this limit could be
     uint64_t fixed_bytes;  // program, libraries, weights: all but slots (struct cs_session_memory)
     // One slot for one image of this plane; others grow in proportion.
     uint64_t probe_bytes;
@@ -83,6 +84,14 @@ int cs_session_slots(const struct cs_session *session, int batch, uint32_t heigh
 int cs_session_prepare(struct cs_session *session, int slot, int batch, uint32_t height,
                        uint32_t width, enum cs_precision precision, bool direct,
                        struct cs_err *err);
+// After cs_session_prepare failed for want of memory, with every slot idle: give up what is kept
+// beside the plan that was used last, and the slots from this one on, if it is not the first.
+// False: there was nothing to give up, and trying again is no use.
+bool cs_session_retreat(struct cs_session *session, int slot);
+// Whether memory is running out on the device, whoever has it, and something can be given up by
+// cs_session_shed, with every slot idle. `now`: monotonic seconds; looks once a second.
+bool cs_session_pressed(struct cs_session *session, double now);
+void cs_session_shed(struct cs_session *session);
 // After a run failed: whether this process has lost the device, and must end (backend.h).
 bool cs_session_lost(const struct cs_session *session);
 // Run n jobs on the slot with the plan it was prepared for.

@@ -212,24 +212,6 @@ static int read_network(struct cs_session *s, const struct cs_package *package,
     return 0;
 }
 
-// The memory that plans and slots lie in, where it is the device's own, instead of the process's.
-// A tenth of it is never planned with: libraries load code when they please.
-static int limit_device(struct cs_session *s, struct cs_session_info *info, struct cs_err *err)
-{
-    const struct cs_session_options *o = &s->options;
-    uint64_t left, total;
-    if (!s->backend->device_memory)
-        return 0;
-    if (s->backend->device_memory(s->device, &left, &total, err) != 0)
-        return -1;
-    uint64_t limit = o->device_memory        ? o->device_memory
-                     : o->device_percent > 0 ? (uint64_t)((double)total * o->device_percent / 100)
-                                             : left / 100 * CS_DEVICE_PERCENT;
-    uint64_t most = left < total / 10 * 9 ? left : total / 10 * 9;
-    s->options.memory = info->device_bytes = limit < most ? limit : most;
-    return 0;
-}
-
 static int open_parts(struct cs_session *s, const struct cs_package *package,
                       struct cs_session_info *info, struct cs_err *err)
 {
@@ -237,7 +219,8 @@ static int open_parts(struct cs_session *s, const struct cs_package *package,
     s->backend = cs_backend_get(s->options.device, err);
     if (!s->backend)
         return -1;
-    if (s->backend->device_open(&options, &s->device, err) != 0 || limit_device(s, info, err) != 0)
+    if (s->backend->device_open(&options, &s->device, err) != 0 ||
+        cs_session_limit_device(s, info, err) != 0)
         return -1;
     snprintf(info->device_text, sizeof info->device_text, "%s", s->backend->device_text(s->device));
     info->precisions = s->backend->precisions(s->device);

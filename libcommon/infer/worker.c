@@ -49,18 +49,20 @@ struct worker {
 
 // ---- Slots -------------------------------------------------------------------------------
 
-static void answer(const struct slot *slot, uint32_t run, const struct cs_err *err,
-                   double milliseconds, int count)
+// slot: that ran it, NULL for none.
+static void answer(const struct worker *w, const struct slot *slot, uint32_t run,
+                   const struct cs_err *err, double milliseconds)
 {
-    struct cs_wire_done done = {
-        .kind = CS_WIRE_DONE, .run = run, .milliseconds = milliseconds, .prepared = slot->prepared};
+    struct cs_wire_done done = {.kind = CS_WIRE_DONE, .run = run, .milliseconds = milliseconds};
     struct cs_err ignored;
     if (err)
         done.err = *err;
-    for (int i = 0; i < count; i++)
+    for (int i = 0; slot && i < slot->run.count; i++)
         done.nonfinite[i] = slot->jobs[i].nonfinite;
+    if (slot)
+        done.prepared = slot->prepared;
     // Fails only when cs-infer is gone, which the first thread notices.
-    cs_wire_send(slot->worker->socket, &done, sizeof done, -1, &ignored);
+    cs_wire_send(w->socket, &done, sizeof done, -1, &ignored);
 }
 
 // Let go of the pages of files. Other slots that use them get them again.
@@ -84,10 +86,8 @@ static void *slot_main(void *context)
             break;
         pthread_mutex_unlock(&w->lock);
         struct cs_err err = {0};
-        uint32_t run = slot->run.run;
-        int count = slot->run.count;
         double start = cs_clock_seconds();
-        int result = cs_session_run(w->session, slot->index, slot->jobs, count, &err);
+        int result = cs_session_run(w->session, slot->index, slot->jobs, slot->run.count, &err);
         if (result != 0 && err.code == CS_EDEVICE && cs_session_lost(w->session)) {
             cs_log(CS_LOG_ERROR, "%s", err.text);
             _exit(cs_err_status(err.code)); // threads that wait for the device would not return
@@ -98,7 +98,7 @@ static void *slot_main(void *context)
         // Idle before the answer: the next run may arrive at once.
         slot->busy = false;
         pthread_cond_broadcast(&w->changed);
-        answer(slot, run, result != 0 ? &err : NULL, ms, count);
+        answer(w, slot, slot->run.run, result != 0 ? &err : NULL, ms);
     }
     pthread_mutex_unlock(&w->lock);
     return NULL;
@@ -177,28 +177,58 @@ static int place_jobs(struct worker *w, struct slot *slot, const struct cs_wire_
     return 0;
 }
 
+static void wait_for_all(struct worker *w)
+{
+    pthread_mutex_lock(&w->lock);
+    wait_for_slot(w, 0);
+    pthread_mutex_unlock(&w->lock);
+}
+
+// A slot that is ready for the run, and the time that it took; NULL with why there is none.
+static struct slot *prepare_slot(struct worker *w, const struct cs_wire_run *run, double *seconds,
+                                 struct cs_err *why)
+{
+    enum cs_precision precision = run->careful ? CS_FP32 : w->precision;
+    *seconds = 0;
+    if (cs_session_pressed(w->session, cs_clock_seconds())) {
+        wait_for_all(w);
+        cs_session_shed(w->session);
+    }
+    for (;;) {
+        pthread_mutex_lock(&w->lock);
+        struct slot *slot = wait_for_slot(w, cs_session_slots(w->session, run->count, run->height,
+                                                              run->width, precision, run->careful));
+        pthread_mutex_unlock(&w->lock);
+        double start = cs_clock_seconds();
+        int result = cs_session_prepare(w->session, slot->index, run->count, run->height,
+                                        run->width, precision, run->careful, why);
+        *seconds += cs_clock_seconds() - start;
+        if (result == 0)
+            return slot;
+        if (why->code != CS_ENOMEM)
+            return NULL;
+        wait_for_all(w);
+        if (!cs_session_retreat(w->session, slot->index))
+            return NULL;
+    }
+}
+
 static int on_run(struct worker *w, const struct cs_wire_run *run, size_t bytes, struct cs_err *err)
 {
+    struct cs_err why = {0};
+    double seconds;
     if (bytes < offsetof(struct cs_wire_run, jobs) || run->count < 1 || run->count > CS_MAX_BATCH ||
         bytes != offsetof(struct cs_wire_run, jobs) + (size_t)run->count * sizeof *run->jobs)
         return cs_fail(err, CS_EIO, "worker: broken message");
-    pthread_mutex_lock(&w->lock);
-    enum cs_precision precision = run->careful ? CS_FP32 : w->precision;
-    struct slot *slot = wait_for_slot(w, cs_session_slots(w->session, run->count, run->height,
-                                                          run->width, precision, run->careful));
-    pthread_mutex_unlock(&w->lock);
-    struct cs_err why = {0};
-    memcpy(&slot->run, run, bytes);
-    if (place_jobs(w, slot, run, err) != 0)
-        return -1;
-    double start = cs_clock_seconds();
-    int result = cs_session_prepare(w->session, slot->index, run->count, run->height, run->width,
-                                    precision, run->careful, &why);
-    slot->prepared = cs_clock_seconds() - start;
-    if (result != 0) {
-        answer(slot, run->run, &why, 0, run->count);
+    struct slot *slot = prepare_slot(w, run, &seconds, &why);
+    if (!slot) {
+        answer(w, NULL, run->run, &why, 0);
         return 0;
     }
+    memcpy(&slot->run, run, bytes);
+    slot->prepared = seconds;
+    if (place_jobs(w, slot, run, err) != 0)
+        return -1;
     pthread_mutex_lock(&w->lock);
     slot->busy = true;
     pthread_cond_broadcast(&w->changed);

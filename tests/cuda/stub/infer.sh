@@ -59,6 +59,38 @@ infer 5 other.cs -m tiny -d cuda --gpu-memory 1K
 says 'gpu-memory'
 infer 2 other.cs -m tiny -d cuda --gpu-memory 101%
 
+# Other programs take memory: too much before the start, and while images come.
+export STUB_OTHERS=$PWD/others
+echo 1050000000 >others
+infer 5 other.cs -m tiny -d cuda
+says 'the device has 0.0 KiB left'
+echo 0 >others
+mkfifo feed
+cs-infer -m tiny -d cuda --pause 1 <feed >other.cs 2>stderr &
+run=$!
+exec 7>feed
+bytes=$(stat -c %s images.cs)
+head -c $((bytes / 2)) images.cs >&7
+for ((i = 0; i < 1000; i++)); do # the first maps are the sign that it is at work
+    [ "$(stat -c %s other.cs)" -lt 10000 ] || break
+    sleep 0.02
+done
+echo 1040000000 >others
+sleep 1.2 # it looks once a second
+tail -c +$((bytes / 2 + 1)) images.cs >&7
+exec 7>&-
+# Images of another size find no room, and wait for it.
+for ((i = 0; i < 1000; i++)); do
+    grep -q 'next try in 1 s' stderr && break
+    sleep 0.02
+done
+echo 0 >others
+wait $run || fail "status $?: $(cat stderr)"
+says 'beside their images, the device has'
+says 'left: what is kept for other images is given up'
+same_maps good.cs other.cs
+unset STUB_OTHERS
+
 # The device is lost once, by an error that stays, a crash or a hang; memory is short once.
 n=0
 for fault in sticky@2 crash@2 hang@2 oom@1; do

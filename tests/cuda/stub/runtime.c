@@ -51,7 +51,7 @@ struct block {
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct stub_counts counts;
 static struct block *blocks;
-static size_t memory_limit = DEFAULT_MEMORY, memory_used;
+static size_t memory_limit = DEFAULT_MEMORY, memory_used, memory_others;
 static int devices = 1, current, fail_in;
 static cudaError_t last_error;
 static bool sticky;                // a kernel has failed: the process has lost the device
@@ -76,7 +76,7 @@ static size_t others(void)
 {
     const char *path = getenv("STUB_OTHERS");
     FILE *file = path ? fopen(path, "re") : NULL;
-    unsigned long long bytes = 0;
+    unsigned long long bytes = memory_others;
     if (file) {
         if (fscanf(file, "%llu", &bytes) != 1)
             bytes = 0;
@@ -637,6 +637,11 @@ void stub_hold(int count)
 void stub_set_memory(size_t bytes)
 {
     memory_limit = bytes ? bytes : DEFAULT_MEMORY;
+}
+
+void stub_set_others(size_t bytes)
+{
+    memory_others = bytes;
 }
 
 void stub_fail_call(int n)

@@ -47,6 +47,7 @@ struct stub_counts {
 };
 struct stub_counts stub_counts(void);
 void stub_set_memory(size_t bytes); // of the device; 0: 1 GiB
+void stub_set_others(size_t bytes); // of it that other processes have
 void stub_fail_call(int n);         // the n-th call from now fails, whatever it is; 0: none
 void stub_set_devices(int count);   // -1: there is no driver
 

@@ -20,6 +20,7 @@ enum { SIDE = 64 };
 
 static struct stub_counts (*counts)(void);
 static void (*set_memory)(size_t);
+static void (*set_others)(size_t);
 static void (*fail_call)(int);
 static void (*set_devices)(int);
 static const struct cs_backend *cuda;
@@ -43,6 +44,7 @@ static void load(void)
     free(path);
     *(void **)&counts = dlsym(library, "stub_counts");
     *(void **)&set_memory = dlsym(library, "stub_set_memory");
+    *(void **)&set_others = dlsym(library, "stub_set_others");
     *(void **)&fail_call = dlsym(library, "stub_fail_call");
     *(void **)&set_devices = dlsym(library, "stub_set_devices");
 }
@@ -399,10 +401,79 @@ START_TEST(no_memory)
     set_memory(256 << 10);
     ck_assert_int_eq(whole(p), -1);
     ck_assert_int_eq(err.code, CS_ENOMEM);
-    ck_assert_ptr_nonnull(strstr(err.text, "--gpu-memory"));
+    ck_assert_ptr_nonnull(strstr(err.text, "the device has"));
     check_clean();
     set_memory(0);
     ck_assert_int_eq(whole(p), 0);
+    check_clean();
+    free(p);
+}
+END_TEST
+
+// Others may take memory at any time: the limit follows from what is free, a tenth of all is left
+// alone, and below a twentieth nothing is kept for other images.
+START_TEST(others_take_memory)
+{
+    const size_t all = (size_t)1 << 30;
+    struct running r;
+    struct picture *p = cs_xcalloc(2, sizeof *p), *before = cs_xcalloc(2, sizeof *before);
+    set_others(all / 4 * 3);
+    ck_assert_msg(start(&r, "nuclei", "cuda", 2) == 0, "%s", err.text);
+    ck_assert_uint_eq(r.info.device_bytes, all / 4 - all / 10);
+    set_others(0);
+    draw(&p[0], &r.info, 1);
+    draw(&p[1], &r.info, 2);
+    for (int slot = 1; slot >= 0; slot--)
+        ck_assert_msg(run(&r, slot, p, 2, CS_FP32) == 0, "%s", err.text);
+    ck_assert_int_eq(run(&r, 0, p, 1, CS_FP32), 0);
+    memcpy(before, p, 2 * sizeof *p);
+    ck_assert(!cs_session_pressed(r.session, 1));
+
+    set_others(all / 100 * 97);
+    struct stub_counts two_plans = counts();
+    ck_assert(!cs_session_pressed(r.session, 1.5)); // too soon
+    ck_assert(cs_session_pressed(r.session, 3));
+    cs_session_shed(r.session);
+    ck_assert_int_lt(counts().held, two_plans.held);
+    ck_assert_int_ge(counts().releases - two_plans.releases, 8); // all that a slot has
+    ck_assert(!cs_session_pressed(r.session, 5));                    // nothing more to give up
+    memset(p[0].maps, 0, sizeof p[0].maps);
+    ck_assert_msg(run(&r, 0, p, 1, CS_FP32) == 0, "%s", err.text); // its plan was kept
+    ck_assert_mem_eq(p[0].maps, before[0].maps, sizeof p[0].maps);
+    ck_assert_int_eq(run(&r, 0, p, 2, CS_FP32), -1); // a new plan is refused
+    ck_assert_int_eq(err.code, CS_ENOMEM);
+    ck_assert_ptr_nonnull(strstr(err.text, "the device has"));
+    set_others(0);
+    ck_assert_msg(run(&r, 0, p, 2, CS_FP32) == 0, "%s", err.text);
+    ck_assert_mem_eq(p[1].maps, before[1].maps, sizeof p[1].maps);
+    stop(&r);
+    check_clean();
+    free(before);
+    free(p);
+}
+END_TEST
+
+// A slot that memory does not suffice for in the end: the session goes on with those before it.
+START_TEST(fewer_slots)
+{
+    struct running r;
+    struct picture *p = cs_xcalloc(1, sizeof *p);
+    ck_assert_msg(start(&r, "nuclei", "cuda", 4) == 0, "%s", err.text);
+    draw(p, &r.info, 1);
+    for (int slot = 0; slot < 2; slot++)
+        ck_assert_int_eq(run(&r, slot, p, 1, CS_FP32), 0);
+    set_others((size_t)1 << 30);
+    ck_assert_int_eq(run(&r, 2, p, 1, CS_FP32), -1);
+    ck_assert_int_eq(err.code, CS_ENOMEM);
+    set_others(0);
+    ck_assert(cs_session_retreat(r.session, 2));
+    ck_assert_int_eq(cs_session_slots(r.session, 1, SIDE, SIDE, CS_FP32, false), 0); // all idle
+    ck_assert_int_eq(run(&r, 0, p, 1, CS_FP32), 0);
+    ck_assert_int_eq(cs_session_slots(r.session, 1, SIDE, SIDE, CS_FP32, false), 2);
+    ck_assert_int_eq(run(&r, 1, p, 1, CS_FP32), 0);
+    ck_assert(cs_session_retreat(r.session, 0));
+    ck_assert(!cs_session_retreat(r.session, 0));
+    stop(&r);
     check_clean();
     free(p);
 }
@@ -489,6 +560,8 @@ int main(void)
     tcase_add_loop_test(core, same_maps_as_ref, 0, 3);
     tcase_add_test(core, nothing_after_warm_up);
     tcase_add_test(core, no_memory);
+    tcase_add_test(core, others_take_memory);
+    tcase_add_test(core, fewer_slots);
     tcase_add_test(core, no_device);
     tcase_add_test(core, four_slots);
     tcase_add_test(core, any_call_fails);
