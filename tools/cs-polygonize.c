@@ -71,6 +71,19 @@ static int on_head(struct cs_meta *head, void *data, struct cs_err *err)
     return cs_manifest_open(&context->polygons.manifest, output, shard_id, head, err);
 }
 
+static int on_band(struct cs_item *item, const struct cs_frame_header *header, const void *samples,
+                   void *data, struct cs_err *err)
+{
+    struct context *context = data;
+    const struct cs_image band = {.width = header->width,
+                                  .height = header->rows,
+                                  .channels = header->channels,
+                                  .dtype = (enum cs_dtype)header->dtype,
+                                  .data = (void *)(uintptr_t)samples};
+    (void)item;
+    return cs_polygons_band(&context->polygons, &band, header->first_row, err);
+}
+
 static int on_item(struct cs_item *item, void *data, struct cs_err *err)
 {
     struct context *context = data;
@@ -114,6 +127,7 @@ static int on_finished(struct cs_item *item, void *data, struct cs_err *err)
     struct context *context = data;
     struct cs_manifest *manifest = context->polygons.manifest;
     struct cs_err why = {0};
+    cs_polygons_drop(&context->polygons);
     if (manifest && cs_manifest_item(manifest, item, &why) != 0) {
         if (!cs_item_failed(item))
             cs_item_fail(item, tool.name, &why);
@@ -162,7 +176,11 @@ static int run(struct context *context)
         .context = context,
         .sink = true,
     };
+    filter.limits.loose = filter.limits.shown = 1u << context->polygons.plane;
+    filter.limits.band = on_band;
+    filter.limits.context = context;
     int status = cs_filter_run(&filter);
+    cs_polygons_drop(&context->polygons); // of a stream that broke off
     if (progress && context->progress.start > 0)
         cs_progress_end(&context->progress);
     if (cs_manifest_close(context->polygons.manifest, &err) != 0) {

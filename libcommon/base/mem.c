@@ -142,6 +142,27 @@ int cs_big_init(struct cs_big *big, size_t bytes, size_t spill_bytes, const char
     return big->data ? 0 : -1;
 }
 
+int cs_big_grow(struct cs_big *big, size_t bytes, size_t spill_bytes, const char *scratch_dir,
+                struct cs_err *err)
+{
+    enum { PART = 16 << 20 };
+    struct cs_big more;
+    if (bytes <= big->bytes)
+        return 0;
+    size_t wanted = bytes > SIZE_MAX / 2 ? bytes : bytes + bytes / 2;
+    if (cs_big_init(&more, wanted, spill_bytes, scratch_dir, err) != 0)
+        return -1;
+    for (size_t at = 0; at < big->bytes; at += PART) {
+        size_t n = big->bytes - at < PART ? big->bytes - at : PART;
+        memcpy((char *)more.data + at, (const char *)big->data + at, n);
+        cs_big_forget(big, at, at + n);
+        cs_big_forget(&more, at, at + n);
+    }
+    cs_big_release(big);
+    *big = more;
+    return 0;
+}
+
 void cs_big_release(struct cs_big *big)
 {
     if (big->mapped)

@@ -43,6 +43,11 @@ struct cs_big {
 // Fails with CS_ENOMEM or CS_EIO (disk full). Release with cs_big_release.
 int cs_big_init(struct cs_big *big, size_t bytes, size_t spill_bytes, const char *scratch_dir,
                 struct cs_err *err);
+// The block with room for at least `bytes`, what it holds kept; more than is asked for, so that
+// growing step by step costs linear time. A zeroed struct is an empty block. The rest as above; the
+// block is as it was after a failure.
+int cs_big_grow(struct cs_big *big, size_t bytes, size_t spill_bytes, const char *scratch_dir,
+                struct cs_err *err);
 // Accepts a zeroed struct; leaves a zeroed struct.
 void cs_big_release(struct cs_big *big);
 // Bytes [from, end) of a mapped block will not be used soon: the process lets go of their pages,

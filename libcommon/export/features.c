@@ -158,7 +158,7 @@ static double intensity_value(const struct cs_intensity *i, int kind)
 
 static const struct cs_intensity *intensity_of(const struct cs_features *f, uint32_t object)
 {
-    return f->table->intensity + (size_t)object * f->table->channels;
+    return f->table->intensity + (size_t)(object - f->table->first) * f->table->channels;
 }
 
 // ---- Rows ----------------------------------------------------------------------------------
@@ -202,7 +202,7 @@ void cs_feature_row(struct cs_buf *out, const struct cs_features *f, uint32_t ob
     cs_csv_field(out, f->image);
     cs_buf_addc(out, ',');
     put_whole(out, f->regions->label[object]);
-    values_of(values, &f->table->items[object], f->um_x, f->um_y);
+    values_of(values, &f->table->items[object - f->table->first], f->um_x, f->um_y);
     for (int v = 0; f->shape && v < VALUES; v++) {
         cs_buf_addc(out, ',');
         cs_number_put(out, values[v]);
@@ -266,7 +266,7 @@ static void put_measurements(struct cs_buf *out, const struct cs_features *f, ui
 {
     double values[VALUES];
     bool any = false;
-    values_of(values, &f->table->items[object], f->um_x, f->um_y);
+    values_of(values, &f->table->items[object - f->table->first], f->um_x, f->um_y);
     cs_buf_adds(out, ",\"measurements\":{");
     for (int v = 0; f->shape && v < VALUES; v++) {
         if (!isfinite(values[v]))
@@ -295,7 +295,7 @@ void cs_feature_put(struct cs_buf *out, const struct cs_features *f, uint32_t ob
 {
     uint32_t label = f->regions->label[object];
     cs_buf_addf(out, "{\"type\":\"Feature\",\"id\":%u,\"geometry\":", label);
-    put_geometry(out, f->contours, object);
+    put_geometry(out, f->contours, object - f->table->first);
     cs_buf_addf(out, ",\"properties\":{\"objectType\":\"detection\",\"name\":\"%u\"", label);
     if (named) {
         cs_buf_adds(out, ",\"image\":");

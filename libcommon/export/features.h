@@ -11,10 +11,10 @@
 struct cs_features {
     const char *image; // the input as the user named it
     const struct cs_regions *regions;
-    const struct cs_contours *contours; // for features
-    const struct cs_measure_table *table;
-    bool shape;        // the columns of shape
-    double um_x, um_y; // pixel size, 0 where unknown
+    const struct cs_contours *contours;   // for features; of the objects in `table`
+    const struct cs_measure_table *table; // of some objects of the regions
+    bool shape;                           // the columns of shape
+    double um_x, um_y;                    // pixel size, 0 where unknown
 };
 
 // One feature, without a newline; named: with the image among its properties.

@@ -243,7 +243,7 @@ static void put_size(struct cs_buf *out, const struct cs_item *item)
 {
     for (int p = CS_PLANE_COUNT - 1; p >= 0; p--) {
         const struct cs_image *plane = &item->planes[p];
-        if (!plane->data)
+        if (!plane->height)
             continue;
         put_name(out, "width");
         cs_buf_addf(out, "%u", plane->width);

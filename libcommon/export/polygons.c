@@ -67,112 +67,116 @@ static int put_out(FILE *file, struct cs_buf *text, struct cs_err *err)
     return 0;
 }
 
-static int write_geojson(FILE *file, const struct cs_features *f, bool one_line, struct cs_err *err)
-{
-    struct cs_buf text = {0};
-    int status = 0;
-    const char *gap = one_line ? "" : "\n";
-    cs_buf_addf(&text, "{\"type\":\"FeatureCollection\",\"features\":[%s", gap);
-    for (uint32_t o = 0; status == 0 && o < f->regions->count; o++) {
-        cs_feature_put(&text, f, o, false);
-        cs_buf_addf(&text, "%s%s", o + 1 < f->regions->count ? "," : "", gap);
-        if (text.len >= FLUSH_BYTES)
-            status = put_out(file, &text, err);
-    }
-    cs_buf_adds(&text, "]}\n");
-    if (status == 0)
-        status = put_out(file, &text, err);
-    cs_buf_release(&text);
-    return status;
-}
-
-static int write_ndjson(FILE *file, const struct cs_features *f, struct cs_err *err)
-{
-    struct cs_buf text = {0};
-    int status = 0;
-    for (uint32_t o = 0; status == 0 && o < f->regions->count; o++) {
-        cs_feature_put(&text, f, o, true);
-        cs_buf_addc(&text, '\n');
-        if (text.len >= FLUSH_BYTES || o + 1 == f->regions->count)
-            status = put_out(file, &text, err);
-    }
-    cs_buf_release(&text);
-    return status;
-}
-
-static int write_file(const struct cs_polygons *p, struct cs_item *item,
-                      const struct cs_features *f, enum cs_polygon_format format,
-                      struct cs_err *err)
-{
+// One file or table being written.
+struct output {
+    enum cs_polygon_format format;
+    FILE *file; // standard output, or that of `out`; NULL: rows of the manifest
     struct cs_outfile out;
-    const char *name = cs_meta_get(&item->begin, CS_KEY_OUTPUT);
-    const char *extension = format == CS_FORMAT_GEOJSON ? "geojson" : "ndjson";
-    if (cs_output_name_check(name, err) != 0)
-        return -1;
-    char *path = cs_xasprintf("%s/polygons/%s.%s", p->dir, name, extension);
-    int status = cs_outfile_open(&out, path, err);
-    if (status == 0) {
-        status = format == CS_FORMAT_GEOJSON ? write_geojson(out.file, f, false, err)
-                                             : write_ndjson(out.file, f, err);
-        if (status == 0)
-            status = cs_outfile_commit(&out, 0, err); // synced in groups by the manifest
-        else
-            cs_outfile_abort(&out);
-    }
-    if (status == 0)
-        cs_manifest_wrote(item, extension, path);
-    free(path);
+    char *path; // of `out`
+    struct cs_buf text;
+};
+
+static int flush(struct cs_polygons *p, struct output *o, unsigned channels, struct cs_err *err)
+{
+    if (o->file)
+        return put_out(o->file, &o->text, err);
+    int status = cs_manifest_rows(p->manifest, o->text.data, o->text.len, p->shape, channels, err);
+    cs_buf_clear(&o->text);
     return status;
 }
 
-static int write_rows(struct cs_polygons *p, const struct cs_features *f, struct cs_err *err)
+static int begin_table(struct cs_polygons *p, struct output *o, unsigned channels,
+                       struct cs_err *err)
 {
-    struct cs_buf text = {0};
-    unsigned channels = f->table->channels;
-    int status = 0;
-    if (!p->manifest && p->header_channels < 0) {
-        cs_feature_header(&text, p->shape, channels);
+    if (p->manifest)
+        return 0;
+    if (p->header_channels < 0) {
+        cs_feature_header(&o->text, p->shape, channels);
         p->header_channels = (int)channels;
-    } else if (!p->manifest && p->header_channels != (int)channels) {
+    } else if (p->header_channels != (int)channels) {
         return cs_fail(err, CS_EINPUT, "%u channels of intensities in a table that has %d",
                        channels, p->header_channels);
     }
-    for (uint32_t o = 0; status == 0 && o <= f->regions->count; o++) {
-        bool end = o == f->regions->count;
-        if (!end)
-            cs_feature_row(&text, f, o);
-        if (text.len < FLUSH_BYTES && !end)
-            continue;
-        if (!p->manifest) {
-            status = put_out(stdout, &text, err);
-        } else {
-            status = cs_manifest_rows(p->manifest, text.data, text.len, p->shape, channels, err);
-            cs_buf_clear(&text);
-        }
-    }
-    cs_buf_release(&text);
-    return status;
+    return 0;
 }
 
-static int write_all(struct cs_polygons *p, struct cs_item *item, const struct cs_features *f,
+static int open_file(const struct cs_polygons *p, struct output *o, struct cs_item *item,
                      struct cs_err *err)
 {
-    for (int format = 0; format < CS_FORMAT_COUNT; format++) {
-        int status = 0;
-        if (!(p->formats >> format & 1))
-            continue;
-        if (format == CS_FORMAT_CSV)
-            status = write_rows(p, f, err);
-        else if (p->dir)
-            status = write_file(p, item, f, (enum cs_polygon_format)format, err);
-        else if (format == CS_FORMAT_GEOJSON)
-            status = write_geojson(stdout, f, true, err);
+    const char *name = cs_meta_get(&item->begin, CS_KEY_OUTPUT);
+    const char *extension = o->format == CS_FORMAT_GEOJSON ? "geojson" : "ndjson";
+    if (cs_output_name_check(name, err) != 0)
+        return -1;
+    char *path = cs_xasprintf("%s/polygons/%s.%s", p->dir, name, extension);
+    if (cs_outfile_open(&o->out, path, err) != 0) {
+        free(path);
+        return -1;
+    }
+    o->path = path;
+    o->file = o->out.file;
+    return 0;
+}
+
+static int output_begin(struct cs_polygons *p, struct output *o, struct cs_item *item,
+                        unsigned channels, struct cs_err *err)
+{
+    o->file = p->dir ? NULL : stdout;
+    if (o->format == CS_FORMAT_CSV)
+        return begin_table(p, o, channels, err);
+    if (p->dir && open_file(p, o, item, err) != 0)
+        return -1;
+    if (o->format == CS_FORMAT_GEOJSON)
+        cs_buf_addf(&o->text, "{\"type\":\"FeatureCollection\",\"features\":[%s",
+                    p->dir ? "\n" : "");
+    return 0;
+}
+
+// Some objects; a collection on standard output is one line.
+static int output_add(struct cs_polygons *p, struct output *o, const struct cs_features *f,
+                      struct cs_err *err)
+{
+    uint32_t end = f->table->first + f->table->count;
+    for (uint32_t k = f->table->first; k < end; k++) {
+        bool last = k + 1 == f->regions->count;
+        if (o->format == CS_FORMAT_CSV)
+            cs_feature_row(&o->text, f, k);
         else
-            status = write_ndjson(stdout, f, err);
-        if (status != 0)
+            cs_feature_put(&o->text, f, k, o->format == CS_FORMAT_NDJSON);
+        if (o->format == CS_FORMAT_GEOJSON)
+            cs_buf_addf(&o->text, "%s%s", last ? "" : ",", p->dir ? "\n" : "");
+        else if (o->format == CS_FORMAT_NDJSON)
+            cs_buf_addc(&o->text, '\n');
+        if (o->text.len >= FLUSH_BYTES && flush(p, o, f->table->channels, err) != 0)
             return -1;
     }
     return 0;
+}
+
+static int output_end(struct cs_polygons *p, struct output *o, struct cs_item *item,
+                      unsigned channels, struct cs_err *err)
+{
+    if (o->format == CS_FORMAT_GEOJSON)
+        cs_buf_adds(&o->text, "]}\n");
+    if (flush(p, o, channels, err) != 0)
+        return -1;
+    if (!o->path)
+        return 0;
+    o->file = NULL;
+    int status = cs_outfile_commit(&o->out, 0, err); // synced in groups by the manifest
+    if (status == 0)
+        cs_manifest_wrote(item, o->format == CS_FORMAT_GEOJSON ? "geojson" : "ndjson", o->path);
+    free(o->path);
+    o->path = NULL;
+    return status;
+}
+
+// Accepts one that was ended, or a zeroed one.
+static void output_drop(struct output *o)
+{
+    if (o->path)
+        cs_outfile_abort(&o->out);
+    free(o->path);
+    cs_buf_release(&o->text);
 }
 
 // ---- One item ------------------------------------------------------------------------------
@@ -192,50 +196,105 @@ static int find_image(const struct cs_polygons *p, const struct cs_item *item,
     return 0;
 }
 
-static int make_shapes(const struct cs_polygons *p, const struct cs_item *item,
-                       struct cs_regions *regions, struct cs_contours *contours,
-                       struct cs_measure_table *table, struct cs_err *err)
+// Measurements and outlines of the next objects.
+static int make_some(const struct cs_polygons *p, struct cs_features *f,
+                     const struct cs_image *image, uint32_t first, struct cs_contours *contours,
+                     struct cs_measure_table *table, struct cs_err *err)
 {
-    const struct cs_image *labels = &item->planes[p->plane], *image;
+    enum { OBJECTS_AT_ONCE = 4096 };
     unsigned outlines = 1u << CS_FORMAT_GEOJSON | 1u << CS_FORMAT_NDJSON;
-    if (!labels->data)
-        return cs_fail(err, CS_EINPUT, "no %s in the stream (is cs-postprocess before this?)",
-                       cs_plane_name(p->plane));
-    if (find_image(p, item, &image, err) != 0 ||
-        cs_regions_init(regions, labels, p->limits.spill_bytes, p->limits.scratch_dir, err) != 0 ||
-        cs_measure_objects(table, regions, image, err) != 0)
+    uint32_t left = f->regions->count - first;
+    uint32_t end = first + (left < OBJECTS_AT_ONCE ? left : OBJECTS_AT_ONCE);
+    if (cs_measure_some(table, f->regions, image, first, end, err) != 0)
         return -1;
     if (!(p->formats & outlines))
         return 0;
-    if (cs_contours_trace(contours, regions, err) != 0)
+    if (cs_contours_trace_some(contours, f->regions, first, end, p->limits.spill_bytes,
+                               p->limits.scratch_dir, err) != 0)
         return -1;
-    return p->simplify_px > 0 ? cs_contours_simplify(contours, regions->count, p->simplify_px, err)
+    return p->simplify_px > 0 ? cs_contours_simplify(contours, end - first, p->simplify_px, err)
                               : 0;
+}
+
+// Pages of what lies above the objects that are written may go.
+static void forget(const struct cs_regions *regions, const struct cs_image *image, uint32_t object)
+{
+    cs_regions_forget(regions, object);
+    if (image && object < regions->count)
+        cs_big_forget(&image->block, 0,
+                      cs_region_run(regions, object, 0)->row * cs_image_row_bytes(image));
+}
+
+static int write_objects(struct cs_polygons *p, struct cs_features *f, const struct cs_image *image,
+                         struct output *outputs, int count, struct cs_err *err)
+{
+    uint32_t first = 0;
+    int status = 0;
+    while (first < f->regions->count && status == 0) {
+        struct cs_contours contours = {0};
+        struct cs_measure_table table = {0};
+        f->contours = &contours;
+        f->table = &table;
+        status = make_some(p, f, image, first, &contours, &table, err);
+        for (int k = 0; k < count && status == 0; k++)
+            status = output_add(p, &outputs[k], f, err);
+        first += table.count;
+        cs_measure_table_release(&table);
+        cs_contours_release(&contours);
+        forget(f->regions, image, first);
+    }
+    return status;
+}
+
+static int write_item(struct cs_polygons *p, struct cs_item *item, struct cs_features *f,
+                      struct cs_err *err)
+{
+    struct output outputs[CS_FORMAT_COUNT] = {{.file = NULL}};
+    const struct cs_image *image = NULL;
+    int count = 0, status = find_image(p, item, &image, err);
+    unsigned channels = status == 0 && image ? image->channels : 0;
+    for (int format = 0; format < CS_FORMAT_COUNT && status == 0; format++)
+        if (p->formats >> format & 1) {
+            outputs[count].format = (enum cs_polygon_format)format;
+            status = output_begin(p, &outputs[count++], item, channels, err);
+        }
+    if (status == 0)
+        status = write_objects(p, f, image, outputs, count, err);
+    for (int k = 0; k < count && status == 0; k++)
+        status = output_end(p, &outputs[k], item, channels, err);
+    for (int k = 0; k < count; k++)
+        output_drop(&outputs[k]);
+    return status;
+}
+
+int cs_polygons_band(struct cs_polygons *p, const struct cs_image *band, uint32_t first_row,
+                     struct cs_err *err)
+{
+    p->begun = true;
+    return cs_regions_add(&p->regions, band, first_row, p->limits.spill_bytes,
+                          p->limits.scratch_dir, err);
+}
+
+void cs_polygons_drop(struct cs_polygons *p)
+{
+    cs_regions_release(&p->regions);
+    p->begun = false;
 }
 
 int cs_polygons_item(struct cs_polygons *p, struct cs_item *item, struct cs_err *err)
 {
-    struct cs_regions regions = {0};
-    struct cs_contours contours = {0};
-    struct cs_measure_table table = {0};
     const char *source = cs_meta_get(&item->begin, CS_KEY_SOURCE);
-    struct cs_features f = {.image = source ? source : "",
-                            .regions = &regions,
-                            .contours = &contours,
-                            .table = &table,
-                            .shape = p->shape};
-    int status = -1;
-    if (cs_meta_real(&item->begin, CS_KEY_PIXEL, 0, 1e9, 0, &f.um_x, err) == 0 &&
-        cs_meta_real(&item->begin, CS_KEY_PIXEL_Y, 0, 1e9, f.um_x, &f.um_y, err) == 0)
-        status = make_shapes(p, item, &regions, &contours, &table, err);
-    if (status == 0)
-        status = write_all(p, item, &f, err);
-    if (status == 0) {
-        cs_meta_setf(&item->done, CS_KEY_OBJECTS, "%u", regions.count);
-        cs_meta_set(&item->done, CS_KEY_STATUS, regions.count ? "ok" : "empty");
-    }
-    cs_measure_table_release(&table);
-    cs_contours_release(&contours);
-    cs_regions_release(&regions);
-    return status;
+    struct cs_features f = {
+        .image = source ? source : "", .regions = &p->regions, .shape = p->shape};
+    if (!p->begun)
+        return cs_fail(err, CS_EINPUT, "no %s in the stream (is cs-postprocess before this?)",
+                       cs_plane_name(p->plane));
+    if (cs_meta_real(&item->begin, CS_KEY_PIXEL, 0, 1e9, 0, &f.um_x, err) != 0 ||
+        cs_meta_real(&item->begin, CS_KEY_PIXEL_Y, 0, 1e9, f.um_x, &f.um_y, err) != 0 ||
+        cs_regions_finish(&p->regions, p->limits.spill_bytes, p->limits.scratch_dir, err) != 0 ||
+        write_item(p, item, &f, err) != 0)
+        return -1;
+    cs_meta_setf(&item->done, CS_KEY_OBJECTS, "%u", p->regions.count);
+    cs_meta_set(&item->done, CS_KEY_STATUS, p->regions.count ? "ok" : "empty");
+    return 0;
 }

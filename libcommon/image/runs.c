@@ -18,15 +18,16 @@
             x = cs_run_end(row, x, plane->width, sizeof(type));                                    \
             if ((value != 0) == (what == CS_RUNS_OBJECTS)) {                                       \
                 if (out)                                                                           \
-                    out[n] = (struct cs_run){y, first, x, value, (uint32_t)n};                     \
+                    out[n] = (struct cs_run){y + above, first, x, value, (uint32_t)n};             \
                 n++;                                                                               \
             }                                                                                      \
         }                                                                                          \
     } while (0)
 
-// Appends the runs of row y behind the n there are, or counts them where out is NULL.
+// Appends the runs of row y, with `above` rows above the plane, behind the n there are, or counts
+// them where out is NULL.
 static size_t scan_row(const struct cs_image *plane, enum cs_runs_of what, uint32_t y,
-                       struct cs_run *out, size_t n)
+                       uint32_t above, struct cs_run *out, size_t n)
 {
     switch (plane->dtype) {
     case CS_U8:
@@ -85,35 +86,79 @@ static uint32_t number_components(struct cs_run *runs, size_t count)
     return components;
 }
 
-int cs_runs_find(struct cs_runs *runs, const struct cs_image *plane, enum cs_runs_of what,
-                 int connectivity, size_t spill_bytes, const char *scratch_dir, struct cs_err *err)
+static int check_plane(const struct cs_image *plane, struct cs_err *err)
 {
-    *runs = (struct cs_runs){0};
     if (plane->channels != 1 ||
         (plane->dtype != CS_U8 && plane->dtype != CS_U16 && plane->dtype != CS_U32))
         return cs_fail(err, CS_EINPUT, "%u channels of type %s where u8, u16 or u32 labels belong",
                        plane->channels, cs_dtype_name(plane->dtype));
-    size_t count = 0;
-    for (uint32_t y = 0; y < plane->height; y++)
-        count = scan_row(plane, what, y, NULL, count);
+    return 0;
+}
+
+// Room for `count` runs and no more than can be numbered.
+static int reserve(struct cs_runs *runs, size_t count, size_t spill_bytes, const char *scratch_dir,
+                   struct cs_err *err)
+{
     if (count >= UINT32_MAX)
         return cs_fail(err, CS_EINPUT, "%zu runs of pixels are more than can be numbered", count);
-    if (cs_big_init(&runs->block, (count ? count : 1) * sizeof *runs->items, spill_bytes,
+    if (cs_big_grow(&runs->block, (count ? count : 1) * sizeof *runs->items, spill_bytes,
                     scratch_dir, err) != 0)
         return cs_err_context(err, "runs");
     runs->items = runs->block.data;
-    runs->count = count;
-    uint32_t reach = connectivity == 8 ? 1 : 0;
-    size_t above = 0, low = 0;
-    for (uint32_t y = 0; y < plane->height; y++) {
-        size_t end = scan_row(plane, what, y, runs->items, low);
-        join_rows(runs->items, above, low, end, reach);
-        above = low;
-        low = end;
+    return 0;
+}
+
+static void add_row(struct cs_runs *runs, const struct cs_image *plane, enum cs_runs_of what,
+                    uint32_t y, uint32_t above, int connectivity)
+{
+    size_t end = scan_row(plane, what, y, above, runs->items, runs->low);
+    join_rows(runs->items, runs->above, runs->low, end, connectivity == 8 ? 1 : 0);
+    runs->above = runs->low;
+    runs->count = runs->low = end;
+}
+
+int cs_runs_add(struct cs_runs *runs, const struct cs_image *band, uint32_t first_row,
+                enum cs_runs_of what, int connectivity, size_t spill_bytes, const char *scratch_dir,
+                struct cs_err *err)
+{
+    enum { KEPT = 1 << 20 }; // runs behind the front that are looked at again and again
+    if (check_plane(band, err) != 0)
+        return -1;
+    for (uint32_t y = 0; y < band->height; y++) {
+        if (reserve(runs, runs->count + band->width, spill_bytes, scratch_dir, err) != 0)
+            return -1;
+        add_row(runs, band, what, y, first_row, connectivity);
     }
-    for (size_t i = 0; i < count; i++)
+    if (runs->count > KEPT)
+        cs_big_forget(&runs->block, 0, (runs->count - KEPT) * sizeof *runs->items);
+    return 0;
+}
+
+void cs_runs_finish(struct cs_runs *runs)
+{
+    for (size_t i = 0; i < runs->count; i++)
         runs->items[i].component = find_root(runs->items, (uint32_t)i);
-    runs->components = number_components(runs->items, count);
+    runs->components = number_components(runs->items, runs->count);
+}
+
+int cs_runs_find(struct cs_runs *runs, const struct cs_image *plane, enum cs_runs_of what,
+                 int connectivity, size_t spill_bytes, const char *scratch_dir, struct cs_err *err)
+{
+    size_t count = 0;
+    *runs = (struct cs_runs){0};
+    if (check_plane(plane, err) != 0)
+        return -1;
+    for (uint32_t y = 0; y < plane->height; y++)
+        count = scan_row(plane, what, y, 0, NULL, count);
+    // No more than there are: boxes round small objects come here too.
+    if (cs_big_init(&runs->block, (count ? count : 1) * sizeof *runs->items, spill_bytes,
+                    scratch_dir, err) != 0)
+        return cs_err_context(err, "runs");
+    if (reserve(runs, count, spill_bytes, scratch_dir, err) != 0)
+        return -1;
+    for (uint32_t y = 0; y < plane->height; y++)
+        add_row(runs, plane, what, y, 0, connectivity);
+    cs_runs_finish(runs);
     return 0;
 }
 

@@ -23,6 +23,7 @@ struct cs_runs {
     size_t count;
     uint32_t components;
     struct cs_big block;
+    size_t above, low; // while rows are added: the runs of the last row are [above, low)
 };
 
 // The runs of non-zero values (CS_RUNS_OBJECTS) or of zeros of a plane of one channel and of type
@@ -31,6 +32,12 @@ struct cs_runs {
 // Fails with CS_EINPUT (other type, more than 2^32 - 2 runs), CS_ENOMEM, CS_EIO.
 int cs_runs_find(struct cs_runs *runs, const struct cs_image *plane, enum cs_runs_of what,
                  int connectivity, size_t spill_bytes, const char *scratch_dir, struct cs_err *err);
+// The same in bands: rows first_row to first_row + band->height - 1, in order; what is in order and
+// connected so far. cs_runs_finish after the last one. Release also after a failure.
+int cs_runs_add(struct cs_runs *runs, const struct cs_image *band, uint32_t first_row,
+                enum cs_runs_of what, int connectivity, size_t spill_bytes, const char *scratch_dir,
+                struct cs_err *err);
+void cs_runs_finish(struct cs_runs *runs);
 // Accepts a zeroed struct; leaves a zeroed struct.
 void cs_runs_release(struct cs_runs *runs);
 

@@ -3,6 +3,7 @@
 // pixels of the object touch at a corner only, the walk turns right and stays with its own pixel.
 // Every ring has an edge with the object below it, walked eastwards; these edges are marked, and
 // the first unmarked one in raster order starts the next ring, so that each edge is walked once.
+// Each object is walked in a plane of its own, a box round its pixels.
 // A walk that comes to a corner for the second time has closed a loop there; the loop becomes a
 // ring of its own (see contours.h for why). Such corners are kept in a hash table.
 // Crack following: A. Rosenfeld, A. Kak, "Digital Picture Processing" (1982), chapter 11.
@@ -21,17 +22,26 @@ struct corner {
 };
 
 struct tracer {
-    const struct cs_image *labels;
+    const struct cs_regions *regions;
     struct cs_contours *out;
-    uint64_t *walked; // one bit a pixel: its upper edge
+    struct cs_extent box;   // of the object
+    uint32_t width, height; // of the box
+    uint8_t *cells;         // one a pixel of it: IN for the object's, WALKED for its upper edge
+    struct cs_big block;    // of cells
+    size_t spill_bytes;
+    const char *scratch_dir;
+    size_t first_polygon; // of the object
+    struct cs_err *err;
     struct cs_point *path;
     size_t length, path_capacity;
     struct corner *corners;
     size_t corner_capacity, corner_count; // capacity: a power of two
     uint64_t epoch;
-    uint32_t component;
+    uint32_t polygon; // of the ring
     bool no_memory;
 };
+
+enum { IN = 1, WALKED = 2 };
 
 // The array with room for `needed` entries; as it was, and remembered, where no memory is left.
 static void *grown(struct tracer *t, void *array, size_t *capacity, size_t needed, size_t bytes)
@@ -48,10 +58,10 @@ static void *grown(struct tracer *t, void *array, size_t *capacity, size_t neede
     return block;
 }
 
-static bool inside(const struct cs_image *labels, int64_t x, int64_t y, uint32_t label)
+static bool inside(const struct tracer *t, int64_t x, int64_t y)
 {
-    return x >= 0 && y >= 0 && x < labels->width && y < labels->height &&
-           cs_plane_at(labels, (size_t)y * labels->width + (size_t)x) == label;
+    return x >= 0 && y >= 0 && x < t->width && y < t->height &&
+           t->cells[(size_t)y * t->width + (size_t)x] & IN;
 }
 
 int64_t cs_ring_area2(const struct cs_point *points, size_t count)
@@ -77,7 +87,7 @@ static void emit_ring(struct tracer *t, size_t first)
         return;
     memcpy(c->points + c->point_count, t->path + first, count * sizeof *c->points);
     c->rings[c->ring_count++] =
-        (struct cs_ring){c->point_count, (uint32_t)count, t->component,
+        (struct cs_ring){c->point_count, (uint32_t)count, t->polygon,
                          cs_ring_area2(c->points + c->point_count, count) < 0};
     c->point_count += count;
 }
@@ -112,7 +122,7 @@ static bool grow_corners(struct tracer *t)
 // A corner where the object's pixels touch diagonally: close a loop if it was met before.
 static void meet_corner(struct tracer *t, int64_t x, int64_t y)
 {
-    uint64_t place = (uint64_t)y * ((uint64_t)t->labels->width + 1) + (uint64_t)x;
+    uint64_t place = (uint64_t)y * ((uint64_t)t->width + 1) + (uint64_t)x;
     if (2 * (t->corner_count + 1) > t->corner_capacity && !grow_corners(t))
         return;
     struct corner *corner = find_corner(t, place);
@@ -129,7 +139,8 @@ static void add_vertex(struct tracer *t, int64_t x, int64_t y)
 {
     t->path = grown(t, t->path, &t->path_capacity, t->length + 1, sizeof *t->path);
     if (!t->no_memory)
-        t->path[t->length++] = (struct cs_point){(int32_t)x, (int32_t)y};
+        t->path[t->length++] =
+            (struct cs_point){(int32_t)(x + t->box.left), (int32_t)(y + t->box.top)};
 }
 
 // The pixels ahead of a corner, to the right and to the left of the direction of the walk.
@@ -138,26 +149,23 @@ static const int ahead_left[4][2] = {{0, -1}, {0, 0}, {-1, 0}, {-1, -1}};
 static const int step[4][2] = {{1, 0}, {0, 1}, {-1, 0}, {0, -1}};
 
 // Walk the ring that has the upper edge of pixel (x0, y0), which is one of its corners too.
-static void trace_ring(struct tracer *t, uint32_t x0, uint32_t y0, uint32_t label)
+static void trace_ring(struct tracer *t, uint32_t x0, uint32_t y0)
 {
-    const struct cs_image *l = t->labels;
     int64_t x = x0, y = y0;
     enum direction d = EAST;
     t->length = 0;
     t->epoch++;
     t->corner_count = 0;
-    if (inside(l, x - 1, y - 1, label) && !inside(l, x - 1, y, label))
+    if (inside(t, x - 1, y - 1) && !inside(t, x - 1, y))
         meet_corner(t, x, y);
     add_vertex(t, x, y);
     while (!t->no_memory) {
-        if (d == EAST) {
-            size_t pixel = (size_t)y * l->width + (size_t)x;
-            t->walked[pixel / 64] |= (uint64_t)1 << pixel % 64;
-        }
+        if (d == EAST)
+            t->cells[(size_t)y * t->width + (size_t)x] |= WALKED;
         x += step[d][0];
         y += step[d][1];
-        bool right = inside(l, x + ahead_right[d][0], y + ahead_right[d][1], label);
-        bool left = inside(l, x + ahead_left[d][0], y + ahead_left[d][1], label);
+        bool right = inside(t, x + ahead_right[d][0], y + ahead_right[d][1]);
+        bool left = inside(t, x + ahead_left[d][0], y + ahead_left[d][1]);
         if (right && !left)
             continue;
         d = right ? (d + 3) % 4 : (d + 1) % 4;
@@ -170,92 +178,122 @@ static void trace_ring(struct tracer *t, uint32_t x0, uint32_t y0, uint32_t labe
     emit_ring(t, 0);
 }
 
-static void trace_all(struct tracer *t, const struct cs_regions *regions)
+// The object's pixels into an empty box.
+static int paint(struct tracer *t, uint32_t object)
 {
-    const struct cs_image *l = regions->labels;
-    for (size_t i = 0; i < regions->runs.count && !t->no_memory; i++) {
-        const struct cs_run *run = &regions->runs.items[i];
-        size_t row = (size_t)run->row * l->width;
-        t->component = run->component;
-        for (uint32_t x = run->first; x < run->end; x++) {
-            size_t pixel = row + x;
-            if (run->row && cs_plane_at(l, pixel - l->width) == run->value)
-                continue;
-            if (!(t->walked[pixel / 64] >> pixel % 64 & 1))
-                trace_ring(t, x, run->row, run->value);
-        }
+    const struct cs_regions *r = t->regions;
+    size_t count = cs_region_runs(r, object), bytes;
+    t->box = cs_region_extent(r, object);
+    t->width = t->box.right - t->box.left;
+    t->height = t->box.bottom - t->box.top;
+    if (!cs_mul_size(t->width, t->height, &bytes) ||
+        cs_big_grow(&t->block, bytes, t->spill_bytes, t->scratch_dir, t->err) != 0)
+        return cs_err_context(t->err, "outlines");
+    t->cells = t->block.data;
+    memset(t->cells, 0, bytes);
+    for (size_t k = 0; k < count; k++) {
+        const struct cs_run *run = cs_region_run(r, object, k);
+        memset(t->cells + (size_t)(run->row - t->box.top) * t->width + (run->first - t->box.left),
+               IN, run->end - run->first);
     }
-}
-
-// Polygons by object; fills polygon_of[component] and object_start.
-static void number_polygons(struct cs_contours *c, const struct cs_regions *regions,
-                            size_t *polygon_of)
-{
-    uint32_t components = regions->runs.components;
-    for (uint32_t k = 0; k < components; k++)
-        c->object_start[regions->object_of[k] + 1]++;
-    for (uint32_t o = 0; o < regions->count; o++)
-        c->object_start[o + 1] += c->object_start[o];
-    for (uint32_t k = 0; k < components; k++)
-        polygon_of[k] = c->object_start[regions->object_of[k]]++;
-    for (uint32_t o = regions->count; o > 0; o--)
-        c->object_start[o] = c->object_start[o - 1];
-    c->object_start[0] = 0;
-    c->polygon_count = components;
-}
-
-// Bring the rings into the order of the polygons, outer rings first.
-static int order_rings(struct cs_contours *c, const size_t *polygon_of, struct cs_err *err)
-{
-    struct cs_ring *sorted = cs_alloc(c->ring_count + 1, sizeof *sorted, "rings", err);
-    if (!sorted)
-        return -1;
-    for (size_t i = 0; i < c->ring_count; i++)
-        c->polygons[polygon_of[c->rings[i].component]].count++;
-    for (size_t p = 1; p < c->polygon_count; p++)
-        c->polygons[p].first = c->polygons[p - 1].first + c->polygons[p - 1].count;
-    for (size_t p = 0; p < c->polygon_count; p++)
-        c->polygons[p].count = 1; // room for the outer ring
-    for (size_t i = 0; i < c->ring_count; i++) {
-        struct cs_polygon *p = &c->polygons[polygon_of[c->rings[i].component]];
-        sorted[p->first + (c->rings[i].hole ? p->count++ : 0)] = c->rings[i];
-    }
-    free(c->rings);
-    c->rings = sorted;
-    c->ring_capacity = c->ring_count;
     return 0;
 }
 
-int cs_contours_trace(struct cs_contours *contours, const struct cs_regions *regions,
-                      struct cs_err *err)
+// The polygon of a component: they are met in ascending order.
+static uint32_t polygon_of(struct tracer *t, uint32_t component)
 {
-    size_t pixels = (size_t)regions->labels->width * regions->labels->height;
-    size_t components = regions->runs.components;
-    struct tracer t = {.labels = regions->labels, .out = contours};
-    *contours = (struct cs_contours){0};
-    size_t *polygon_of = cs_alloc(components + 1, sizeof *polygon_of, "polygons", err);
-    t.walked = cs_alloc(pixels / 64 + 1, sizeof *t.walked, "contours", err);
-    contours->polygons = cs_alloc(components + 1, sizeof *contours->polygons, "polygons", err);
-    contours->object_start =
-        cs_alloc((size_t)regions->count + 2, sizeof *contours->object_start, "polygons", err);
-    int status = -1;
-    if (polygon_of && t.walked && contours->polygons && contours->object_start) {
-        trace_all(&t, regions);
-        if (t.no_memory) {
-            cs_fail(err, CS_ENOMEM, "outlines: no memory behind %zu vertices",
-                    contours->point_count);
-        } else {
-            number_polygons(contours, regions, polygon_of);
-            status = order_rings(contours, polygon_of, err);
-        }
+    struct cs_contours *c = t->out;
+    size_t low = t->first_polygon, high = c->polygon_count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (c->polygons[middle].component < component)
+            low = middle + 1;
+        else
+            high = middle;
     }
-    free(polygon_of);
-    free(t.walked);
+    if (low < c->polygon_count)
+        return (uint32_t)low;
+    c->polygons = grown(t, c->polygons, &c->polygon_capacity, low + 1, sizeof *c->polygons);
+    if (!t->no_memory)
+        c->polygons[c->polygon_count++] = (struct cs_polygon){.component = component};
+    return (uint32_t)low;
+}
+
+// The rings of one object, those of each polygon together and its outer one first.
+static void order_rings(struct tracer *t, size_t first_ring)
+{
+    struct cs_contours *c = t->out;
+    size_t count = c->ring_count - first_ring;
+    c->rings = grown(t, c->rings, &c->ring_capacity, c->ring_count + count, sizeof *c->rings);
+    if (t->no_memory)
+        return;
+    struct cs_ring *rings = c->rings + first_ring, *sorted = c->rings + c->ring_count;
+    memcpy(sorted, rings, count * sizeof *rings);
+    for (size_t i = 0; i < count; i++)
+        c->polygons[rings[i].polygon].count++;
+    size_t first = first_ring;
+    for (size_t p = t->first_polygon; p < c->polygon_count; p++) {
+        c->polygons[p].first = first;
+        first += c->polygons[p].count;
+        c->polygons[p].count = 1; // room for the outer ring
+    }
+    for (size_t i = 0; i < count; i++) {
+        struct cs_polygon *p = &c->polygons[sorted[i].polygon];
+        c->rings[p->first + (sorted[i].hole ? p->count++ : 0)] = sorted[i];
+    }
+}
+
+static int trace_object(struct tracer *t, uint32_t object)
+{
+    size_t count = cs_region_runs(t->regions, object), first_ring = t->out->ring_count;
+    if (paint(t, object) != 0)
+        return -1;
+    t->first_polygon = t->out->polygon_count;
+    for (size_t k = 0; k < count && !t->no_memory; k++) {
+        const struct cs_run *run = cs_region_run(t->regions, object, k);
+        uint32_t y = run->row - t->box.top;
+        t->polygon = polygon_of(t, run->component);
+        const uint8_t *row = t->cells + (size_t)y * t->width;
+        for (uint32_t x = run->first - t->box.left; x < run->end - t->box.left; x++)
+            if (!(y && row[(int64_t)x - t->width] & IN) && !(row[x] & WALKED))
+                trace_ring(t, x, y);
+    }
+    order_rings(t, first_ring);
+    return 0;
+}
+
+int cs_contours_trace_some(struct cs_contours *contours, const struct cs_regions *regions,
+                           uint32_t first, uint32_t end, size_t spill_bytes,
+                           const char *scratch_dir, struct cs_err *err)
+{
+    struct tracer t = {.regions = regions,
+                       .out = contours,
+                       .spill_bytes = spill_bytes,
+                       .scratch_dir = scratch_dir,
+                       .err = err};
+    *contours = (struct cs_contours){0};
+    contours->object_start =
+        cs_alloc((size_t)(end - first) + 2, sizeof *contours->object_start, "polygons", err);
+    int status = contours->object_start ? 0 : -1;
+    for (uint32_t o = first; o < end && status == 0; o++) {
+        status = trace_object(&t, o);
+        contours->object_start[o - first + 1] = contours->polygon_count;
+        if (status == 0 && t.no_memory)
+            status = cs_fail(err, CS_ENOMEM, "outlines: no memory behind %zu vertices",
+                             contours->point_count);
+    }
+    cs_big_release(&t.block);
     free(t.path);
     free(t.corners);
     if (status != 0)
         cs_contours_release(contours);
     return status;
+}
+
+int cs_contours_trace(struct cs_contours *contours, const struct cs_regions *regions,
+                      struct cs_err *err)
+{
+    return cs_contours_trace_some(contours, regions, 0, regions->count, 0, NULL, err);
 }
 
 void cs_contours_release(struct cs_contours *contours)

@@ -23,13 +23,14 @@ struct cs_point {
 struct cs_ring {
     size_t first; // index into points
     uint32_t count;
-    uint32_t component; // of the regions
+    uint32_t polygon;
     bool hole;
 };
 
 struct cs_polygon {
     size_t first; // index into rings: the outer ring, then the holes
     uint32_t count;
+    uint32_t component; // of the regions
 };
 
 // Zero-initialise; release with cs_contours_release.
@@ -39,13 +40,18 @@ struct cs_contours {
     struct cs_ring *rings;
     size_t ring_count, ring_capacity;
     struct cs_polygon *polygons; // by object, then in raster order
-    size_t polygon_count;
+    size_t polygon_count, polygon_capacity;
     size_t *object_start; // polygons of object o: object_start[o] to object_start[o + 1] - 1
 };
 
 // Linear in the number of pixels. CS_ENOMEM.
 int cs_contours_trace(struct cs_contours *contours, const struct cs_regions *regions,
                       struct cs_err *err);
+// Of objects first to end - 1 only: they are objects 0, 1, 2... of the contours. An object that is
+// larger than spill_bytes is traced in scratch_dir (mem.h).
+int cs_contours_trace_some(struct cs_contours *contours, const struct cs_regions *regions,
+                           uint32_t first, uint32_t end, size_t spill_bytes,
+                           const char *scratch_dir, struct cs_err *err);
 void cs_contours_release(struct cs_contours *contours);
 
 // Twice the area of a ring: positive for outer rings, negative for holes.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// One scan over the label image collects, for each object, whole numbers: moments by closed forms
+// One scan over the runs of an object collects whole numbers: moments by closed forms
 // over runs, and counts of pixel neighbourhoods. Everything that is a real number follows from them
 // at the end, so that no result depends on the order of sums.
 // Perimeter: K. Benkrid, D. Crookes, "Design and FPGA implementation of a perimeter estimator"
@@ -26,43 +26,33 @@ struct sums {
     uint64_t outline[4]; // border pixels by length: 0, 1, sqrt 2, (1 + sqrt 2) / 2
 };
 
-// Rows of labels and of border pixels (a pixel's label where it is one, else 0), each with one
-// column of zeros at both ends.
+// Rows of an object's box: its pixels and its border pixels, 1 where it has one, else 0, each with
+// one column of zeros at both ends.
 struct window {
-    const struct cs_image *labels;
-    uint32_t *rows[3], *border[3];
-    void *block;
+    uint8_t *rows[3], *border[3];
+    uint8_t *block;
+    size_t bytes;
+    struct cs_extent box;
 };
 
-static int window_init(struct window *w, const struct cs_image *labels, struct cs_err *err)
+static int window_place(struct window *w, const struct cs_extent *box, struct cs_err *err)
 {
-    size_t n = (size_t)labels->width + 2;
-    *w = (struct window){.labels = labels};
-    uint32_t *block = cs_alloc(6 * n, sizeof *block, "rows", err);
-    if (!block)
-        return -1;
-    w->block = block;
+    size_t n = (size_t)(box->right - box->left) + 2;
+    if (6 * n > w->bytes) {
+        free(w->block);
+        w->bytes = 0;
+        w->block = cs_alloc(12 * n, 1, "rows", err);
+        if (!w->block)
+            return -1;
+        w->bytes = 12 * n;
+    }
+    w->box = *box;
+    memset(w->block, 0, 6 * n);
     for (int i = 0; i < 3; i++) {
-        w->rows[i] = block + (size_t)i * n + 1;
-        w->border[i] = block + (size_t)(i + 3) * n + 1;
+        w->rows[i] = w->block + (size_t)i * n + 1;
+        w->border[i] = w->block + (size_t)(i + 3) * n + 1;
     }
     return 0;
-}
-
-static void load_row(struct window *w, uint32_t y)
-{
-    uint32_t *out = w->rows[y % 3], width = w->labels->width;
-    size_t row = (size_t)y * width;
-    if (y >= w->labels->height)
-        memset(out, 0, width * sizeof *out);
-    else if (w->labels->dtype == CS_U32)
-        memcpy(out, (const uint32_t *)w->labels->data + row, width * sizeof *out);
-    else if (w->labels->dtype == CS_U16)
-        for (uint32_t x = 0; x < width; x++)
-            out[x] = ((const uint16_t *)w->labels->data)[row + x];
-    else
-        for (uint32_t x = 0; x < width; x++)
-            out[x] = ((const uint8_t *)w->labels->data)[row + x];
 }
 
 // 0^2 + 1^2 + ... + k^2, and its continuation to negative k.
@@ -96,19 +86,19 @@ static void add_moments(struct sums *s, const struct cs_run *run)
 // Neighbourhood counts of one run, and its border pixels.
 static void add_neighbours(struct sums *s, const struct window *w, const struct cs_run *run)
 {
-    const uint32_t *up = w->rows[(run->row + 2) % 3], *down = w->rows[(run->row + 1) % 3];
-    uint32_t *border = w->border[run->row % 3], v = run->value;
-    for (uint32_t x = run->first; x < run->end; x++) {
-        bool above = up[x] != v, above_left = up[(size_t)x - 1] != v;
-        bool end = x == run->first || x + 1 == run->end;
+    const uint8_t *up = w->rows[(run->row + 2) % 3], *down = w->rows[(run->row + 1) % 3];
+    uint8_t *border = w->border[run->row % 3];
+    size_t first = run->first - w->box.left, last = run->end - w->box.left - (size_t)1;
+    for (size_t x = first; x <= last; x++) {
+        bool above = !up[x], above_left = !up[x - 1];
         s->above += above;
         s->above_left += above_left;
-        s->below_left += down[(size_t)x - 1] != v;
-        border[x] = above || down[x] != v || end ? v : 0;
+        s->below_left += !down[x - 1];
+        border[x] = above || !down[x] || x == first || x == last;
         // A pixel below another of the object changes nothing; else it brings itself, less one for
         // each side on which it meets what is there: left or above left, and above right.
         if (above)
-            s->euler += (x == run->first && above_left) + (up[x + 1] != v) - 1;
+            s->euler += (x == first && above_left) + !up[x + 1] - 1;
     }
     s->right++;
 }
@@ -119,39 +109,51 @@ static const uint8_t outline_class[50] = {[5] = 1,  [7] = 1,  [15] = 1, [17] = 1
 // How the border pixels of one run continue the outline.
 static void add_outline(struct sums *s, const struct window *w, const struct cs_run *run)
 {
-    const uint32_t *up = w->border[(run->row + 2) % 3], *here = w->border[run->row % 3],
-                   *down = w->border[(run->row + 1) % 3], v = run->value;
-    for (size_t x = run->first; x < run->end; x++) {
-        if (here[x] != v)
+    const uint8_t *up = w->border[(run->row + 2) % 3], *here = w->border[run->row % 3],
+                  *down = w->border[(run->row + 1) % 3];
+    for (size_t x = run->first - w->box.left; x < run->end - w->box.left; x++) {
+        if (!here[x])
             continue;
-        int edges = (up[x] == v) + (down[x] == v) + (here[x - 1] == v) + (here[x + 1] == v);
-        int corners = (up[x - 1] == v) + (up[x + 1] == v) + (down[x - 1] == v) + (down[x + 1] == v);
+        int edges = up[x] + down[x] + here[x - 1] + here[x + 1];
+        int corners = up[x - 1] + up[x + 1] + down[x - 1] + down[x + 1];
         s->outline[outline_class[1 + 2 * edges + 10 * corners]]++;
     }
 }
 
-static int collect(struct sums *sums, const struct cs_regions *r, struct cs_err *err)
+// Runs from the k-th on that lie in row y, painted into that row of the window; the next k.
+static size_t load_row(struct window *w, const struct cs_regions *r, uint32_t object, size_t k,
+                       uint32_t y)
 {
-    struct window w;
-    if (window_init(&w, r->labels, err) != 0)
-        return -1;
-    const struct cs_run *runs = r->runs.items;
-    size_t i = 0, j = 0, count = r->runs.count;
-    uint32_t height = r->labels->height, width = r->labels->width;
-    load_row(&w, 0);
-    // Row y gets its border pixels; then the outline of row y - 1 has both neighbours.
-    for (uint32_t y = 0; y <= height; y++) {
-        load_row(&w, y + 1);
-        memset(w.border[y % 3], 0, width * sizeof(uint32_t));
-        for (; i < count && runs[i].row == y; i++) {
-            struct sums *s = &sums[r->object_of[runs[i].component]];
-            add_moments(s, &runs[i]);
-            add_neighbours(s, &w, &runs[i]);
-        }
-        for (; j < count && runs[j].row + 1 == y; j++)
-            add_outline(&sums[r->object_of[runs[j].component]], &w, &runs[j]);
+    uint8_t *row = w->rows[y % 3];
+    size_t count = cs_region_runs(r, object);
+    memset(row, 0, w->box.right - w->box.left);
+    for (; k < count && cs_region_run(r, object, k)->row == y; k++) {
+        const struct cs_run *run = cs_region_run(r, object, k);
+        memset(row + (run->first - w->box.left), 1, run->end - run->first);
     }
-    free(w.block);
+    return k;
+}
+
+static int collect(struct sums *sums, struct window *w, const struct cs_regions *r, uint32_t object,
+                   struct cs_err *err)
+{
+    struct cs_extent box = cs_region_extent(r, object);
+    size_t i = 0, j = 0, count = cs_region_runs(r, object);
+    *sums = (struct sums){0};
+    if (window_place(w, &box, err) != 0)
+        return -1;
+    size_t loaded = load_row(w, r, object, 0, box.top);
+    // Row y gets its border pixels; then the outline of row y - 1 has both neighbours.
+    for (uint32_t y = box.top; y <= box.bottom; y++) {
+        loaded = load_row(w, r, object, loaded, y + 1);
+        memset(w->border[y % 3], 0, box.right - box.left);
+        for (; i < count && cs_region_run(r, object, i)->row == y; i++) {
+            add_moments(sums, cs_region_run(r, object, i));
+            add_neighbours(sums, w, cs_region_run(r, object, i));
+        }
+        for (; j < count && cs_region_run(r, object, j)->row + 1 == y; j++)
+            add_outline(sums, w, cs_region_run(r, object, j));
+    }
     return 0;
 }
 
@@ -198,23 +200,24 @@ static void measure_object(struct cs_measures *m, const struct sums *s)
 }
 
 // Hulls and holes, object by object over its runs.
-static int measure_extent(struct cs_measures *items, const struct cs_regions *r, struct cs_err *err)
+static int measure_extent(const struct cs_measure_table *t, const struct cs_regions *r,
+                          struct cs_err *err)
 {
     uint32_t rows = 0;
     size_t most = 0;
-    for (uint32_t o = 0; o < r->count; o++) {
-        size_t runs = r->objects.start[o + 1] - r->objects.start[o];
-        uint32_t height = items[o].bbox[2] - items[o].bbox[0];
+    for (uint32_t o = 0; o < t->count; o++) {
+        size_t runs = cs_region_runs(r, t->first + o);
+        uint32_t height = t->items[o].bbox[2] - t->items[o].bbox[0];
         most = runs > most ? runs : most;
         rows = height > rows ? height : rows;
     }
     void *hull_work = cs_alloc(1, cs_hull_work_bytes(rows), "hull of the largest object", err);
     uint32_t *hole_work = cs_alloc(most + 1, sizeof *hole_work, "holes of the largest object", err);
     int status = hull_work && hole_work ? 0 : -1;
-    for (uint32_t o = 0; status == 0 && o < r->count; o++) {
-        struct cs_measures *m = &items[o];
-        const uint32_t *order = r->objects.order + r->objects.start[o];
-        size_t runs = r->objects.start[o + 1] - r->objects.start[o];
+    for (uint32_t o = 0; status == 0 && o < t->count; o++) {
+        struct cs_measures *m = &t->items[o];
+        const uint32_t *order = r->objects.order + r->objects.start[t->first + o];
+        size_t runs = cs_region_runs(r, t->first + o);
         struct cs_hull hull;
         cs_hull_measure(&hull, r->runs.items, order, runs, hull_work);
         m->area_convex = hull.area;
@@ -262,9 +265,9 @@ static int measure_intensity(struct cs_measure_table *t, const struct cs_regions
                              const struct cs_image *image, struct cs_err *err)
 {
     size_t entries;
-    if (image->width != r->labels->width || image->height != r->labels->height)
+    if (image->width != r->width || image->height != r->height)
         return cs_fail(err, CS_EINPUT, "image of %u x %u, labels of %u x %u pixels", image->width,
-                       image->height, r->labels->width, r->labels->height);
+                       image->height, r->width, r->height);
     if (!cs_mul_size((size_t)t->count + 1, image->channels, &entries))
         return cs_fail(err, CS_ENOMEM, "intensities: too many channels");
     t->intensity = cs_alloc(entries, sizeof *t->intensity, "intensities", err);
@@ -273,37 +276,44 @@ static int measure_intensity(struct cs_measure_table *t, const struct cs_regions
     t->channels = image->channels;
     for (size_t k = 0; k < (size_t)t->count * t->channels; k++)
         t->intensity[k] = (struct cs_intensity){0, INFINITY, -INFINITY};
-    for (size_t k = 0; k < r->runs.count; k++) {
-        const struct cs_run *run = &r->runs.items[k];
-        size_t o = r->object_of[run->component];
-        for (uint16_t c = 0; c < t->channels; c++)
-            add_samples(&t->intensity[o * t->channels + c], image, run, c);
-    }
+    for (uint32_t o = 0; o < t->count; o++)
+        for (size_t k = 0; k < cs_region_runs(r, t->first + o); k++)
+            for (uint16_t c = 0; c < t->channels; c++)
+                add_samples(&t->intensity[(size_t)o * t->channels + c], image,
+                            cs_region_run(r, t->first + o, k), c);
     for (size_t k = 0; k < (size_t)t->count * t->channels; k++)
         t->intensity[k].mean /= (double)t->items[k / t->channels].area;
     return 0;
 }
 
-int cs_measure_objects(struct cs_measure_table *table, const struct cs_regions *regions,
-                       const struct cs_image *image, struct cs_err *err)
+int cs_measure_some(struct cs_measure_table *table, const struct cs_regions *regions,
+                    const struct cs_image *image, uint32_t first, uint32_t end, struct cs_err *err)
 {
-    *table = (struct cs_measure_table){.count = regions->count};
-    struct sums *sums = cs_alloc((size_t)regions->count + 1, sizeof *sums, "measurements", err);
-    table->items = cs_alloc((size_t)regions->count + 1, sizeof *table->items, "measurements", err);
-    int status = sums && table->items ? collect(sums, regions, err) : -1;
-    if (status == 0) {
-        for (uint32_t o = 0; o < regions->count; o++) {
-            table->items[o].label = regions->label[o];
-            measure_object(&table->items[o], &sums[o]);
-        }
-        status = measure_extent(table->items, regions, err);
+    struct window window = {.block = NULL};
+    *table = (struct cs_measure_table){.first = first, .count = end - first};
+    table->items = cs_alloc((size_t)table->count + 1, sizeof *table->items, "measurements", err);
+    int status = table->items ? 0 : -1;
+    for (uint32_t o = 0; o < table->count && status == 0; o++) {
+        struct sums sums;
+        status = collect(&sums, &window, regions, first + o, err);
+        table->items[o].label = regions->label[first + o];
+        if (status == 0)
+            measure_object(&table->items[o], &sums);
     }
+    free(window.block);
+    if (status == 0)
+        status = measure_extent(table, regions, err);
     if (status == 0 && image)
         status = measure_intensity(table, regions, image, err);
-    free(sums);
     if (status != 0)
         cs_measure_table_release(table);
     return status;
+}
+
+int cs_measure_objects(struct cs_measure_table *table, const struct cs_regions *regions,
+                       const struct cs_image *image, struct cs_err *err)
+{
+    return cs_measure_some(table, regions, image, 0, regions->count, err);
 }
 
 void cs_measure_table_release(struct cs_measure_table *table)

@@ -23,7 +23,7 @@ struct cs_intensity {
 
 // Zero-initialise; release with cs_measure_table_release.
 struct cs_measure_table {
-    uint32_t count;                 // objects of the regions, in their order
+    uint32_t first, count;          // objects of the regions, in their order: from `first` on
     struct cs_measures *items;      // count of them
     uint16_t channels;              // 0 where no image was given
     struct cs_intensity *intensity; // count x channels
@@ -33,6 +33,9 @@ struct cs_measure_table {
 // CS_EINPUT: sizes differ; CS_ENOMEM.
 int cs_measure_objects(struct cs_measure_table *table, const struct cs_regions *regions,
                        const struct cs_image *image, struct cs_err *err);
+// Of objects first to end - 1 only.
+int cs_measure_some(struct cs_measure_table *table, const struct cs_regions *regions,
+                    const struct cs_image *image, uint32_t first, uint32_t end, struct cs_err *err);
 void cs_measure_table_release(struct cs_measure_table *table);
 
 // ---- The parts, for one object each ------------------------------------------------------------

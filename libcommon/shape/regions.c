@@ -52,18 +52,62 @@ static int number_objects(struct cs_regions *r, struct cs_err *err)
     return 0;
 }
 
+int cs_regions_add(struct cs_regions *regions, const struct cs_image *band, uint32_t first_row,
+                   size_t spill_bytes, const char *scratch_dir, struct cs_err *err)
+{
+    regions->width = band->width;
+    regions->height = first_row + band->height;
+    return cs_runs_add(&regions->runs, band, first_row, CS_RUNS_OBJECTS, 4, spill_bytes,
+                       scratch_dir, err);
+}
+
+int cs_regions_finish(struct cs_regions *regions, size_t spill_bytes, const char *scratch_dir,
+                      struct cs_err *err)
+{
+    cs_runs_finish(&regions->runs);
+    return number_objects(regions, err) == 0 &&
+                   cs_run_groups_init(&regions->objects, &regions->runs, regions->object_of,
+                                      regions->count, spill_bytes, scratch_dir, err) == 0
+               ? 0
+               : -1;
+}
+
 int cs_regions_init(struct cs_regions *regions, const struct cs_image *labels, size_t spill_bytes,
                     const char *scratch_dir, struct cs_err *err)
 {
-    *regions = (struct cs_regions){.labels = labels};
-    if (cs_runs_find(&regions->runs, labels, CS_RUNS_OBJECTS, 4, spill_bytes, scratch_dir, err) ==
-            0 &&
-        number_objects(regions, err) == 0 &&
-        cs_run_groups_init(&regions->objects, &regions->runs, regions->object_of, regions->count,
-                           spill_bytes, scratch_dir, err) == 0)
+    *regions = (struct cs_regions){0};
+    if (cs_regions_add(regions, labels, 0, spill_bytes, scratch_dir, err) == 0 &&
+        cs_regions_finish(regions, spill_bytes, scratch_dir, err) == 0)
         return 0;
     cs_regions_release(regions);
     return -1;
+}
+
+size_t cs_region_runs(const struct cs_regions *r, uint32_t object)
+{
+    return r->objects.start[object + 1] - r->objects.start[object];
+}
+
+struct cs_extent cs_region_extent(const struct cs_regions *r, uint32_t object)
+{
+    size_t count = cs_region_runs(r, object);
+    struct cs_extent e = {.top = cs_region_run(r, object, 0)->row,
+                          .bottom = cs_region_run(r, object, count - 1)->row + 1,
+                          .left = UINT32_MAX};
+    for (size_t k = 0; k < count; k++) {
+        const struct cs_run *run = cs_region_run(r, object, k);
+        e.left = run->first < e.left ? run->first : e.left;
+        e.right = run->end > e.right ? run->end : e.right;
+    }
+    return e;
+}
+
+void cs_regions_forget(const struct cs_regions *r, uint32_t object)
+{
+    size_t place = r->objects.start[object];
+    cs_big_forget(&r->objects.order_block, 0, place * sizeof *r->objects.order);
+    if (place < r->runs.count)
+        cs_big_forget(&r->runs.block, 0, r->objects.order[place] * sizeof *r->runs.items);
 }
 
 void cs_regions_release(struct cs_regions *regions)

@@ -45,8 +45,13 @@ static void *place_band(void *context, const struct cs_frame_header *header)
 {
     struct assembly *a = context;
     struct cs_image *plane = &a->item->planes[header->plane];
-    if (a->why.code == CS_OK && a->limits->loose >> header->plane & 1)
+    if (a->why.code == CS_OK && a->limits->loose >> header->plane & 1) {
+        *plane = (struct cs_image){.width = header->width,
+                                   .height = header->height,
+                                   .channels = header->channels,
+                                   .dtype = (enum cs_dtype)header->dtype};
         return CS_PLACE_STAY;
+    }
     if (a->why.code != CS_OK || (header->first_row == 0 && plane_init(a, header) != 0))
         return NULL;
     size_t at = (size_t)header->first_row * cs_image_row_bytes(plane);

@@ -94,7 +94,8 @@ struct cs_item_limits {
     const char *scratch_dir;
     size_t max_bytes;  // a plane above this fails the item with CS_ENOMEM; 0: no limit
     const char *stage; // who fails such items; NULL: the name that the program was called by
-    unsigned loose;    // planes (bit mask) that are not put together, but only shown to `band`
+    unsigned loose;    // planes (bit mask) that are not put together, but only shown to `band`: the
+                       // item has their shape without data
     unsigned shown;    // planes that are shown to `band`
     cs_band_fn *band;
     void *context; // of `band`
