@@ -99,6 +99,8 @@ static void work_on_item(struct run *run)
     } else {
         cs_item_fail(&run->item, f->tool, &why);
     }
+    if (run->writer && cs_writer_broken(run->writer))
+        return; // that is no fault of the item, and is said when the stream ends
     run->failures++;
     log_failure(run);
 }

@@ -66,6 +66,8 @@ int cs_writer_done(struct cs_writer *writer, const struct cs_meta *done, struct 
 int cs_writer_end(struct cs_writer *writer, int status, const char *reason, struct cs_err *err);
 // True when the reader of the output is gone (EPIPE): the tool ends quietly with SIGPIPE's status.
 bool cs_writer_closed(const struct cs_writer *writer);
+// True when writing has failed, for that reason or another: every further call fails.
+bool cs_writer_broken(const struct cs_writer *writer);
 void cs_writer_close(struct cs_writer *writer); // accepts NULL
 
 // Bytes of payload that go into one band by default (rows are rounded down, at least one).

@@ -296,6 +296,11 @@ int cs_writer_end(struct cs_writer *writer, int status, const char *reason, stru
     return result;
 }
 
+bool cs_writer_broken(const struct cs_writer *writer)
+{
+    return writer->failed;
+}
+
 bool cs_writer_closed(const struct cs_writer *writer)
 {
     return writer->closed;
