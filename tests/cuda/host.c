@@ -90,9 +90,9 @@ float *cs_cuda_sums(const struct cs_cuda_run *run, int value)
     return NULL;
 }
 
-void *cs_cuda_map(const struct cs_cuda_run *run, int value)
+void *cs_cuda_map(const struct cs_cuda_run *run, int value, enum cs_cuda_type *type)
 {
-    (void)run, (void)value;
+    (void)run, (void)value, (void)type;
     return NULL;
 }
 

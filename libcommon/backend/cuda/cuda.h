@@ -87,9 +87,10 @@ int64_t cs_cuda_late_pitch(int64_t channels);
 // For each image the sums of the value's channels, and those of their squares; NULL: they are not
 // known, and the norm measures.
 float *cs_cuda_sums(const struct cs_cuda_run *run, int value);
-// For each image the scales and the shifts, in fp16, that whoever reads the value applies, and then
-// ReLU, since its memory still holds the norm's operand. NULL: the value is made.
-void *cs_cuda_map(const struct cs_cuda_run *run, int value);
+// For each image the scales and the shifts that who reads the value applies, since its memory still
+// holds the norm's operand: a convolution, in fp16 and ReLU behind it, or a norm that adds it, in
+// float32. NULL: the value is made.
+void *cs_cuda_map(const struct cs_cuda_run *run, int value, enum cs_cuda_type *type);
 // Decide, before its step is built, whether the norm's result is not made.
 bool cs_cuda_defer(struct cs_plan *plan, const struct cs_node *norm);
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Which norms are done in part by convolutions, decided while a plan is made: a convolution whose
-// result one InstanceNormalization reads leaves its sums; the norm's own step is left out where one
-// such convolution reads it and the result lies in the operand's place.
+// result one InstanceNormalization reads leaves its sums; the norm's result is not made where one
+// such convolution reads it, or another norm adds it, and it would lie in the operand's place.
 //
 // Both cost the convolution time, since its engine is another than the fastest, and save reading
 // (sums) or reading and writing (map) a plane. A convolution with many terms a sum is bound by
@@ -63,8 +63,9 @@ float *cs_cuda_sums(const struct cs_cuda_run *run, int value)
     return late_at(run, run->plan->late[value].sums);
 }
 
-void *cs_cuda_map(const struct cs_cuda_run *run, int value)
+void *cs_cuda_map(const struct cs_cuda_run *run, int value, enum cs_cuda_type *type)
 {
+    *type = run->plan->late[value].map_type;
     return late_at(run, run->plan->late[value].map);
 }
 
@@ -137,22 +138,39 @@ static bool same_place(const struct cs_plan *plan, int a, int b)
     return x->offset == y->offset && memcmp(x->stride, y->stride, sizeof x->stride) == 0;
 }
 
-bool cs_cuda_defer(struct cs_plan *plan, const struct cs_node *norm)
+// A convolution of this plan that applies the norm and ReLU while it loads.
+static bool convolution_takes(struct cs_plan *plan, int value)
 {
-    int in = norm->inputs[0], out = norm->outputs[0];
-    if (plan->late[in].sums == CS_CUDA_NOT_LATE || norm->fusion.add >= 0 ||
-        !norm->fusion.activation || strcmp(norm->fusion.activation, "Relu") != 0 ||
-        !same_place(plan, in, out))
-        return false;
-    const struct cs_node *reader = sole_reader(plan->graph, out, "Conv");
+    const struct cs_node *reader = sole_reader(plan->graph, value, "Conv");
     if (!reader || !is_measured(plan, reader))
         return false;
     const int64_t *taps = dim_of(plan, reader->inputs[1]);
-    if (taps[0] * taps[2] * taps[3] > MOST_TERMS)
+    if (taps[0] * taps[2] * taps[3] <= MOST_TERMS)
+        plan->late[value].engine = make_engine(plan, reader, true);
+    return plan->late[value].engine != NULL;
+}
+
+// A norm that adds the value to its own result.
+static bool norm_takes(const struct cs_graph *graph, int value)
+{
+    bool found = false;
+    for (int n = 0; n < graph->node_count && !found; n++)
+        found = graph->nodes[n].fusion.add == value &&
+                strcmp(graph->nodes[n].op, "InstanceNormalization") == 0;
+    return found && graph->values[value].uses == 1;
+}
+
+bool cs_cuda_defer(struct cs_plan *plan, const struct cs_node *norm)
+{
+    int in = norm->inputs[0], out = norm->outputs[0];
+    const char *activation = norm->fusion.activation;
+    if (plan->late[in].sums == CS_CUDA_NOT_LATE || norm->fusion.add >= 0 ||
+        !same_place(plan, in, out))
         return false;
-    plan->late[out].engine = make_engine(plan, reader, true);
-    if (!plan->late[out].engine)
+    bool mapped = activation && strcmp(activation, "Relu") == 0 && convolution_takes(plan, out);
+    if (!mapped && (activation || !norm_takes(plan->graph, out)))
         return false;
-    plan->late[out].map = keep_vectors(plan, out, sizeof(uint16_t));
+    plan->late[out].map_type = mapped ? CS_CUDA_F16 : CS_CUDA_F32;
+    plan->late[out].map = keep_vectors(plan, out, cs_cuda_type_bytes(plan->late[out].map_type));
     return true;
 }

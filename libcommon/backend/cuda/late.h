@@ -1,15 +1,17 @@
 // SPDX-License-Identifier: MIT
 // Norms that convolutions do a part of: a plane that a convolution makes need not be read again for
 // its statistics, nor be read and written for a norm that the next convolution can apply as it
-// loads. cuDNN has both for fp16, for one image at a time and where ReLU follows the norm.
+// loads, or the next norm as it adds. cuDNN has what this needs for fp16, for one image at a time
+// and, of norms before a convolution, where ReLU follows them.
 #ifndef CS_BACKEND_CUDA_LATE_H
 #define CS_BACKEND_CUDA_LATE_H
 
 #include "backend/cuda/dnn.h"
 #include "backend/cuda/inside.h"
 
-struct cs_cuda_late {              // of a value
-    size_t sums, map;              // in kept memory, as cs_cuda_sums and cs_cuda_map have them
+struct cs_cuda_late { // of a value
+    size_t sums, map; // in kept memory, as cs_cuda_sums and cs_cuda_map have them
+    enum cs_cuda_type map_type;
     struct cs_cuda_engine *engine; // for who reads the value instead of its map, until it has it
 };
 enum { CS_CUDA_NOT_LATE = 0 }; // nothing lies at the start of kept memory

@@ -220,6 +220,8 @@ struct cs_cuda_norm {
     // 2 * pitch. NULL: computed. Of one channel a group.
     const float *sums;
     int64_t pitch;
+    // Of an addend that is to be normalised first, cs_cuda_norm_map's of float32; NULL: it is not.
+    const float *add_map;
     int64_t groups;
     float epsilon;
     struct cs_cuda_activation activation;
@@ -228,10 +230,11 @@ struct cs_cuda_norm {
 };
 size_t cs_cuda_norm_floats(int64_t images, int64_t channels);
 int cs_cuda_norm_launch(void *stream, const struct cs_cuda_norm *norm);
-// What a norm with given sums comes to, out = in * scale + shift: scales of fp16 for each image and
-// channel, `pitch` behind them the shifts, which make good what the scales are rounded by at the
-// mean. Floor: nothing worth the name.
-int cs_cuda_norm_map(void *stream, const struct cs_cuda_norm *norm, void *map);
+// What a norm with given sums comes to, out = in * scale + shift: for each image and channel the
+// scale, and `pitch` behind it the shift, which makes good what the scale is rounded by at the
+// mean. Both are float32 or fp16. Floor: nothing worth the name.
+int cs_cuda_norm_map(void *stream, const struct cs_cuda_norm *norm, enum cs_cuda_type type,
+                     void *map);
 
 // ---- Products (product.cu) ----------------------------------------------------------------------
 

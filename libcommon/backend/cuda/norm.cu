@@ -26,7 +26,8 @@ struct norm_job {
     bool one_map;   // of all images
     float epsilon;
     cs_cuda_activation activation;
-    const float *sums; // given: of a channel, and of its squares `pitch` behind
+    const float *sums;    // given: of a channel, and of its squares `pitch` behind
+    const float *add_map; // the addend's scale, and shift `pitch` behind
     int64_t pitch;
     float *parts, *maps; // mean and squares of each chunk; mean and factor of each channel
     uint32_t *counters;
@@ -202,7 +203,7 @@ __global__ void __launch_bounds__(THREADS, 2) moments_kernel(const __grid_consta
 
 // What a channel's values go through.
 template <int W> struct map_of {
-    float mean[W], factor[W], shift[W];
+    float mean[W], factor[W], shift[W], add_scale[W], add_shift[W];
 };
 
 // From sums: the difference of large numbers, where the mean is large, may come out below 0.
@@ -217,13 +218,20 @@ __device__ __forceinline__ void read_sums(const norm_job &j, int64_t image, uint
 }
 
 template <int W>
-__device__ __forceinline__ void scale_map(const norm_job &j, uint32_t channel, map_of<W> &map)
+__device__ __forceinline__ void scale_map(const norm_job &j, int64_t image, uint32_t channel,
+                                          map_of<W> &map)
 {
 #pragma unroll
     for (int i = 0; i < W; i++) {
         uint32_t at = j.per_group ? (channel + i) / j.wide : channel + i;
         map.factor[i] *= load_real(j.scale, j.scale_type, at);
         map.shift[i] = load_real(j.shift, j.shift_type, at);
+    }
+    int64_t add = image * 2 * j.pitch + channel;
+#pragma unroll
+    for (int i = 0; i < W; i++) {
+        map.add_scale[i] = j.add_map ? j.add_map[add + i] : 1;
+        map.add_shift[i] = j.add_map ? j.add_map[add + j.pitch + i] : 0;
     }
 }
 
@@ -241,7 +249,7 @@ __device__ __forceinline__ void apply_map(const norm_job &j, const map_of<W> &ma
         reals<W> more = load<W>(j.add, j.add_type, base[2] + at[2]);
 #pragma unroll
         for (int i = 0; i < W; i++)
-            x.v[i] += more.v[i];
+            x.v[i] += more.v[i] * map.add_scale[i] + map.add_shift[i];
     }
     activate(x, j.activation);
     store<W>(j.out, j.out_type, base[0] + at[0], x);
@@ -274,7 +282,7 @@ __global__ void __launch_bounds__(THREADS) apply_kernel(const __grid_constant__ 
             map.factor[i] = j.maps[2 * (at + i) + 1];
         }
     }
-    scale_map<W>(j, channel, map);
+    scale_map<W>(j, image, channel, map);
     bases(j, image, channel, base);
     for (uint32_t p = begin + l.level; p < end; p += l.depth)
         apply_map<W>(j, map, base, p);
@@ -299,25 +307,24 @@ __global__ void __launch_bounds__(THREADS) small_kernel(const __grid_constant__ 
         map.mean[i] = m[i].mean;
         map.factor[i] = factor_of(m[i], j.epsilon);
     }
-    scale_map<W>(j, channel, map);
+    scale_map<W>(j, image, channel, map);
     for (uint32_t p = l.level; p < j.space.count; p += l.depth)
         apply_map<W>(j, map, base, p);
 }
 
 // x: channels, y: images.
 __global__ void __launch_bounds__(THREADS)
-    map_kernel(const __grid_constant__ norm_job j, __half *map)
+    map_kernel(const __grid_constant__ norm_job j, void *map, int type)
 {
     uint32_t c = blockIdx.x * THREADS + threadIdx.x, image = j.first + blockIdx.y;
     if (c >= j.channels)
         return;
     float mean, factor;
     read_sums(j, image, c, mean, factor);
-    __half scale = __float2half_rn(factor * load_real(j.scale, j.scale_type, c));
-    map += image * 2 * j.pitch + c;
-    map[0] = scale;
-    map[j.pitch] =
-        __float2half_rn(load_real(j.shift, j.shift_type, c) - mean * __half2float(scale));
+    int64_t at = static_cast<int64_t>(image) * 2 * j.pitch + c;
+    store_real(map, type, at, factor * load_real(j.scale, j.scale_type, c));
+    float scale = load_real(map, type, at); // as it is rounded
+    store_real(map, type, at + j.pitch, load_real(j.shift, j.shift_type, c) - mean * scale);
 }
 
 __global__ void __launch_bounds__(THREADS)
@@ -442,6 +449,7 @@ void set_norm(const cs_cuda_norm &n, norm_job &j)
     j.per_group = j.wide > 1 && n.scale.dim[0] != channels;
     j.sums = n.sums;
     j.pitch = n.pitch;
+    j.add_map = n.add_map;
     j.one_map = n.mean.data != nullptr;
     j.epsilon = n.epsilon;
     j.activation = n.activation;
@@ -483,7 +491,8 @@ int cs_cuda_norm_launch(void *stream, const struct cs_cuda_norm *norm)
                         : launch_norm<1>(stream, j, count, given);
 }
 
-int cs_cuda_norm_map(void *stream, const struct cs_cuda_norm *norm, void *map)
+int cs_cuda_norm_map(void *stream, const struct cs_cuda_norm *norm, enum cs_cuda_type type,
+                     void *map)
 {
     const cs_cuda_tensor &in = norm->in;
     norm_job j = {};
@@ -496,7 +505,7 @@ int cs_cuda_norm_map(void *stream, const struct cs_cuda_norm *norm, void *map)
         j.first = static_cast<uint32_t>(first);
         dim3 grid(static_cast<unsigned>(blocks),
                   static_cast<unsigned>(images - first < MOST_Y ? images - first : MOST_Y));
-        failed = launch(stream, grid, THREADS, map_kernel, j, static_cast<__half *>(map));
+        failed = launch(stream, grid, THREADS, map_kernel, j, map, static_cast<int>(type));
     }
     return failed;
 }

@@ -123,7 +123,8 @@ static int run_late(const struct conv_step *s, const struct cs_cuda_run *run, st
     struct cs_cuda_tensor x = cs_cuda_at(run, s->x), y = cs_cuda_at(run, s->y);
     int64_t wide = cs_cuda_late_pitch(y.dim[1]), narrow = cs_cuda_late_pitch(x.dim[1]);
     float *sums = cs_cuda_sums(run, s->y);
-    uint16_t *map = cs_cuda_map(run, s->x);
+    enum cs_cuda_type type;
+    uint16_t *map = cs_cuda_map(run, s->x, &type);
     for (int64_t i = 0; i < s->images; i++) {
         const struct cs_cuda_dnn_data data = {
             .x = (uint16_t *)x.data + i * x.stride[0],

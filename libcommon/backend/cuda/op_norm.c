@@ -30,9 +30,13 @@ static int run_norm(const struct cs_cuda_step *step, const struct cs_cuda_run *r
         norm.mean = cs_cuda_in(step, run, 3);
         norm.variance = cs_cuda_in(step, run, 4);
     }
-    void *map = cs_cuda_map(run, node->outputs[0]);
-    return map ? cs_cuda_norm_map(run->stream, &norm, map)
-               : cs_cuda_norm_launch(run->stream, &norm);
+    enum cs_cuda_type type;
+    void *map = cs_cuda_map(run, node->outputs[0], &type);
+    if (map)
+        return cs_cuda_norm_map(run->stream, &norm, type, map);
+    if (node->fusion.add >= 0)
+        norm.add_map = cs_cuda_map(run, node->fusion.add, &type);
+    return cs_cuda_norm_launch(run->stream, &norm);
 }
 
 static int build_norm(struct cs_plan *plan, const struct cs_node *node, struct cs_err *err)

@@ -2,7 +2,8 @@
 // The installed cuDNN is asked for engines for GPUs that are not here, known by their properties:
 // every convolution of the bundled networks, and of those in the folder CELLSTREAM_NETWORKS, gets
 // one that was compiled before, in each precision. Weights go to the stub's memory; nothing runs.
-// What a plan computes and moves is printed.
+// What a plan computes and moves is printed, of each step with SHOW_STEPS=1.
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -55,6 +56,15 @@ int __wrap_cs_cuda_engine_new(struct cs_cuda_dnn *dnn, const struct cs_cuda_dnn_
 
 // ---- Plans -------------------------------------------------------------------------------
 
+static void show_step(const struct cs_graph *graph, const struct cs_cuda_step *step)
+{
+    const struct cs_shape *shape = &graph->values[step->node->outputs[0]].shape;
+    printf("  %s\t", step->node->op);
+    for (int d = 0; d < shape->rank; d++)
+        printf("%s%" PRId64, d ? "x" : "", shape->dim[d]);
+    printf("\t%.2f GFLOP\t%.1f MB\n", step->flops / 1e9, step->bytes / 1e6);
+}
+
 static void plan_graph(const struct cs_graph *graph, int device, enum cs_precision precision,
                        const char *name)
 {
@@ -74,6 +84,8 @@ static void plan_graph(const struct cs_graph *graph, int device, enum cs_precisi
     for (int i = 0; i < plan->step_count; i++) {
         flops += plan->steps[i].flops;
         bytes += plan->steps[i].bytes;
+        if (getenv("SHOW_STEPS"))
+            show_step(graph, &plan->steps[i]);
     }
     printf("%s, device %d, %s: %d engines, %d with sums, %d of them with a norm before; "
            "workspace %.1f MiB, arena %.1f MiB; %d steps, %.0f GFLOP, %.2f GB\n",
