@@ -21,6 +21,15 @@ struct cs_cpu_sources {
 // Of the value that a node reads.
 void cs_cpu_sources_of(const struct cs_plan *plan, int value, struct cs_cpu_sources *sources);
 
+// How one of ours computes rows of its output: in multiples of `grain`, rows [begin, end) from rows
+// [begin * stride - pad, (end - 1) * stride - pad + span) of the input. False where it cannot, or
+// gathers statistics.
+struct cs_cpu_conv_rows {
+    int64_t grain, stride, pad, span;
+};
+bool cs_cpu_conv_rows_of(const struct cs_plan *plan, const struct cs_node *node,
+                         struct cs_cpu_conv_rows *rows);
+
 // How many registers of output channels a panel of weights should have for a product of so many
 // columns: few mean many loads a product.
 int cs_cpu_panel_vectors(const struct cs_kernels *kernels, int64_t columns);

@@ -11,6 +11,7 @@
 #define CS_BACKEND_CPU_CPU_H
 
 #include "backend/backend.h"
+#include "backend/cpu/band.h"
 #include "backend/cpu/dnn.h"
 #include "backend/cpu/kernels.h"
 #include "backend/cpu/nd.h"
@@ -52,16 +53,23 @@ struct cs_network {
 struct cs_cpu_place {
     const float *constant;
     size_t offset;
+    int window; // of a band, plus 1 (band.h)
 };
 
 struct cs_cpu_run { // what a step sees while it runs
     char *arena, *scratch;
     const struct cs_kernels *kernels;
+    float *windows[CS_CPU_BAND_NODES]; // of a band, where row 0 of image 0 would lie
 };
 
 struct cs_cpu_step {
     // NULL: run the op.
     int (*run)(const struct cs_cpu_step *step, const struct cs_cpu_run *run, struct cs_err *err);
+    // Rows [begin, end) of one image by one thread, with scratch of its own; NULL: it cannot.
+    void (*rows)(const struct cs_cpu_step *step, const struct cs_cpu_run *run, int64_t image,
+                 int64_t begin, int64_t end);
+    size_t rows_scratch;            // bytes for that
+    const struct cs_cpu_band *band; // whose first step it is; NULL: of none
     const void *params;
     const struct cs_node *node;
     struct cs_dnn_op *op;                        // NULL for steps without oneDNN
@@ -87,7 +95,8 @@ struct cs_cpu_late {
     // same values, both with the norm whose result they are of.
     bool taken;
     struct cs_cpu_place result;
-    int norm; // of a convolution's result: the node whose statistics are gathered, plus 1
+    int norm;   // of a convolution's result: the node whose statistics are gathered, plus 1
+    int window; // the value's number in its band, plus 1, where it is never whole; it has no memory
 };
 
 struct cs_plan {
@@ -96,6 +105,8 @@ struct cs_plan {
     bool direct;              // convolutions by direct sums only
     bool *channels_last;      // per value
     struct cs_cpu_late *late; // per value
+    struct cs_cpu_band *bands;
+    int band_count;
     struct cs_memory_plan memory;
     struct cs_cpu_want *wants; // packed constants of its steps
     int want_count, want_capacity;
@@ -109,6 +120,8 @@ struct cs_plan {
 
 static inline float *cs_cpu_at(const struct cs_cpu_run *run, struct cs_cpu_place place)
 {
+    if (place.window)
+        return run->windows[place.window - 1];
     // Constants are only ever read.
     return place.constant ? (float *)(uintptr_t)place.constant
                           : (float *)(void *)(run->arena + place.offset);

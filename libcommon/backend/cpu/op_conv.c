@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "backend/cpu/cpu.h"
+#include "backend/cpu/conv.h"
 #include "base/mem.h"
 #include "graph/params.h"
 
@@ -107,6 +107,28 @@ bool cs_cpu_conv_is_winograd(const struct cs_plan *plan, const struct cs_node *n
     struct cs_winograd winograd;
     return describe(plan->graph, node, &conv, NULL) == 0 &&
            cs_cpu_suits_winograd(plan, node, &conv, &winograd);
+}
+
+bool cs_cpu_conv_rows_of(const struct cs_plan *plan, const struct cs_node *node,
+                         struct cs_cpu_conv_rows *rows)
+{
+    struct cs_dnn_conv conv;
+    struct cs_winograd winograd;
+    struct cs_cpu_activation activation;
+    struct cs_finish finish;
+    if (describe(plan->graph, node, &conv, NULL) != 0 || plan->late[node->outputs[0]].norm > 0 ||
+        !cs_cpu_activation_of(&node->fusion, &activation) ||
+        !cs_cpu_finish_of(&activation, &finish))
+        return false;
+    *rows = (struct cs_cpu_conv_rows){1, conv.stride[0], conv.pad_begin[0],
+                                      (conv.kernel[0] - 1) * conv.dilation[0] + 1};
+    if (!conv.transposed && cs_cpu_suits_pointwise(plan, node, &conv))
+        return true;
+    if (cs_cpu_suits_winograd(plan, node, &conv, &winograd)) {
+        rows->grain = CS_WINOGRAD_OUT;
+        return !winograd.team;
+    }
+    return cs_cpu_suits_direct(plan, node, &conv);
 }
 
 bool cs_cpu_conv_is_direct(const struct cs_plan *plan, const struct cs_node *node)

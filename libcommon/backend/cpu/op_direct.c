@@ -153,6 +153,15 @@ static int run_direct(const struct cs_cpu_step *step, const struct cs_cpu_run *r
     return 0;
 }
 
+static void direct_rows(const struct cs_cpu_step *step, const struct cs_cpu_run *run, int64_t image,
+                        int64_t begin, int64_t end)
+{
+    const struct direct *p = step->params;
+    float *buffer = (float *)(void *)run->scratch;
+    for (int64_t y = begin; y < end; y += p->rows)
+        run_rows(p, run, image, y, smaller(y + p->rows, end), buffer, NULL);
+}
+
 // ---- Weights -------------------------------------------------------------------------------
 
 struct packing {
@@ -247,6 +256,7 @@ int cs_cpu_build_direct(struct cs_plan *plan, const struct cs_node *node,
     struct direct *p = cs_cpu_params(plan, sizeof *p);
     p->conv = *conv;
     choose_blocks(device, p);
+    p->stream = p->stream && !cs_cpu_in_band(plan, node);
     p->packed = pack(plan, node, p, err);
     if (!p->packed)
         return -1;
@@ -265,6 +275,8 @@ int cs_cpu_build_direct(struct cs_plan *plan, const struct cs_node *node,
     cs_cpu_gather_init(plan, node, p->chunks, p->padded,
                        (size_t)(device->threads * p->buffer_floats) * sizeof(float), &p->gather);
     struct cs_cpu_step *step = cs_cpu_add_step(plan, node, run_direct, p);
+    step->rows = direct_rows;
+    step->rows_scratch = (size_t)p->buffer_floats * sizeof(float);
     step->kernel = "direct:own";
     step->flops = 2.0 * (double)(conv->batch * conv->out[0] * conv->out[1]) *
                   (double)(p->depth * conv->kernel[0]) * (double)conv->out_channels;

@@ -42,6 +42,7 @@ struct pointwise {
     int64_t depth, columns;             // of one plane's product
     int64_t lines, line_pixels, planes; // of all images
     int64_t image_lines;                // of one
+    int64_t columns_in;                 // pixels of a row of the image
     int vectors;                        // registers of a panel; the last of a plane may have fewer
     int64_t panels, padded;             // of a plane: how many, and columns of all
     int64_t block, blocks, groups;      // pixels of a block, blocks of a line, tasks of a block
@@ -227,6 +228,22 @@ static int run_pointwise(const struct cs_cpu_step *step, const struct cs_cpu_run
     return 0;
 }
 
+static void pointwise_rows(const struct cs_cpu_step *step, const struct cs_cpu_run *run,
+                           int64_t image, int64_t begin, int64_t end)
+{
+    const struct pointwise *p = step->params;
+    int64_t last = end * p->columns_in;
+    for (int64_t first = begin * p->columns_in; first < last; first += p->block) {
+        struct block block = {.line = image, .first = first};
+        block.count = smaller(p->block, last - first);
+        read_sources(p, run, &block, (float *)(void *)run->scratch);
+        if (p->narrow)
+            multiply_narrow(p, run, &block);
+        for (int64_t j = 0; !p->narrow && j < p->panels; j++)
+            multiply(p, run, &block, j);
+    }
+}
+
 // ---- Weights -------------------------------------------------------------------------------
 
 struct packing {
@@ -392,8 +409,10 @@ int cs_cpu_build_pointwise(struct cs_plan *plan, const struct cs_node *node,
     p->image_lines = conv->transposed ? conv->in[0] : 1;
     p->lines = conv->batch * p->image_lines;
     p->line_pixels = conv->in[0] * conv->in[1] / p->image_lines;
+    p->columns_in = conv->in[1];
     choose_blocks(device, p);
     cs_cpu_sources_of(plan, node->inputs[0], &p->sources);
+    p->stream = p->stream && !cs_cpu_in_band(plan, node);
     p->narrow = is_narrow(device->kernels, conv, &p->sources);
     p->packed = pack(plan, node, conv, p, err);
     if (!p->packed)
@@ -412,6 +431,10 @@ int cs_cpu_build_pointwise(struct cs_plan *plan, const struct cs_node *node,
     bool added = take_addend(plan, node, p);
     bool activated = added && cs_cpu_finish_of(&activation, &p->finish);
     struct cs_cpu_step *step = cs_cpu_add_step(plan, node, run_pointwise, p);
+    if (!conv->transposed) {
+        step->rows = pointwise_rows;
+        step->rows_scratch = (size_t)(p->block * p->copied) * sizeof(float);
+    }
     step->kernel = p->narrow ? "narrow:own" : "points:own";
     step->flops =
         2.0 * (double)(p->lines * p->line_pixels * p->depth) * (double)(p->planes * p->columns);

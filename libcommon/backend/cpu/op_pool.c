@@ -151,6 +151,14 @@ static int run_pool(const struct cs_cpu_step *step, const struct cs_cpu_run *run
     return 0;
 }
 
+static void pool_rows(const struct cs_cpu_step *step, const struct cs_cpu_run *run, int64_t image,
+                      int64_t begin, int64_t end)
+{
+    const struct pool *pool = step->params;
+    for (int64_t y = begin; y < end; y++)
+        pool_row(pool, run, image * pool->out[0] + y);
+}
+
 // Columns whose windows are full lie together.
 static void find_whole(struct pool *pool)
 {
@@ -188,7 +196,7 @@ static int build_pool(struct cs_plan *plan, const struct cs_node *node, struct c
     pool->maps = late->maps;
     pool->slope = late->slope;
     pool->max = strcmp(node->op, "MaxPool") == 0;
-    cs_cpu_add_step(plan, node, run_pool, pool);
+    cs_cpu_add_step(plan, node, run_pool, pool)->rows = pool_rows;
     return 0;
 }
 

@@ -64,9 +64,8 @@ static const float *filter_rows(const struct resize *r, const struct cs_kernels 
 }
 
 static void filter_chunk(const struct resize *r, const struct cs_cpu_run *run,
-                         const struct chunk *chunk, const float *add, float *dst)
+                         const struct chunk *chunk, const float *add, float *dst, float *buffer)
 {
-    float *buffer = (float *)(void *)run->scratch + (size_t)omp_get_thread_num() * r->buffer_floats;
     for (int i = 0; i < r->source_count; i++) {
         const struct source *s = &r->sources[i];
         const float *src =
@@ -77,7 +76,8 @@ static void filter_chunk(const struct resize *r, const struct cs_cpu_run *run,
     }
 }
 
-static void run_chunk(const struct resize *r, const struct cs_cpu_run *run, int64_t index)
+static void run_chunk(const struct resize *r, const struct cs_cpu_run *run, int64_t index,
+                      float *buffer)
 {
     int64_t row = index / r->chunks, x = index % r->chunks * r->chunk;
     int64_t left = r->out[1] - x, at = (row * r->out[1] + x) * r->channels;
@@ -85,7 +85,7 @@ static void run_chunk(const struct resize *r, const struct cs_cpu_run *run, int6
     float *dst = cs_cpu_at(run, r->dst) + at;
     const float *add = r->adding ? cs_cpu_at(run, r->add) + at : NULL;
     double *sums = cs_cpu_gather_sums(&r->gather, run);
-    filter_chunk(r, run, &chunk, add, dst);
+    filter_chunk(r, run, &chunk, add, dst, buffer);
     if (r->activation.unary != CS_UNARY_IDENTITY)
         run->kernels->unary[r->activation.unary](dst, dst, chunk.count * r->channels,
                                                  r->activation.alpha, r->activation.beta);
@@ -101,9 +101,19 @@ static int run_resize(const struct cs_cpu_step *step, const struct cs_cpu_run *r
     const struct resize *r = step->params;
 #pragma omp parallel for schedule(static)
     for (int64_t i = 0; i < r->batch * r->out[0] * r->chunks; i++)
-        run_chunk(r, run, i);
+        run_chunk(r, run, i,
+                  (float *)(void *)run->scratch + (size_t)omp_get_thread_num() * r->buffer_floats);
     cs_cpu_gather_finish(&r->gather, run);
     return 0;
+}
+
+static void resize_rows(const struct cs_cpu_step *step, const struct cs_cpu_run *run, int64_t image,
+                        int64_t begin, int64_t end)
+{
+    const struct resize *r = step->params;
+    int64_t first = image * r->out[0];
+    for (int64_t i = (first + begin) * r->chunks; i < (first + end) * r->chunks; i++)
+        run_chunk(r, run, i, (float *)(void *)run->scratch);
 }
 
 // Samples outside are the edge's, whose weights add up.
@@ -217,7 +227,9 @@ static int build_resize(struct cs_plan *plan, const struct cs_node *node, struct
     cs_cpu_gather_init(plan, node, r->out[0] * r->chunks, r->channels,
                        (size_t)plan->network->device->threads * r->buffer_floats * sizeof(float),
                        &r->gather);
-    cs_cpu_add_step(plan, node, run_resize, r);
+    struct cs_cpu_step *step = cs_cpu_add_step(plan, node, run_resize, r);
+    step->rows = resize_rows;
+    step->rows_scratch = r->buffer_floats * sizeof(float);
     return add_left ? cs_cpu_build_fusion(plan, node, true, err) : 0;
 }
 

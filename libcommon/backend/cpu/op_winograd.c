@@ -16,11 +16,8 @@ struct step {
     struct cs_cpu_gather gather;
 };
 
-static int run_step(const struct cs_cpu_step *step, const struct cs_cpu_run *run,
-                    struct cs_err *err)
+static struct cs_winograd_run describe(const struct step *p, const struct cs_cpu_run *run)
 {
-    (void)err;
-    const struct step *p = step->params;
     struct cs_winograd_run how = {
         .source_count = p->sources.count,
         .dst = cs_cpu_at(run, p->dst),
@@ -41,9 +38,30 @@ static int run_step(const struct cs_cpu_step *step, const struct cs_cpu_run *run
             .slope = from->slope,
         };
     }
+    return how;
+}
+
+static int run_step(const struct cs_cpu_step *step, const struct cs_cpu_run *run,
+                    struct cs_err *err)
+{
+    (void)err;
+    const struct step *p = step->params;
+    const struct cs_winograd_run how = describe(p, run);
     cs_winograd_run(&p->winograd, &how);
     cs_cpu_gather_finish(&p->gather, run);
     return 0;
+}
+
+static void run_rows(const struct cs_cpu_step *step, const struct cs_cpu_run *run, int64_t image,
+                     int64_t begin, int64_t end)
+{
+    const struct step *p = step->params;
+    struct cs_winograd_run how = describe(p, run);
+    int64_t rows = (end + CS_WINOGRAD_OUT - 1) / CS_WINOGRAD_OUT - begin / CS_WINOGRAD_OUT;
+    how.image = image;
+    how.first_tile = begin / CS_WINOGRAD_OUT * p->winograd.tiles[1];
+    how.tile_count = rows * p->winograd.tiles[1];
+    cs_winograd_run_tiles(&p->winograd, &how);
 }
 
 // Whether an InstanceNormalization or GroupNormalization is all that reads the node's output.
@@ -95,6 +113,7 @@ int cs_cpu_build_winograd(struct cs_plan *plan, const struct cs_node *node,
     const struct cs_value *bias = cs_node_input(graph, node, 2);
     struct step *params = cs_cpu_params(plan, sizeof *params);
     params->winograd = *winograd;
+    params->winograd.stream = winograd->stream && !cs_cpu_in_band(plan, node);
     params->packed = cs_cpu_pack(
         plan, cs_node_input(graph, node, 1), cs_winograd_weight_key(winograd),
         cs_winograd_weight_floats(winograd) * sizeof(float), fill_weights, &params->winograd, err);
@@ -122,6 +141,8 @@ int cs_cpu_build_winograd(struct cs_plan *plan, const struct cs_node *node,
     bool activated = !add_left && cs_cpu_finish_of(&activation, &params->finish);
 
     struct cs_cpu_step *step = cs_cpu_add_step(plan, node, run_step, params);
+    step->rows = run_rows;
+    step->rows_scratch = cs_winograd_thread_bytes(winograd);
     step->kernel = winograd->kernels->name;
     step->flops =
         18.0 * (double)cs_shape_elements(&out->shape) * (double)winograd->shape.in_channels;

@@ -86,6 +86,7 @@ void cs_cpu_plan_close(struct cs_plan *plan)
     free(plan->seconds);
     free(plan->channels_last);
     free(plan->late);
+    free(plan->bands);
     cs_cpu_drop_packed(plan);
     cs_memory_plan_release(&plan->memory);
     cs_arena_release(&plan->params);
@@ -142,11 +143,16 @@ int cs_cpu_plan_open(struct cs_network *network, const struct cs_graph *graph,
     cs_cpu_find_late(made);
     int *share = cs_cpu_share(graph, made->channels_last);
     cs_cpu_leave_out(made, share);
+    cs_cpu_find_bands(made);
+    int *times = cs_cpu_band_times(made, share);
     int result =
-        cs_memory_plan_make_shared(graph, value_bytes, NULL, share, NULL, &made->memory, err);
+        cs_memory_plan_make_shared(graph, value_bytes, NULL, share, times, &made->memory, err);
+    free(times);
     free(share);
     for (int i = 0; result == 0 && i < graph->node_count; i++)
         result = build_node(made, &graph->nodes[i], err);
+    if (result == 0)
+        cs_cpu_finish_bands(made);
     if (result != 0) {
         cs_cpu_plan_close(made);
         return -1;

@@ -98,10 +98,17 @@ static int run_steps(struct cs_slot *slot, struct cs_plan *plan, struct cs_err *
     if (!bound)
         return cs_fail(err, CS_EDEVICE, "cpu: the slot was not opened for this plan");
 
-    struct cs_cpu_run run = {slot->arena, slot->scratch, slot->network->device->kernels};
+    struct cs_cpu_run run = {
+        .arena = slot->arena, .scratch = slot->scratch, .kernels = slot->network->device->kernels};
     double now = cs_cpu_profile_now(plan);
     for (int i = 0; i < plan->step_count; i++) {
         const struct cs_cpu_step *step = &plan->steps[i];
+        if (step->band) {
+            cs_cpu_run_band(plan, step->band, &run);
+            i += step->band->count - 1;
+            now = cs_cpu_profile_now(plan);
+            continue;
+        }
         int result = step->op ? cs_dnn_run(bound->bindings[i], err) : step->run(step, &run, err);
         if (result != 0) // the plain loops name the node themselves
             return step->kernel

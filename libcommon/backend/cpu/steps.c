@@ -12,7 +12,8 @@ struct cs_cpu_place cs_cpu_place_of(const struct cs_plan *plan, int value)
     const struct cs_value *v = &plan->graph->values[value];
     if (v->data)
         return (struct cs_cpu_place){.constant = v->in_file ? cs_cpu_plain(plan, v) : v->data};
-    return (struct cs_cpu_place){.offset = plan->memory.offset[value]};
+    return (struct cs_cpu_place){.offset = plan->memory.offset[value],
+                                 .window = plan->late[value].window};
 }
 
 void cs_cpu_strides_of(const struct cs_plan *plan, int value, int64_t stride[CS_MAX_RANK])

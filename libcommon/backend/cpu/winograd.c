@@ -45,16 +45,18 @@ struct tile {
 };
 
 // How many tiles the unit has.
-static int64_t tiles_of(const struct cs_winograd *w, int64_t unit)
+static int64_t tiles_of(const struct cs_winograd *w, const struct cs_winograd_run *run,
+                        int64_t unit)
 {
-    int64_t before = unit % w->units * w->unit;
-    return smaller(w->unit, w->tiles[0] * w->tiles[1] - before);
+    int64_t all = run->tile_count ? run->tile_count : w->tiles[0] * w->tiles[1];
+    return smaller(w->unit, all - unit % w->units * w->unit);
 }
 
-static struct tile tile_at(const struct cs_winograd *w, int64_t unit, int64_t i)
+static struct tile tile_at(const struct cs_winograd *w, const struct cs_winograd_run *run,
+                           int64_t unit, int64_t i)
 {
-    int64_t index = unit % w->units * w->unit + i;
-    return (struct tile){unit / w->units, index / w->tiles[1], index % w->tiles[1]};
+    int64_t index = run->first_tile + unit % w->units * w->unit + i;
+    return (struct tile){run->image + unit / w->units, index / w->tiles[1], index % w->tiles[1]};
 }
 
 // ---- Prefetch --------------------------------------------------------------------------------
@@ -94,8 +96,8 @@ static bool next_row(struct ahead *a)
     const struct cs_winograd_shape *s = &w->shape;
     while (a->source < a->run->source_count && a->block.count > 0) {
         const struct cs_winograd_source *source = &a->run->sources[a->source];
-        int64_t tiles = tiles_of(w, a->unit);
-        struct tile t = tile_at(w, a->unit, a->tile);
+        int64_t tiles = tiles_of(w, a->run, a->unit);
+        struct tile t = tile_at(w, a->run, a->unit, a->tile);
         int64_t run = smaller(tiles - a->tile, w->tiles[1] - t.column);
         int64_t y = t.row * CS_WINOGRAD_OUT - s->pad_begin[0] + a->row;
         int64_t x = t.column * CS_WINOGRAD_OUT;
@@ -179,8 +181,8 @@ static void transform_inputs(struct worker *k, struct block block, int64_t begin
     for (int64_t slot = begin; slot < end; slot++) {
         int64_t unit = block.first + slot / w->unit, i = slot % w->unit;
         float *v = k->v + (slot / w->rows * groups * w->rows + slot % w->rows) * width;
-        if (i < tiles_of(w, unit))
-            transform_tile(k, tile_at(w, unit, i), v);
+        if (i < tiles_of(w, k->run, unit))
+            transform_tile(k, tile_at(w, k->run, unit, i), v);
     }
 }
 
@@ -190,7 +192,7 @@ static void count_tiles(struct worker *k, struct block block)
     const struct cs_winograd *w = k->w;
     int64_t panels = w->unit / w->rows;
     for (int64_t i = 0; i < block.count * panels; i++)
-        k->tiles[i] = tiles_of(w, block.first + i / panels) - i % panels * w->rows;
+        k->tiles[i] = tiles_of(w, k->run, block.first + i / panels) - i % panels * w->rows;
 }
 
 // Lines of the next weights that too few products are there to fetch.
@@ -242,7 +244,7 @@ static void transform_outputs(struct worker *k, struct block block, int64_t inde
     const struct cs_winograd *w = k->w;
     const struct cs_winograd_shape *s = &w->shape;
     const struct cs_winograd_run *run = k->run;
-    int64_t unit = block.first + index, tiles = tiles_of(w, unit), first = panel * w->panel;
+    int64_t unit = block.first + index, tiles = tiles_of(w, run, unit), first = panel * w->panel;
     int64_t channels = smaller(w->panel, s->out_channels - first);
     const float *m = k->m + m_panel * w->m_panel + index * w->unit * w->panel;
     double *sum = NULL, *square = NULL;
@@ -253,7 +255,7 @@ static void transform_outputs(struct worker *k, struct block block, int64_t inde
         memset(square, 0, (size_t)w->panel * sizeof *square);
     }
     for (int64_t i = 0; i < tiles; i++, m += w->panel) {
-        struct tile t = tile_at(w, unit, i);
+        struct tile t = tile_at(w, run, unit, i);
         int64_t y = t.row * CS_WINOGRAD_OUT, x = t.column * CS_WINOGRAD_OUT;
         int64_t at = (t.image * s->out[0] + y) * k->store.row + x * k->store.pixel;
         int rows = (int)smaller(CS_WINOGRAD_OUT, s->out[0] - y);
@@ -269,11 +271,10 @@ static void transform_outputs(struct worker *k, struct block block, int64_t inde
 
 // ---- The drivers -------------------------------------------------------------------------------
 
-static void run_private(struct worker *k, int thread, int threads)
+// Units [begin, end).
+static void run_private(struct worker *k, int64_t begin, int64_t end)
 {
     const struct cs_winograd *w = k->w;
-    int64_t units = w->shape.batch * w->units;
-    int64_t begin = units * thread / threads, end = units * (thread + 1) / threads;
     int64_t products = CS_WINOGRAD_POINTS * w->panels * ((w->depth - 1) / w->depth_block + 1);
     for (int64_t u = begin; u < end; u += w->block) {
         struct block block = {u, smaller(w->block, end - u)};
@@ -314,31 +315,44 @@ static void run_team(struct worker *k, int thread, int threads)
     }
 }
 
-void cs_winograd_run(const struct cs_winograd *w, const struct cs_winograd_run *run)
+static struct worker make_worker(const struct cs_winograd *w, const struct cs_winograd_run *run,
+                                 float *v)
 {
     const struct cs_winograd_shape *s = &w->shape;
+    return (struct worker){
+        .w = w,
+        .run = run,
+        .packed_end = run->packed + cs_winograd_weight_floats(w),
+        .v = v,
+        .m = v + CS_WINOGRAD_POINTS * w->v_point,
+        .load = {.point = w->v_point, .group = w->rows * w->kernels->width},
+        .store = {.bias = run->bias,
+                  .row = s->out[1] * s->out_channels,
+                  .pixel = s->out_channels,
+                  .point = w->m_point,
+                  .finish = run->sums ? (struct cs_finish){0} : run->finish,
+                  .stream = w->stream},
+    };
+}
+
+void cs_winograd_run(const struct cs_winograd *w, const struct cs_winograd_run *run)
+{
     int64_t worker_floats = CS_WINOGRAD_POINTS * (w->v_point + w->m_point);
+    int64_t units = w->shape.batch * w->units;
 #pragma omp parallel num_threads(w->threads)
     {
         int thread = omp_get_thread_num(), threads = omp_get_num_threads();
-        float *v = run->scratch + (w->team ? 0 : thread * worker_floats);
-        struct worker worker = {
-            .w = w,
-            .run = run,
-            .packed_end = run->packed + cs_winograd_weight_floats(w),
-            .v = v,
-            .m = v + CS_WINOGRAD_POINTS * w->v_point,
-            .load = {.point = w->v_point, .group = w->rows * w->kernels->width},
-            .store = {.bias = run->bias,
-                      .row = s->out[1] * s->out_channels,
-                      .pixel = s->out_channels,
-                      .point = w->m_point,
-                      .finish = run->sums ? (struct cs_finish){0} : run->finish,
-                      .stream = w->stream},
-        };
+        struct worker worker =
+            make_worker(w, run, run->scratch + (w->team ? 0 : thread * worker_floats));
         if (w->team)
             run_team(&worker, thread, threads);
         else
-            run_private(&worker, thread, threads);
+            run_private(&worker, units * thread / threads, units * (thread + 1) / threads);
     }
+}
+
+void cs_winograd_run_tiles(const struct cs_winograd *w, const struct cs_winograd_run *run)
+{
+    struct worker worker = make_worker(w, run, run->scratch);
+    run_private(&worker, 0, (run->tile_count + w->unit - 1) / w->unit);
 }

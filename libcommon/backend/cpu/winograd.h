@@ -159,7 +159,12 @@ struct cs_winograd_run {
     // NULL, or for each image and unit the sums of y, then of y * y, of panels * panel channels;
     // then neither activation nor add.
     double *sums;
+    // Of cs_winograd_run_tiles: which tiles of which image.
+    int64_t image, first_tile, tile_count;
 };
 void cs_winograd_run(const struct cs_winograd *w, const struct cs_winograd_run *run);
+// Some tiles of one image by the calling thread, with scratch for one; no sums.
+void cs_winograd_run_tiles(const struct cs_winograd *w, const struct cs_winograd_run *run);
+size_t cs_winograd_thread_bytes(const struct cs_winograd *w);
 
 #endif

@@ -156,8 +156,12 @@ void cs_winograd_plan(struct cs_winograd *w, const struct cs_winograd_kernels *k
     choose_blocks(w, caches);
 }
 
+size_t cs_winograd_thread_bytes(const struct cs_winograd *w)
+{
+    return (size_t)(CS_WINOGRAD_POINTS * (w->v_point + w->m_point)) * sizeof(float);
+}
+
 size_t cs_winograd_scratch_bytes(const struct cs_winograd *w)
 {
-    size_t floats = (size_t)(CS_WINOGRAD_POINTS * (w->v_point + w->m_point));
-    return floats * sizeof(float) * (size_t)(w->team ? 1 : w->threads);
+    return cs_winograd_thread_bytes(w) * (size_t)(w->team ? 1 : w->threads);
 }
