@@ -15,7 +15,7 @@
 static const char *input, *output, *format, *measure, *scratch_dir;
 static double simplify_px;
 static int64_t shard_id;
-static uint64_t spill_bytes = (uint64_t)1 << 30;
+static uint64_t spill_bytes = SPILL_BYTES;
 static bool merge, progress;
 static int transport, edge, plane;
 

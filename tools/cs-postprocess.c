@@ -12,7 +12,7 @@
 static const char *input, *keep = "", *scratch_dir, *threshold, *min_area, *max_area, *open_px,
                           *close_px, *connectivity, *split, *seed_depth, *seed_min;
 static bool fill_holes, keep_holes, clear_border;
-static uint64_t ring_bytes, spill_bytes = (uint64_t)1 << 30;
+static uint64_t ring_bytes, spill_bytes = SPILL_BYTES;
 static int transport;
 
 static const struct cs_opt options[] = {

@@ -26,9 +26,9 @@ static const struct {
 };
 static const char *const extensions[] = {"tif", "png", "npy"};
 
-static const char *input, *output, *keep, *format = "labels";
+static const char *input, *output, *keep, *format = "labels", *scratch_dir;
 static int transport, file_type = TIF, compression = CS_COMPRESS_DEFLATE;
-static uint64_t ring_bytes;
+static uint64_t ring_bytes, spill_bytes = SPILL_BYTES;
 static bool pass;
 
 static const struct cs_opt options[] = {
@@ -42,6 +42,8 @@ static const struct cs_opt options[] = {
      "deflate|zstd|none", .env = NULL},
     {0, "pass", CS_OPT_FLAG, &pass, NULL, "pass the stream on to standard output", .env = NULL},
     {'k', "keep", CS_OPT_STRING, &keep, "LIST", "planes that --pass passes on (all)", .env = NULL},
+    OPT_SCRATCH(&scratch_dir),
+    OPT_SPILL(&spill_bytes),
     OPT_TRANSPORT(&transport),
     OPT_RING(&ring_bytes),
     {.name = NULL},
@@ -111,16 +113,101 @@ static void add_written(struct cs_meta *done, const char *kind, const char *path
     cs_meta_setf(done, key, "%s %s", kind, path);
 }
 
+struct context {
+    unsigned wanted;   // kinds
+    unsigned streamed; // of them: written as their rows come
+    unsigned passing;  // planes
+    struct cs_tiff_out *files[KINDS];
+    char *paths[KINDS];
+};
+
+static int name_of(const struct cs_item *item, char fallback[32], const char **name,
+                   struct cs_err *err)
+{
+    snprintf(fallback, 32, "item-%06llu", (unsigned long long)item->number);
+    *name = cs_meta_get(&item->begin, CS_KEY_OUTPUT);
+    if (!*name)
+        *name = fallback;
+    return cs_output_name_check(*name, err);
+}
+
+static char *path_of(enum kind kind, enum file_type type, const char *name)
+{
+    return cs_xasprintf("%s/%s/%s.%s", output, kinds[kind].folder, name, extensions[type]);
+}
+
+static int write_options(const struct cs_item *item, struct cs_write_options *how,
+                         struct cs_err *err)
+{
+    *how = (struct cs_write_options){.compression = (enum cs_compression)compression};
+    return cs_meta_real(&item->begin, CS_KEY_PIXEL, 0, 1e9, 0, &how->pixel_um, err) != 0 ||
+                   cs_meta_real(&item->begin, CS_KEY_PIXEL_Y, 0, 1e9, 0, &how->pixel_um_y, err) != 0
+               ? -1
+               : 0;
+}
+
+static int no_plane(enum kind kind, struct cs_err *err)
+{
+    return cs_fail(err, CS_EINPUT, "--format %s: the stream has no %s plane (see --keep)",
+                   kinds[kind].name, cs_plane_name(kinds[kind].plane));
+}
+
+// ---- As rows come --------------------------------------------------------------------------
+
+static int begin_file(struct context *c, enum kind kind, const struct cs_item *item,
+                      const struct cs_image *shape, struct cs_err *err)
+{
+    struct cs_write_options how;
+    char fallback[32];
+    const char *name;
+    if (name_of(item, fallback, &name, err) != 0 || write_options(item, &how, err) != 0)
+        return -1;
+    c->paths[kind] = path_of(kind, TIF, name);
+    return cs_tiff_begin(&c->files[kind], c->paths[kind], shape, &how, err);
+}
+
+static int on_band(struct cs_item *item, const struct cs_frame_header *header, const void *samples,
+                   void *data, struct cs_err *err)
+{
+    struct context *c = data;
+    const struct cs_image shape = {.width = header->width,
+                                   .height = header->height,
+                                   .channels = header->channels,
+                                   .dtype = (enum cs_dtype)header->dtype};
+    for (int kind = 0; kind < KINDS; kind++) {
+        if (!(c->streamed >> kind & 1) || kinds[kind].plane != (enum cs_plane)header->plane)
+            continue;
+        if ((header->first_row == 0 && begin_file(c, (enum kind)kind, item, &shape, err) != 0) ||
+            cs_tiff_rows(c->files[kind], samples, header->rows, err) != 0)
+            return -1;
+    }
+    if (!(c->passing >> header->plane & 1))
+        return 0;
+    return cs_item_emit(item, (enum cs_plane)header->plane, &shape, header->first_row, header->rows,
+                        samples, err);
+}
+
+static int end_file(struct context *c, enum kind kind, struct cs_item *item, struct cs_err *err)
+{
+    if (!c->files[kind])
+        return no_plane(kind, err);
+    int status = cs_tiff_end(c->files[kind], err);
+    c->files[kind] = NULL;
+    if (status == 0)
+        add_written(&item->done, kinds[kind].name, c->paths[kind]);
+    return status;
+}
+
+// ---- Whole planes --------------------------------------------------------------------------
+
 static int save_kind(struct cs_item *item, enum kind kind, const char *name, struct cs_err *err)
 {
     struct cs_image made = {0};
     const struct cs_image *image = &item->planes[kinds[kind].plane];
-    struct cs_write_options how = {.compression = (enum cs_compression)compression};
+    struct cs_write_options how;
     if (!image->data)
-        return cs_fail(err, CS_EINPUT, "--format %s: the stream has no %s plane (see --keep)",
-                       kinds[kind].name, cs_plane_name(kinds[kind].plane));
-    if (cs_meta_real(&item->begin, CS_KEY_PIXEL, 0, 1e9, 0, &how.pixel_um, err) != 0 ||
-        cs_meta_real(&item->begin, CS_KEY_PIXEL_Y, 0, 1e9, 0, &how.pixel_um_y, err) != 0)
+        return no_plane(kind, err);
+    if (write_options(item, &how, err) != 0)
         return -1;
     const struct cs_image *labels = &item->planes[CS_PLANE_LABELS];
     int status = 0;
@@ -130,8 +217,7 @@ static int save_kind(struct cs_item *item, enum kind kind, const char *name, str
         status = cs_overlay_draw(image, labels->data ? labels : NULL, &made, err);
     if (status == 0) {
         enum file_type type = kind == OVERLAY ? PNG : (enum file_type)file_type;
-        char *path =
-            cs_xasprintf("%s/%s/%s.%s", output, kinds[kind].folder, name, extensions[type]);
+        char *path = path_of(kind, type, name);
         status = write_file(path, made.data ? &made : image, type, &how, err);
         if (status == 0)
             add_written(&item->done, kinds[kind].name, path);
@@ -141,20 +227,55 @@ static int save_kind(struct cs_item *item, enum kind kind, const char *name, str
     return status;
 }
 
-static int save_item(struct cs_item *item, void *context, struct cs_err *err)
+static int save_item(struct cs_item *item, void *data, struct cs_err *err)
 {
-    unsigned wanted = *(unsigned *)context;
+    struct context *c = data;
     char fallback[32];
-    snprintf(fallback, sizeof fallback, "item-%06llu", (unsigned long long)item->number);
-    const char *name = cs_meta_get(&item->begin, CS_KEY_OUTPUT);
-    if (!name)
-        name = fallback;
-    if (cs_output_name_check(name, err) != 0)
+    const char *name;
+    if (name_of(item, fallback, &name, err) != 0)
         return -1;
-    for (int kind = 0; kind < KINDS; kind++)
-        if (wanted >> kind & 1 && save_kind(item, (enum kind)kind, name, err) != 0)
+    for (int kind = 0; kind < KINDS; kind++) {
+        if (!(c->wanted >> kind & 1))
+            continue;
+        if ((c->streamed >> kind & 1 ? end_file(c, (enum kind)kind, item, err)
+                                     : save_kind(item, (enum kind)kind, name, err)) != 0)
             return -1;
+    }
     return 0;
+}
+
+static int on_finished(struct cs_item *item, void *data, struct cs_err *err)
+{
+    struct context *c = data;
+    (void)item, (void)err;
+    for (int kind = 0; kind < KINDS; kind++) {
+        cs_tiff_drop(c->files[kind]);
+        free(c->paths[kind]);
+        c->files[kind] = NULL;
+        c->paths[kind] = NULL;
+    }
+    return 0;
+}
+
+// Planes that have to be put together: those of files that are made of whole planes.
+static unsigned whole_planes(struct context *c)
+{
+    unsigned whole = 0;
+    c->streamed =
+        file_type == TIF ? c->wanted & (1u << LABELS | 1u << PROBABILITY | 1u << IMAGE) : 0;
+    for (int kind = 0; kind < KINDS; kind++)
+        if (c->wanted & ~c->streamed & 1u << kind)
+            whole |= 1u << kinds[kind].plane;
+    return c->wanted >> OVERLAY & 1 ? whole | 1u << CS_PLANE_LABELS : whole;
+}
+
+static unsigned streamed_planes(const struct context *c)
+{
+    unsigned planes = 0;
+    for (int kind = 0; kind < KINDS; kind++)
+        if (c->streamed >> kind & 1)
+            planes |= 1u << kinds[kind].plane;
+    return planes;
 }
 
 int main(int argc, char **argv)
@@ -162,7 +283,8 @@ int main(int argc, char **argv)
     struct cs_err err = {0};
     struct cs_buf parameters = {0};
     int first;
-    unsigned wanted = 0, planes = (1u << CS_PLANE_COUNT) - 1;
+    unsigned all = (1u << CS_PLANE_COUNT) - 1, planes = all;
+    struct context context = {.wanted = 0};
     int parsed = cs_opt_parse(&tool, argc, argv, &first, &err);
     if (parsed)
         return parsed > 0 ? 0 : cs_opt_die(&tool, &err);
@@ -170,11 +292,13 @@ int main(int argc, char **argv)
         cs_fail(&err, CS_EUSAGE, "unexpected argument '%s' (see --help)", argv[first]);
     else if (!output || !*output)
         cs_fail(&err, CS_EUSAGE, "--output DIR is missing (see --help)");
-    else if (parse_kinds(format, &wanted, &err) == 0 && keep)
+    else if (parse_kinds(format, &context.wanted, &err) == 0 && keep)
         cs_planes_parse(keep, &planes, &err);
     if (err.code)
         return cs_opt_die(&tool, &err);
     cs_opt_canonical(&tool, &parameters);
+    unsigned whole = whole_planes(&context);
+    context.passing = pass ? planes & ~whole : 0;
     struct cs_filter filter = {
         .tool = tool.name,
         .parameters = parameters.data,
@@ -182,12 +306,19 @@ int main(int argc, char **argv)
         .transport = (enum cs_transport)transport,
         .ring_bytes = ring_bytes,
         .keep = planes,
-        .limits = {.spill_bytes = (size_t)1 << 30},
+        .limits = {.spill_bytes = spill_bytes,
+                   .scratch_dir = scratch_dir,
+                   .loose = all & ~whole,
+                   .shown = (all & ~whole) | streamed_planes(&context),
+                   .band = on_band,
+                   .context = &context},
         .item = save_item,
-        .context = &wanted,
+        .finished = on_finished,
+        .context = &context,
         .sink = !pass,
     };
     int status = cs_filter_run(&filter);
+    on_finished(NULL, &context, NULL); // of a stream that broke off
     cs_buf_release(&parameters);
     return status;
 }

@@ -28,6 +28,7 @@
         0, "scratch", CS_OPT_STRING, value, "DIR", "folder for what is larger than --spill",       \
             .env = NULL                                                                            \
     }
+#define SPILL_BYTES ((uint64_t)256 << 20) // its default
 // uint64_t *
 #define OPT_SPILL(value)                                                                           \
     {                                                                                              \

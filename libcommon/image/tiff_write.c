@@ -9,7 +9,11 @@
 #include "base/io.h"
 #include "image/write.h"
 
-enum { STRIP_BYTES = 256 << 10 };
+enum {
+    STRIP_BYTES = 256 << 10,
+    TILED_FROM = 4096, // columns: of wider planes viewers want parts
+    TILE = 512,
+};
 
 // Above this many bytes of samples the 32-bit offsets of a classic TIFF may not suffice, whatever
 // the compression does.
@@ -131,12 +135,17 @@ static void set_fields(TIFF *tif, const struct cs_image *image,
 {
     size_t row_bytes = cs_image_row_bytes(image);
     uint32_t rows = (uint32_t)(STRIP_BYTES / row_bytes);
+    if (image->width > TILED_FROM) {
+        TIFFSetField(tif, TIFFTAG_TILEWIDTH, TILE);
+        TIFFSetField(tif, TIFFTAG_TILELENGTH, TILE);
+    } else {
+        TIFFSetField(tif, TIFFTAG_ROWSPERSTRIP, rows ? rows : 1);
+    }
     TIFFSetField(tif, TIFFTAG_IMAGEWIDTH, image->width);
     TIFFSetField(tif, TIFFTAG_IMAGELENGTH, image->height);
     TIFFSetField(tif, TIFFTAG_BITSPERSAMPLE, (int)(8 * cs_dtype_bytes(image->dtype)));
     TIFFSetField(tif, TIFFTAG_SAMPLEFORMAT, sample_format(image->dtype));
     TIFFSetField(tif, TIFFTAG_ORIENTATION, ORIENTATION_TOPLEFT);
-    TIFFSetField(tif, TIFFTAG_ROWSPERSTRIP, rows ? rows : 1);
     set_channels(tif, image);
     set_compression(tif, image, options->compression);
     if (options->pixel_um > 0) {
@@ -148,48 +157,148 @@ static void set_fields(TIFF *tif, const struct cs_image *image,
     }
 }
 
-static int write_strips(TIFF *tif, const struct cs_image *image)
+struct cs_tiff_out {
+    struct cs_outfile file;
+    TIFF *tif;
+    struct cs_image shape;
+    struct cs_err why; // of libtiff
+    uint8_t *rows;     // of a strip or of a row of tiles; libtiff differences samples in place
+    uint8_t *tile;     // NULL: strips
+    uint32_t unit_rows, filled, next_row;
+};
+
+static int write_tiles(struct cs_tiff_out *out, uint32_t first_row)
 {
-    size_t row_bytes = cs_image_row_bytes(image);
-    uint32_t per_strip = 0;
-    TIFFGetField(tif, TIFFTAG_ROWSPERSTRIP, &per_strip);
-    size_t most = per_strip < image->height ? per_strip : image->height;
-    // libtiff differences samples in place: it gets a copy.
-    uint8_t *strip = cs_xmalloc(most * row_bytes);
-    int status = 0;
-    for (uint32_t y = 0, index = 0; y < image->height && status == 0; y += per_strip, index++) {
-        uint32_t left = image->height - y;
-        size_t bytes = (left < per_strip ? left : per_strip) * row_bytes;
-        memcpy(strip, (const uint8_t *)image->data + y * row_bytes, bytes);
-        if (TIFFWriteEncodedStrip(tif, index, strip, (tmsize_t)bytes) < 0)
-            status = -1;
+    size_t row_bytes = cs_image_row_bytes(&out->shape), pixel = row_bytes / out->shape.width;
+    for (uint32_t x = 0; x < out->shape.width; x += TILE) {
+        uint32_t columns = out->shape.width - x < TILE ? out->shape.width - x : TILE;
+        memset(out->tile, 0, TILE * TILE * pixel);
+        for (uint32_t y = 0; y < out->filled; y++)
+            memcpy(out->tile + y * TILE * pixel, out->rows + y * row_bytes + x * pixel,
+                   columns * pixel);
+        if (TIFFWriteEncodedTile(out->tif, TIFFComputeTile(out->tif, x, first_row, 0, 0), out->tile,
+                                 (tmsize_t)(TILE * TILE * pixel)) < 0)
+            return -1;
     }
-    free(strip);
+    return 0;
+}
+
+static int write_unit(struct cs_tiff_out *out)
+{
+    uint32_t first_row = out->next_row - out->filled;
+    size_t bytes = out->filled * cs_image_row_bytes(&out->shape);
+    int status = out->tile ? write_tiles(out, first_row)
+                 : TIFFWriteEncodedStrip(out->tif, first_row / out->unit_rows, out->rows,
+                                         (tmsize_t)bytes) < 0
+                     ? -1
+                     : 0;
+    out->filled = 0;
     return status;
+}
+
+static int out_failed(struct cs_tiff_out *out, struct cs_err *err)
+{
+    return cs_fail(err, out->why.code ? out->why.code : CS_EIO, "%s: %s", out->file.path,
+                   out->why.code ? out->why.text : "cannot write");
+}
+
+static int start(struct cs_tiff_out *out, const struct cs_write_options *options,
+                 struct cs_err *err)
+{
+    const struct cs_image *shape = &out->shape;
+    errno = 0;
+    out->tif = open_tiff(out->file.file, cs_image_bytes(shape) > classic_limit, &out->why);
+    if (!out->tif)
+        return out_failed(out, err);
+    set_fields(out->tif, shape, options);
+    if (shape->width > TILED_FROM) {
+        out->unit_rows = TILE;
+        out->tile = cs_alloc(TILE * TILE, cs_image_row_bytes(shape) / shape->width, "tile", err);
+        if (!out->tile)
+            return -1;
+    } else {
+        TIFFGetField(out->tif, TIFFTAG_ROWSPERSTRIP, &out->unit_rows);
+        out->unit_rows = out->unit_rows < shape->height ? out->unit_rows : shape->height;
+    }
+    out->rows = cs_alloc(out->unit_rows, cs_image_row_bytes(shape), "rows of a TIFF file", err);
+    return out->rows ? 0 : -1;
+}
+
+int cs_tiff_begin(struct cs_tiff_out **tiff, const char *path, const struct cs_image *shape,
+                  const struct cs_write_options *options, struct cs_err *err)
+{
+    *tiff = NULL;
+    if (!shape->width || !shape->height || !shape->channels)
+        return cs_fail(err, CS_EINPUT, "%s: a TIFF file cannot hold an image without pixels", path);
+    struct cs_tiff_out *out = cs_xcalloc(1, sizeof *out);
+    out->shape = *shape;
+    if (cs_outfile_open(&out->file, path, err) != 0) {
+        free(out);
+        return -1;
+    }
+    if (start(out, options, err) != 0) {
+        cs_tiff_drop(out);
+        return -1;
+    }
+    *tiff = out;
+    return 0;
+}
+
+int cs_tiff_rows(struct cs_tiff_out *out, const void *samples, uint32_t rows, struct cs_err *err)
+{
+    size_t row_bytes = cs_image_row_bytes(&out->shape);
+    const uint8_t *from = samples;
+    errno = 0;
+    while (rows) {
+        uint32_t n = out->unit_rows - out->filled < rows ? out->unit_rows - out->filled : rows;
+        memcpy(out->rows + out->filled * row_bytes, from, n * row_bytes);
+        out->filled += n;
+        out->next_row += n;
+        from += n * row_bytes;
+        rows -= n;
+        if ((out->filled == out->unit_rows || out->next_row == out->shape.height) &&
+            write_unit(out) != 0)
+            return out_failed(out, err);
+    }
+    return 0;
+}
+
+int cs_tiff_end(struct cs_tiff_out *out, struct cs_err *err)
+{
+    int status = 0;
+    errno = 0;
+    if (!TIFFWriteDirectory(out->tif))
+        status = -1;
+    TIFFClose(out->tif);
+    out->tif = NULL;
+    if (status != 0 || out->why.code != CS_OK)
+        status = out_failed(out, err);
+    else
+        status = cs_outfile_commit(&out->file, 0, err);
+    cs_tiff_drop(out);
+    return status;
+}
+
+void cs_tiff_drop(struct cs_tiff_out *out)
+{
+    if (!out)
+        return;
+    if (out->tif)
+        TIFFClose(out->tif);
+    cs_outfile_abort(&out->file);
+    free(out->rows);
+    free(out->tile);
+    free(out);
 }
 
 int cs_tiff_write(const char *path, const struct cs_image *image,
                   const struct cs_write_options *options, struct cs_err *err)
 {
-    struct cs_outfile out;
-    struct cs_err why = {0};
-    if (!image->width || !image->height || !image->channels)
-        return cs_fail(err, CS_EINPUT, "%s: a TIFF file cannot hold an image without pixels", path);
-    if (cs_outfile_open(&out, path, err) != 0)
+    struct cs_tiff_out *out;
+    if (cs_tiff_begin(&out, path, image, options, err) != 0)
         return -1;
-    errno = 0;
-    TIFF *tif = open_tiff(out.file, cs_image_bytes(image) > classic_limit, &why);
-    int status = tif ? 0 : -1;
-    if (tif) {
-        set_fields(tif, image, options);
-        status = write_strips(tif, image);
-        if (status == 0 && !TIFFWriteDirectory(tif))
-            status = -1;
-        TIFFClose(tif);
-    }
-    if (status == 0 && why.code == CS_OK)
-        return cs_outfile_commit(&out, 0, err);
-    cs_outfile_abort(&out);
-    return cs_fail(err, why.code ? why.code : CS_EIO, "%s: %s", path,
-                   why.code ? why.text : "cannot write");
+    if (cs_tiff_rows(out, image->data, image->height, err) == 0)
+        return cs_tiff_end(out, err);
+    cs_tiff_drop(out);
+    return -1;
 }

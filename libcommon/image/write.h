@@ -18,11 +18,19 @@ struct cs_write_options {
 // All fail with CS_EIO (the file cannot be written) or CS_EINPUT (the format cannot hold such
 // samples: a message says what can).
 
-// Any dtype and number of channels; strips of about 256 KiB, horizontal differencing where it
-// applies, BigTIFF above 4 GB. The pixel size is written in ImageJ's way, which Fiji, QuPath and
-// cs-load read.
+// Any dtype and number of channels; strips of about 256 KiB, above 4096 columns tiles of 512 x 512;
+// horizontal differencing where it applies, BigTIFF above 4 GB. The pixel size is written in
+// ImageJ's way, which Fiji, QuPath and cs-load read.
 int cs_tiff_write(const char *path, const struct cs_image *image,
                   const struct cs_write_options *options, struct cs_err *err);
+// The same as rows come, in order and `shape.height` in all (its data is not read). cs_tiff_end
+// makes the file appear, and releases like cs_tiff_drop, after which nothing is left of it.
+struct cs_tiff_out;
+int cs_tiff_begin(struct cs_tiff_out **out, const char *path, const struct cs_image *shape,
+                  const struct cs_write_options *options, struct cs_err *err);
+int cs_tiff_rows(struct cs_tiff_out *out, const void *samples, uint32_t rows, struct cs_err *err);
+int cs_tiff_end(struct cs_tiff_out *out, struct cs_err *err);
+void cs_tiff_drop(struct cs_tiff_out *out); // accepts NULL
 // u8 and u16, 1 to 4 channels.
 int cs_png_write(const char *path, const struct cs_image *image,
                  const struct cs_write_options *options, struct cs_err *err);

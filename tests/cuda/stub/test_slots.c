@@ -440,7 +440,7 @@ START_TEST(others_take_memory)
     cs_session_shed(r.session);
     ck_assert_int_lt(counts().held, two_plans.held);
     ck_assert_int_ge(counts().releases - two_plans.releases, 8); // all that a slot has
-    ck_assert(!cs_session_pressed(r.session, 5));                    // nothing more to give up
+    ck_assert(!cs_session_pressed(r.session, 5));                // nothing more to give up
     memset(p[0].maps, 0, sizeof p[0].maps);
     ck_assert_msg(run(&r, 0, p, 1, CS_FP32) == 0, "%s", err.text); // its plan was kept
     ck_assert_mem_eq(p[0].maps, before[0].maps, sizeof p[0].maps);
