@@ -33,20 +33,21 @@ ALWAYS_INLINE vec narrow_sums(vec *v)
     return v[0];
 }
 
-// The products of `rows` pixels from the i-th on, one behind the other; pixels from t->pixels on
-// are the last one again.
+// The products of as many pixels as fit, from the i-th on, one behind the other; pixels from
+// t->pixels on are the last one again.
 ALWAYS_INLINE vec narrow_products(const struct cs_pointwise_narrow *t, int64_t i, int columns)
 {
     vec sum[WIDTH];
     const float *b = t->b;
+    const int pixels = WIDTH / columns;
     EACH for (int n = 0; n < WIDTH; n++) sum[n] = (vec){0};
     for (int p = 0; p < t->part_count; p++) {
         const struct cs_pointwise_part *part = &t->parts[p];
         const float *a[WIDTH];
-        EACH for (int r = 0; r < WIDTH / columns; r++) a[r] =
+        EACH for (int r = 0; r < pixels; r++) a[r] =
             part->a + (i + r < t->pixels ? i + r : t->pixels - 1) * part->step;
         for (int64_t k = 0; k < part->depth; k += WIDTH, b += columns * WIDTH)
-            EACH for (int r = 0; r < WIDTH / columns; r++)
+            EACH for (int r = 0; r < pixels; r++)
             {
                 vec x = LOAD(a[r] + k);
                 EACH for (int j = 0; j < columns; j++) sum[r * columns + j] =
