@@ -206,10 +206,11 @@ int cs_cuda_layer_norm_launch(void *stream, const struct cs_cuda_layer_norm *nor
 
 // ---- Norms over space (norm.cu) -----------------------------------------------------------------
 
-// Of N, C and any axes of space: (x - mean) * factor * scale + shift [+ add], activated. Scale and
-// shift are vectors, one number a channel or a group. Statistics of a group of C / groups channels
-// of an image: Welford's running mean and squares in float32, parts joined as Chan, Golub and
-// LeVeque (1979) do, in an order that depends on shapes alone.
+// Of N, C and any axes of space: (x - mean) * factor * scale + shift [+ add], activated. Input,
+// output and addend are of one type, float32 or fp16. Scale and shift are vectors, one number a
+// channel or a group. Statistics of a group of C / groups channels of an image: Welford's running
+// mean and squares in float32, parts joined as Chan, Golub and LeVeque (1979) do, in an order that
+// depends on shapes alone.
 // Floor: the input twice and the output, once where an image's plane is small or sums are given;
 // add.
 struct cs_cuda_norm {

@@ -18,7 +18,7 @@ struct norm_job {
     steps<3> space; // output, input, addend
     const void *in, *add, *scale, *shift;
     void *out;
-    int in_type, out_type, add_type, scale_type, shift_type;
+    int scale_type, shift_type;
     int64_t image[3], channel[3]; // strides of the three
     uint32_t first, first_block;  // image, and block along the channels, of this launch
     uint32_t channels, lanes, chunks, share, wide, groups;
@@ -64,29 +64,58 @@ template <int W> __device__ __forceinline__ uint32_t first_channel(const norm_jo
     return (j.first_block + blockIdx.x) * j.lanes * W;
 }
 
+// Pixels that a thread asks for before it looks at the first, so that memory is kept busy.
+template <typename T, int W> constexpr uint32_t AHEAD = sizeof(T) * W > 16 ? 2 : 4;
+
+template <typename T, int W> __device__ __forceinline__ vec<T, W> fetch(const void *p, int64_t at)
+{
+    return *reinterpret_cast<const vec<T, W> *>(static_cast<const T *>(p) + at);
+}
+
+__device__ __forceinline__ float number(float x)
+{
+    return x;
+}
+
+__device__ __forceinline__ float number(__half x)
+{
+    return __half2float(x);
+}
+
 // The moments of this lane's channels over pixels begin..end-1, the same for all levels; lanes
 // beyond the channels take part in the barriers.
-template <int W>
+template <typename T, int W>
 __device__ void measure(const norm_job &j, const lanes_of_block &l, int64_t base, bool real,
                         uint32_t begin, uint32_t end, moments (&result)[W])
 {
     __shared__ float means[THREADS][W], squares[THREADS][W], counts[THREADS];
     float mean[W], m2[W], count = 0;
+    constexpr uint32_t MANY = AHEAD<T, W>;
     int64_t at[3];
 #pragma unroll
     for (int i = 0; i < W; i++)
         mean[i] = m2[i] = 0;
-#pragma unroll 4
-    for (uint32_t p = begin + l.level; real && l.level < l.depth && p < end; p += l.depth) {
-        offsets(j.space, p, at);
-        reals<W> x = load<W>(j.in, j.in_type, base + at[1]);
-        count += 1;
-        float share = 1 / count;
+    end = real && l.level < l.depth ? end : 0;
+    for (uint32_t p = begin + l.level; p < end; p += l.depth * MANY) {
+        vec<T, W> x[MANY];
 #pragma unroll
-        for (int i = 0; i < W; i++) {
-            float delta = x.v[i] - mean[i];
-            mean[i] += delta * share;
-            m2[i] += delta * (x.v[i] - mean[i]);
+        for (uint32_t k = 0; k < MANY; k++)
+            if (p + k * l.depth < end) {
+                offsets(j.space, p + k * l.depth, at);
+                x[k] = fetch<T, W>(j.in, base + at[1]);
+            }
+#pragma unroll
+        for (uint32_t k = 0; k < MANY; k++) {
+            if (p + k * l.depth >= end)
+                break;
+            count += 1;
+            float share = 1 / count;
+#pragma unroll
+            for (int i = 0; i < W; i++) {
+                float value = number(x[k].v[i]), delta = value - mean[i];
+                mean[i] += delta * share;
+                m2[i] += delta * (value - mean[i]);
+            }
         }
     }
 #pragma unroll
@@ -172,7 +201,7 @@ __device__ void join_groups(const norm_job &j, uint32_t image)
 }
 
 // x: blocks along the channels, y: chunks of the plane, z: images.
-template <int W>
+template <typename T, int W>
 __global__ void __launch_bounds__(THREADS, 2) moments_kernel(const __grid_constant__ norm_job j)
 {
     lanes_of_block l = find_lanes(j);
@@ -180,7 +209,7 @@ __global__ void __launch_bounds__(THREADS, 2) moments_kernel(const __grid_consta
     uint32_t begin = blockIdx.y * j.share, end = min(begin + j.share, j.space.count);
     bool real = channel < j.channels;
     moments m[W];
-    measure<W>(j, l, image * j.image[1] + channel * j.channel[1], real, begin, end, m);
+    measure<T, W>(j, l, image * j.image[1] + channel * j.channel[1], real, begin, end, m);
     if (real && l.level == 0) {
         int64_t at =
             (static_cast<int64_t>(blockIdx.z) * j.chunks + blockIdx.y) * j.channels + channel;
@@ -201,9 +230,9 @@ __global__ void __launch_bounds__(THREADS, 2) moments_kernel(const __grid_consta
         join_groups(j, image);
 }
 
-// What a channel's values go through.
-template <int W> struct map_of {
-    float mean[W], factor[W], shift[W], add_scale[W], add_shift[W];
+// What a channel's values go through, and those of an addend that is not normalised yet (MAPPED).
+template <int W, bool MAPPED> struct map_of {
+    float mean[W], factor[W], shift[W], add_scale[MAPPED ? W : 1], add_shift[MAPPED ? W : 1];
 };
 
 // From sums: the difference of large numbers, where the mean is large, may come out below 0.
@@ -217,9 +246,9 @@ __device__ __forceinline__ void read_sums(const norm_job &j, int64_t image, uint
     factor = 1 / sqrtf((variance < 0 ? 0 : variance) + j.epsilon);
 }
 
-template <int W>
+template <int W, bool MAPPED>
 __device__ __forceinline__ void scale_map(const norm_job &j, int64_t image, uint32_t channel,
-                                          map_of<W> &map)
+                                          map_of<W, MAPPED> &map)
 {
 #pragma unroll
     for (int i = 0; i < W; i++) {
@@ -227,32 +256,51 @@ __device__ __forceinline__ void scale_map(const norm_job &j, int64_t image, uint
         map.factor[i] *= load_real(j.scale, j.scale_type, at);
         map.shift[i] = load_real(j.shift, j.shift_type, at);
     }
-    int64_t add = image * 2 * j.pitch + channel;
 #pragma unroll
-    for (int i = 0; i < W; i++) {
-        map.add_scale[i] = j.add_map ? j.add_map[add + i] : 1;
-        map.add_shift[i] = j.add_map ? j.add_map[add + j.pitch + i] : 0;
+    for (int i = 0; MAPPED && i < W; i++) {
+        int64_t at = image * 2 * j.pitch + channel + i;
+        map.add_scale[i] = j.add_map[at];
+        map.add_shift[i] = j.add_map[at + j.pitch];
     }
 }
 
-template <int W>
-__device__ __forceinline__ void apply_map(const norm_job &j, const map_of<W> &map,
-                                          const int64_t (&base)[3], uint32_t pixel)
+// Pixels begin, begin + step... before `end`: the input may lie where the output does, so that
+// what comes next must be read before anything is stored.
+template <typename T, int W, bool MAPPED>
+__device__ __forceinline__ void apply_map(const norm_job &j, const map_of<W, MAPPED> &map,
+                                          const int64_t (&base)[3], uint32_t begin, uint32_t end,
+                                          uint32_t step)
 {
-    int64_t at[3];
-    offsets(j.space, pixel, at);
-    reals<W> x = load<W>(j.in, j.in_type, base[1] + at[1]);
+    constexpr uint32_t MANY = MAPPED ? 2 : AHEAD<T, W>; // registers are not without end
+    for (uint32_t p = begin; p < end; p += step * MANY) {
+        vec<T, W> in[MANY], more[MANY];
+        int64_t at[3], to[MANY];
 #pragma unroll
-    for (int i = 0; i < W; i++)
-        x.v[i] = (x.v[i] - map.mean[i]) * map.factor[i] + map.shift[i];
-    if (j.add) {
-        reals<W> more = load<W>(j.add, j.add_type, base[2] + at[2]);
+        for (uint32_t k = 0; k < MANY; k++)
+            if (p + k * step < end) {
+                offsets(j.space, p + k * step, at);
+                to[k] = at[0];
+                in[k] = fetch<T, W>(j.in, base[1] + at[1]);
+                if (j.add)
+                    more[k] = fetch<T, W>(j.add, base[2] + at[2]);
+            }
 #pragma unroll
-        for (int i = 0; i < W; i++)
-            x.v[i] += more.v[i] * map.add_scale[i] + map.add_shift[i];
+        for (uint32_t k = 0; k < MANY; k++) {
+            if (p + k * step >= end)
+                break;
+            reals<W> x;
+#pragma unroll
+            for (int i = 0; i < W; i++) {
+                x.v[i] = (number(in[k].v[i]) - map.mean[i]) * map.factor[i] + map.shift[i];
+                if (MAPPED)
+                    x.v[i] += number(more[k].v[i]) * map.add_scale[i] + map.add_shift[i];
+                else if (j.add)
+                    x.v[i] += number(more[k].v[i]);
+            }
+            activate(x, j.activation);
+            store<W>(static_cast<T *>(j.out) + base[0] + to[k], x);
+        }
     }
-    activate(x, j.activation);
-    store<W>(j.out, j.out_type, base[0] + at[0], x);
 }
 
 __device__ __forceinline__ void bases(const norm_job &j, uint32_t image, uint32_t channel,
@@ -263,15 +311,15 @@ __device__ __forceinline__ void bases(const norm_job &j, uint32_t image, uint32_
         base[t] = image * j.image[t] + channel * j.channel[t];
 }
 
-template <int W>
-__global__ void __launch_bounds__(THREADS) apply_kernel(const __grid_constant__ norm_job j)
+template <typename T, int W, bool MAPPED>
+__global__ void __launch_bounds__(THREADS, 2) apply_kernel(const __grid_constant__ norm_job j)
 {
     lanes_of_block l = find_lanes(j);
     uint32_t image = j.first + blockIdx.z, channel = first_channel<W>(j) + l.lane * W;
     uint32_t begin = blockIdx.y * j.share, end = min(begin + j.share, j.space.count);
     if (channel >= j.channels || l.level >= l.depth)
         return;
-    map_of<W> map;
+    map_of<W, MAPPED> map;
     int64_t base[3], at = (j.one_map ? 0 : static_cast<int64_t>(image) * j.channels) + channel;
 #pragma unroll
     for (int i = 0; i < W; i++) {
@@ -282,15 +330,14 @@ __global__ void __launch_bounds__(THREADS) apply_kernel(const __grid_constant__ 
             map.factor[i] = j.maps[2 * (at + i) + 1];
         }
     }
-    scale_map<W>(j, image, channel, map);
+    scale_map(j, image, channel, map);
     bases(j, image, channel, base);
-    for (uint32_t p = begin + l.level; p < end; p += l.depth)
-        apply_map<W>(j, map, base, p);
+    apply_map<T>(j, map, base, begin + l.level, end, l.depth);
 }
 
 // Both at once: a block has all pixels of its channels.
-template <int W>
-__global__ void __launch_bounds__(THREADS) small_kernel(const __grid_constant__ norm_job j)
+template <typename T, int W>
+__global__ void __launch_bounds__(THREADS, 2) small_kernel(const __grid_constant__ norm_job j)
 {
     lanes_of_block l = find_lanes(j);
     uint32_t image = j.first + blockIdx.z, channel = first_channel<W>(j) + l.lane * W;
@@ -298,18 +345,17 @@ __global__ void __launch_bounds__(THREADS) small_kernel(const __grid_constant__ 
     int64_t base[3];
     moments m[W];
     bases(j, image, channel, base);
-    measure<W>(j, l, base[1], real, 0, j.space.count, m);
+    measure<T, W>(j, l, base[1], real, 0, j.space.count, m);
     if (!real || l.level >= l.depth)
         return;
-    map_of<W> map;
+    map_of<W, false> map;
 #pragma unroll
     for (int i = 0; i < W; i++) {
         map.mean[i] = m[i].mean;
         map.factor[i] = factor_of(m[i], j.epsilon);
     }
-    scale_map<W>(j, image, channel, map);
-    for (uint32_t p = l.level; p < j.space.count; p += l.depth)
-        apply_map<W>(j, map, base, p);
+    scale_map(j, image, channel, map);
+    apply_map<T>(j, map, base, l.level, j.space.count, l.depth);
 }
 
 // x: channels, y: images.
@@ -390,28 +436,31 @@ void cut_plane(norm_job &j, int64_t others, int64_t most, uint32_t per_thread)
 }
 
 // `across`: blocks along the channels, of which this may be the last few.
-template <int W>
+template <typename T, int W>
 int launch_images(void *stream, norm_job &j, dim3 blocks, uint32_t across, bool given, bool small)
 {
     if (small)
-        return launch(stream, blocks, THREADS, small_kernel<W>, j);
+        return launch(stream, blocks, THREADS, small_kernel<T, W>, j);
     int failed = 0;
     if (!given) {
         cut_plane(j, static_cast<int64_t>(across) * blocks.z, CS_CUDA_CHUNKS, 8);
         blocks.y = j.chunks;
-        failed = launch(stream, blocks, THREADS, moments_kernel<W>, j);
+        failed = launch(stream, blocks, THREADS, moments_kernel<T, W>, j);
     }
     cut_plane(j, 1, 65535, 4);
     blocks.y = j.chunks;
-    return failed ? failed : launch(stream, blocks, THREADS, apply_kernel<W>, j);
+    if (failed)
+        return failed;
+    return j.add_map ? launch(stream, blocks, THREADS, apply_kernel<T, W, true>, j)
+                     : launch(stream, blocks, THREADS, apply_kernel<T, W, false>, j);
 }
 
 // As many blocks along the channels and as many images at a time as there are counters for. A
 // group's channels may be another block's: then an image has one counter.
-template <int W> int launch_norm(void *stream, norm_job &j, uint32_t images, bool given)
+template <typename T, int W> int launch_norm(void *stream, norm_job &j, uint32_t images, bool given)
 {
     uint32_t vectors = j.channels / W;
-    bool small = !given && j.wide == 1 && j.space.count <= SMALL;
+    bool small = !given && !j.add_map && j.wide == 1 && j.space.count <= SMALL;
     if (j.lanes == 0)
         j.lanes = even_lanes(vectors, small && W >= 4 ? 2 : MAX_LANES);
     uint32_t across = static_cast<uint32_t>(blocks_for(vectors, j.lanes));
@@ -424,9 +473,17 @@ template <int W> int launch_norm(void *stream, norm_job &j, uint32_t images, boo
         for (j.first_block = 0; j.first_block < across && !failed; j.first_block += wide) {
             dim3 blocks(wide < across - j.first_block ? wide : across - j.first_block);
             blocks.z = most < images - j.first ? most : images - j.first;
-            failed = launch_images<W>(stream, j, blocks, wide, given, small);
+            failed = launch_images<T, W>(stream, j, blocks, wide, given, small);
         }
     return failed;
+}
+
+template <typename T>
+int launch_width(void *stream, norm_job &j, uint32_t images, bool given, int width)
+{
+    return width == 8   ? launch_norm<T, 8>(stream, j, images, given)
+           : width == 4 ? launch_norm<T, 4>(stream, j, images, given)
+                        : launch_norm<T, 1>(stream, j, images, given);
 }
 
 // What the kernels need of the description, beside the loops.
@@ -438,9 +495,6 @@ void set_norm(const cs_cuda_norm &n, norm_job &j)
     j.add = n.add.data;
     j.scale = n.scale.data;
     j.shift = n.shift.data;
-    j.in_type = n.in.type;
-    j.out_type = n.out.type;
-    j.add_type = n.add.type;
     j.scale_type = n.scale.type;
     j.shift_type = n.shift.type;
     j.channels = static_cast<uint32_t>(channels);
@@ -474,6 +528,8 @@ int cs_cuda_norm_launch(void *stream, const struct cs_cuda_norm *norm)
     bool given = norm->mean.data != nullptr || norm->sums;
     if (images == 0 || channels == 0 || j.space.count == 0)
         return 0;
+    if (norm->out.type != in.type || (norm->add.data && norm->add.type != in.type))
+        return static_cast<int>(cudaErrorInvalidValue);
     if (width == 0 || images > CS_CUDA_MAX_ITEMS || channels > CS_CUDA_MAX_ITEMS)
         return static_cast<int>(cudaErrorInvalidValue);
     set_norm(*norm, j);
@@ -486,9 +542,8 @@ int cs_cuda_norm_launch(void *stream, const struct cs_cuda_norm *norm)
             return failed;
     }
     uint32_t count = static_cast<uint32_t>(images);
-    return width == 8   ? launch_norm<8>(stream, j, count, given)
-           : width == 4 ? launch_norm<4>(stream, j, count, given)
-                        : launch_norm<1>(stream, j, count, given);
+    return in.type == CS_CUDA_F16 ? launch_width<__half>(stream, j, count, given, width)
+                                  : launch_width<float>(stream, j, count, given, width);
 }
 
 int cs_cuda_norm_map(void *stream, const struct cs_cuda_norm *norm, enum cs_cuda_type type,
