@@ -77,6 +77,12 @@ struct cs_backend {
     // After an error: whether this process can no longer use the device, and must end for another
     // one to go on. NULL: never.
     bool (*device_lost)(const struct cs_device *device);
+    // Memory of this process that images lie in (job.h, `pinned`): copies between it and the device
+    // need no other memory in between, until memory_unpin. CS_EDEVICE or CS_ENOMEM where the driver
+    // does not take it, which is no reason not to go on. No run may use it during either call.
+    // NULL: there is nothing to gain.
+    int (*memory_pin)(struct cs_device *device, void *data, size_t bytes, struct cs_err *err);
+    void (*memory_unpin)(struct cs_device *device, void *data);
     // The precisions that this device offers, bits 1 << enum cs_precision; fp32 always.
     unsigned (*precisions)(const struct cs_device *device);
     enum cs_pass_set passes; // that graphs for this backend go through

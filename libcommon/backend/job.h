@@ -71,6 +71,8 @@ struct cs_job {
     // Pixels and out are a shared mapping of a file: whoever has worked on them lets go of the
     // pages.
     bool paged;
+    // They lie in memory that the backend has pinned (backend.h, memory_pin).
+    bool pinned;
 
     uint64_t nonfinite; // result: values behind the maps, in the part, that are NaN or inf
 };

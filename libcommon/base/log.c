@@ -19,6 +19,16 @@ void cs_log_verbosity(int quiet, int verbose)
     limit = quiet ? CS_LOG_ERROR : verbose > 1 ? CS_LOG_DEBUG : verbose ? CS_LOG_INFO : CS_LOG_WARN;
 }
 
+enum cs_level cs_log_level(void)
+{
+    return limit;
+}
+
+void cs_log_limit(enum cs_level level)
+{
+    limit = level;
+}
+
 bool cs_log_shows(enum cs_level level)
 {
     return level <= limit;

@@ -17,5 +17,8 @@ void cs_log_init(const char *program);
 void cs_log_verbosity(int quiet, int verbose);
 void cs_log(enum cs_level level, const char *fmt, ...) CS_PRINTF(2, 3);
 bool cs_log_shows(enum cs_level level);
+// The least important level that is shown, for a process that follows another.
+enum cs_level cs_log_level(void);
+void cs_log_limit(enum cs_level level);
 
 #endif

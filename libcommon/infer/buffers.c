@@ -114,12 +114,17 @@ struct cs_buffer *cs_buffer_acquire(struct cs_buffers *pool, size_t bytes, bool 
     return buffer;
 }
 
+bool cs_buffer_stays(const struct cs_buffer *buffer)
+{
+    return buffer->bytes <= keep_bytes && !buffer->scratch;
+}
+
 void cs_buffer_release(struct cs_buffers *pool, struct cs_buffer *buffer)
 {
     if (!buffer)
         return;
     pthread_mutex_lock(&pool->lock);
-    if (buffer->bytes > keep_bytes || buffer->scratch)
+    if (!cs_buffer_stays(buffer))
         drop_memory(buffer);
     buffer->used = 0;
     pthread_mutex_unlock(&pool->lock);

@@ -43,6 +43,8 @@ struct cs_buffer *cs_buffer_acquire(struct cs_buffers *pool, size_t bytes, bool 
 // Bytes [from, end) of a scratch buffer will not be read any more: their pages and their place on
 // the disk are given back. Does nothing to memory.
 void cs_buffer_discard(struct cs_buffer *buffer, size_t from, size_t end);
+// Whether its memory stays, for other images, when it is released: worth while to prepare.
+bool cs_buffer_stays(const struct cs_buffer *buffer);
 void cs_buffer_release(struct cs_buffers *pool, struct cs_buffer *buffer); // accepts NULL
 
 #endif

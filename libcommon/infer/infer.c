@@ -168,6 +168,7 @@ static int init_worker(struct infer *in, int lane, int slots, bool flexible, uin
         // The first may have measured it; the others go on with that.
         .precision = lane == 0 ? o->precision : (int32_t)in->lanes[0].supervisor.precision,
         .direct = o->direct,
+        .log = cs_log_level(),
         .memory = share_of(in, memory - memory / 4),
         .device_memory = o->gpu_memory,
         .device_percent = o->gpu_percent,

@@ -311,6 +311,18 @@ int cs_session_run_tensors(struct cs_session *s, const void *const *inputs, void
                                    err);
 }
 
+int cs_session_pin(struct cs_session *s, void *data, size_t bytes, struct cs_err *err)
+{
+    if (!s->backend->memory_pin)
+        return 0;
+    return s->backend->memory_pin(s->device, data, bytes, err) == 0 ? 1 : -1;
+}
+
+void cs_session_unpin(struct cs_session *s, void *data)
+{
+    s->backend->memory_unpin(s->device, data);
+}
+
 struct cs_memory_use cs_session_memory(const struct cs_session *s)
 {
     return s->backend->plan_memory(s->slots[0].chosen->plan);

@@ -100,6 +100,10 @@ int cs_session_run(struct cs_session *session, int slot, struct cs_job *jobs, in
 // The network alone on dense tensors (backend.h), slot 0, after cs_session_prepare.
 int cs_session_run_tensors(struct cs_session *session, const void *const *inputs,
                            void *const *outputs, struct cs_err *err);
+// Pin memory that images will lie in (backend.h, memory_pin): 1; 0 where the device gains nothing;
+// -1 with why the driver does not take it.
+int cs_session_pin(struct cs_session *session, void *data, size_t bytes, struct cs_err *err);
+void cs_session_unpin(struct cs_session *session, void *data); // that was pinned
 // What this process has and needs for one plan. Exact where the backend is: what is there was
 // measured, what is to come is planned.
 struct cs_session_memory {

@@ -207,6 +207,7 @@ static int send_buffer(struct cs_supervisor *s, const struct cs_buffer *buffer, 
         .kind = CS_WIRE_BUFFER,
         .id = buffer->id,
         .bytes = buffer->bytes,
+        .stays = cs_buffer_stays(buffer),
     };
     if (cs_wire_send(s->socket, &message, sizeof message, buffer->fd, err) != 0)
         return -1;

@@ -68,6 +68,11 @@ static int make_draft(struct cs_trial *t, int slot, struct cs_err *err)
                        t->image.width, t->image.height);
     t->plane_width = draft->plane_width;
     t->plane_height = draft->plane_height;
+    // As cs-infer's worker does with the memory that it shares.
+    struct cs_buffer *buffer = draft->unit.buffer;
+    struct cs_job *job = &draft->works[0].job;
+    job->pinned = cs_buffer_stays(buffer) &&
+                  cs_session_pin(t->session, buffer->data, buffer->bytes, NULL) > 0;
     return 0;
 }
 
@@ -115,6 +120,8 @@ void cs_trial_close(struct cs_trial *t)
     for (int slot = 0; slot < t->slots; slot++)
         for (int i = 0; i < t->draft_count[slot]; i++) {
             struct cs_draft *draft = &t->drafts[slot * CS_MAX_BATCH + i];
+            if (draft->work_count == 1 && draft->works[0].job.pinned)
+                cs_session_unpin(t->session, draft->unit.buffer->data);
             cs_item_release(&draft->unit.item);
             cs_buffer_release(&t->pool, draft->unit.buffer);
             free(draft->works);

@@ -31,6 +31,7 @@ struct cs_wire_load {
     int32_t flexible;  // slots and threads (session.h)
     int32_t precision; // CS_PRECISION_AUTO, or one
     int32_t direct;    // convolutions by direct sums only
+    int32_t log;       // enum cs_level: the least that is shown
     uint64_t memory, device_memory;
     double device_percent;
     char device[32], package[CS_WIRE_PATH], detail[CS_WIRE_PATH], cache[CS_WIRE_PATH];
@@ -41,6 +42,7 @@ struct cs_wire_buffer {
     uint32_t kind;
     int32_t id;
     uint64_t bytes;
+    int32_t stays; // other images follow in it: it is worth while to pin
 };
 
 struct cs_wire_job {

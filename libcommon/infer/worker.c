@@ -40,10 +40,12 @@ struct worker {
     pthread_mutex_t lock; // over busy of all slots and `over`
     pthread_cond_t changed;
     bool over;
-    struct {
+    struct buffer {
         char *data;
         size_t bytes;
+        bool pinned;
     } buffers[CS_MAX_BUFFERS];
+    bool no_pins; // there is nothing to gain, or the driver does not take them
     size_t page_bytes;
 };
 
@@ -125,24 +127,47 @@ static struct slot *wait_for_slot(struct worker *w, int usable)
 
 // ---- Messages ----------------------------------------------------------------------------
 
+static void drop_buffer(struct worker *w, int id)
+{
+    struct buffer *b = &w->buffers[id];
+    if (b->pinned)
+        cs_session_unpin(w->session, b->data);
+    if (b->data)
+        munmap(b->data, b->bytes);
+    *b = (struct buffer){.data = NULL};
+}
+
+// Where the driver does not take shared memory, images are copied once more; once is enough to ask.
+static void pin_buffer(struct worker *w, struct buffer *b)
+{
+    struct cs_err why = {0};
+    int result = w->no_pins ? 0 : cs_session_pin(w->session, b->data, b->bytes, &why);
+    b->pinned = result > 0;
+    w->no_pins = result <= 0;
+    if (result < 0)
+        cs_log(CS_LOG_INFO, "images are copied to pinned memory: %s", why.text);
+}
+
 static int on_buffer(struct worker *w, const struct cs_wire_buffer *m, int fd, struct cs_err *err)
 {
     if (m->id < 0 || m->id >= CS_MAX_BUFFERS)
         return cs_fail(err, CS_EIO, "worker: buffer %d", m->id);
-    if (w->buffers[m->id].data)
-        munmap(w->buffers[m->id].data, w->buffers[m->id].bytes);
-    w->buffers[m->id].data = NULL;
-    w->buffers[m->id].bytes = 0;
+    drop_buffer(w, m->id);
     if (fd < 0)
         return 0;
-    // Pixels are read only; each run opens the part of its maps for writing.
-    void *data = mmap(NULL, m->bytes, PROT_READ, MAP_SHARED, fd, 0);
+    struct buffer *b = &w->buffers[m->id];
+    void *data = mmap(NULL, m->bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     if (data == MAP_FAILED)
         return cs_fail_errno(err, CS_ENOMEM, "worker: %zu bytes of shared memory",
                              (size_t)m->bytes);
-    w->buffers[m->id].data = data;
-    w->buffers[m->id].bytes = m->bytes;
-    return 0;
+    b->data = data;
+    b->bytes = m->bytes;
+    if (m->stays)
+        pin_buffer(w, b);
+    // Pixels are read only; each run opens the part of its maps for writing.
+    return mprotect(data, m->bytes, PROT_READ) == 0
+               ? 0
+               : cs_fail_errno(err, CS_ENOMEM, "worker: shared memory");
 }
 
 static size_t map_bytes(const struct cs_job *job)
@@ -173,6 +198,7 @@ static int place_jobs(struct worker *w, struct slot *slot, const struct cs_wire_
             return cs_fail_errno(err, CS_ENOMEM, "worker: shared memory");
         job->pixels = base;
         job->out = base + from->out_offset;
+        job->pinned = w->buffers[from->buffer].pinned;
     }
     return 0;
 }
@@ -251,6 +277,7 @@ static int on_load(struct worker *w, struct cs_wire_load *m, struct cs_wire_read
         .check_files = m->check_files != 0,
         .direct = m->direct != 0,
     };
+    cs_log_limit((enum cs_level)m->log);
     if (m->slots < 1 || m->slots > CS_MAX_SLOTS)
         return cs_fail(err, CS_EUSAGE, "%d slots", m->slots);
     if (cs_package_open(&w->package, m->package, err) != 0 ||
@@ -319,8 +346,7 @@ static void worker_release(struct worker *w)
     for (int i = 0; i < w->slot_count; i++)
         pthread_join(w->slots[i].thread, NULL);
     for (int i = 0; i < CS_MAX_BUFFERS; i++)
-        if (w->buffers[i].data)
-            munmap(w->buffers[i].data, w->buffers[i].bytes);
+        drop_buffer(w, i);
     cs_session_close(w->session);
     cs_package_release(&w->package);
     free(w->slots);

@@ -155,6 +155,20 @@ int cs_cuda_device_memory(const struct cs_device *device, uint64_t *left, uint64
     return result;
 }
 
+int cs_cuda_memory_pin(struct cs_device *device, void *data, size_t bytes, struct cs_err *err)
+{
+    return cs_cuda_use(device, err) != 0
+               ? -1
+               : cs_cuda_check((int)cudaHostRegister(data, bytes, cudaHostRegisterDefault),
+                               "pinning shared memory", err);
+}
+
+void cs_cuda_memory_unpin(struct cs_device *device, void *data)
+{
+    if (cs_cuda_use(device, NULL) == 0)
+        cs_cuda_check((int)cudaHostUnregister(data), "", NULL);
+}
+
 // Errors of a kernel or of the hardware stay: every later call returns them too.
 bool cs_cuda_device_lost(const struct cs_device *device)
 {

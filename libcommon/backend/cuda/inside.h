@@ -69,14 +69,15 @@ void cs_cuda_free_pinned(void *memory); // accepts NULL
 
 // ---- Images on their way (stage.c) -----------------------------------------------------------
 
-// Memory for what goes up or comes down: pinned on the host, and as much on the device.
+// Memory of the device for what goes up or comes down, and as much of the host, pinned, for images
+// that do not lie in such memory themselves.
 struct cs_cuda_stage {
     char *host, *device;
-    size_t bytes;
+    size_t host_bytes, bytes;
 };
-// Let there be `bytes` at least. Allocates when there are not, which happens no more once the
-// largest image has been seen. Nothing may be under way.
-int cs_cuda_stage_grow(struct cs_cuda_stage *stage, size_t bytes, const char *what,
+// Let there be `bytes` at least, on the host too where that is asked for. Allocates when there are
+// not, which happens no more once the largest image has been seen. Nothing may be under way.
+int cs_cuda_stage_grow(struct cs_cuda_stage *stage, size_t bytes, bool host, const char *what,
                        struct cs_err *err);
 void cs_cuda_stage_release(struct cs_cuda_stage *stage);
 
@@ -88,11 +89,19 @@ size_t cs_cuda_output_bytes(const struct cs_plan *plan);
 // sums. CS_EMODEL where a job asks for an image or a channel that the network has not.
 int cs_cuda_stage_jobs(const struct cs_plan *plan, const struct cs_job *jobs, int n,
                        struct cs_cuda_job *staged, size_t *up, size_t *down, struct cs_err *err);
+// The staged jobs' places on the device, from 0 on till now, for `in` and `out`.
+void cs_cuda_stage_place(struct cs_cuda_job *staged, int n, const struct cs_cuda_stage *in,
+                         const struct cs_cuda_stage *out);
 // The pixels of the staged jobs to the host's side of `in`; maps from the host's side of `out`.
-void cs_cuda_stage_pixels(const struct cs_job *jobs, int n, struct cs_cuda_job *staged,
-                          const struct cs_cuda_stage *in, const struct cs_cuda_stage *out);
+void cs_cuda_stage_pixels(const struct cs_job *jobs, int n, const struct cs_cuda_job *staged,
+                          const struct cs_cuda_stage *in);
 void cs_cuda_stage_maps(struct cs_job *jobs, int n, const struct cs_cuda_job *staged,
                         const struct cs_cuda_stage *out);
+// The same between the device and pinned images themselves, put on the stream: cudaStream_t.
+int cs_cuda_pinned_pixels(void *stream, const struct cs_job *jobs, int n,
+                          const struct cs_cuda_job *staged, struct cs_err *err);
+int cs_cuda_pinned_maps(void *stream, const struct cs_job *jobs, int n,
+                        const struct cs_cuda_job *staged, struct cs_err *err);
 
 // ---- Functions of the backend's table --------------------------------------------------------
 
@@ -103,6 +112,8 @@ void cs_cuda_device_close(struct cs_device *device);
 int cs_cuda_device_memory(const struct cs_device *device, uint64_t *left, uint64_t *total,
                           struct cs_err *err);
 bool cs_cuda_device_lost(const struct cs_device *device);
+int cs_cuda_memory_pin(struct cs_device *device, void *data, size_t bytes, struct cs_err *err);
+void cs_cuda_memory_unpin(struct cs_device *device, void *data);
 int cs_cuda_network_open(struct cs_device *device, struct cs_network **network, struct cs_err *err);
 void cs_cuda_network_close(struct cs_network *network);
 void cs_cuda_drop_packed(struct cs_plan *plan); // the plan uses its constants no more

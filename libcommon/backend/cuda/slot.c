@@ -170,8 +170,8 @@ static int open_memory(struct cs_slot *slot, struct cs_plan *const *plans, struc
               cs_cuda_alloc(CS_CUDA_COUNTERS * sizeof *slot->counters, "counters", err)) ||
         !(slot->device_block = cs_cuda_alloc(slot->block_bytes, "jobs", err)) ||
         !(slot->block = cs_cuda_alloc_pinned(slot->block_bytes, "jobs", err)) ||
-        cs_cuda_stage_grow(&slot->in, in, "images", err) != 0 ||
-        cs_cuda_stage_grow(&slot->out, out, "maps", err) != 0)
+        cs_cuda_stage_grow(&slot->in, in, false, "images", err) != 0 ||
+        cs_cuda_stage_grow(&slot->out, out, false, "maps", err) != 0)
         return -1;
     // Indices that a step has not made yet must not point anywhere.
     cudaError_t code = cudaMemsetAsync(slot->arena, 0, arena, slot->stream);
@@ -261,7 +261,29 @@ static int mark(struct cs_slot *slot, const struct cs_plan *plan, int place, str
                             : 0;
 }
 
-static int queue_batch(struct cs_slot *slot, struct cs_plan *plan, size_t up, size_t down,
+// Images on their way, and how.
+struct load {
+    const struct cs_job *jobs;
+    int count;
+    bool pinned; // all of them
+    size_t up, down;
+};
+
+static int send_pixels(struct cs_slot *slot, const struct load *load, struct cs_err *err)
+{
+    return load->pinned ? cs_cuda_pinned_pixels(slot->stream, load->jobs, load->count,
+                                                slot->block->jobs, err)
+                        : copy_up(slot, slot->in.device, slot->in.host, load->up, err);
+}
+
+static int fetch_maps(struct cs_slot *slot, const struct load *load, struct cs_err *err)
+{
+    return load->pinned
+               ? cs_cuda_pinned_maps(slot->stream, load->jobs, load->count, slot->block->jobs, err)
+               : copy_down(slot, slot->out.host, slot->out.device, load->down, err);
+}
+
+static int queue_batch(struct cs_slot *slot, struct cs_plan *plan, const struct load *load,
                        struct cs_err *err)
 {
     const struct cs_graph *graph = plan->graph;
@@ -273,8 +295,7 @@ static int queue_batch(struct cs_slot *slot, struct cs_plan *plan, size_t up, si
     size_t block = sizeof *slot->block + (size_t)input.dim[0] * sizeof *slot->block->jobs;
     return mark(slot, plan, MARK_START, err) != 0 ||
                    copy_up(slot, slot->device_block, slot->block, block, err) != 0 ||
-                   copy_up(slot, slot->in.device, slot->in.host, up, err) != 0 ||
-                   mark(slot, plan, MARK_UP, err) != 0 ||
+                   send_pixels(slot, load, err) != 0 || mark(slot, plan, MARK_UP, err) != 0 ||
                    cs_cuda_check(cs_cuda_prepare(slot->stream, slot->device_block->jobs, &input),
                                  "preparing images", err) != 0 ||
                    replay(slot, plan, err) != 0 ||
@@ -282,8 +303,7 @@ static int queue_batch(struct cs_slot *slot, struct cs_plan *plan, size_t up, si
                                                 slot->block->jobs, (int)input.dim[0], planes,
                                                 count),
                                  "finishing maps", err) != 0 ||
-                   mark(slot, plan, MARK_COMPUTED, err) != 0 ||
-                   copy_down(slot, slot->out.host, slot->out.device, down, err) != 0 ||
+                   mark(slot, plan, MARK_COMPUTED, err) != 0 || fetch_maps(slot, load, err) != 0 ||
                    copy_down(slot, slot->block, slot->device_block, block, err) != 0 ||
                    mark(slot, plan, MARK_DOWN, err) != 0
                ? -1
@@ -315,20 +335,28 @@ int cs_cuda_run_jobs(struct cs_slot *slot, struct cs_plan *plan, struct cs_job *
 {
     const struct cs_graph *graph = plan->graph;
     const struct cs_shape *in = &graph->values[graph->inputs[0]].shape;
-    size_t up, down;
+    struct load load = {.jobs = jobs, .count = n, .pinned = true};
+    for (int i = 0; i < n; i++)
+        load.pinned = load.pinned && jobs[i].pinned;
+    bool copied = !load.pinned;
     if (graph->input_count != 1 || in->rank != 4 || n > in->dim[0] ||
         in->dim[1] > CS_JOB_MAX_CHANNELS)
         return cs_fail(err, CS_EMODEL, "cuda: images need one input N, C, H, W");
     slot->block->fault = 0;
     if (cs_cuda_use(slot->network->device, err) != 0 ||
-        cs_cuda_stage_jobs(plan, jobs, n, slot->block->jobs, &up, &down, err) != 0 ||
-        cs_cuda_stage_grow(&slot->in, up, "images", err) != 0 ||
-        cs_cuda_stage_grow(&slot->out, down, "maps", err) != 0)
+        cs_cuda_stage_jobs(plan, jobs, n, slot->block->jobs, &load.up, &load.down, err) != 0 ||
+        cs_cuda_stage_grow(&slot->in, load.up, copied, "images", err) != 0 ||
+        cs_cuda_stage_grow(&slot->out, load.down, copied, "maps", err) != 0)
         return -1;
-    cs_cuda_stage_pixels(jobs, n, slot->block->jobs, &slot->in, &slot->out);
-    if (queue_batch(slot, plan, up, down, err) != 0 || wait_and_time(slot, plan, err) != 0)
+    cs_cuda_stage_place(slot->block->jobs, n, &slot->in, &slot->out);
+    if (copied)
+        cs_cuda_stage_pixels(jobs, n, slot->block->jobs, &slot->in);
+    if (queue_batch(slot, plan, &load, err) != 0 || wait_and_time(slot, plan, err) != 0)
         return -1;
-    cs_cuda_stage_maps(jobs, n, slot->block->jobs, &slot->out);
+    if (copied)
+        cs_cuda_stage_maps(jobs, n, slot->block->jobs, &slot->out);
+    for (int i = 0; i < n; i++)
+        jobs[i].nonfinite = slot->block->jobs[i].job.nonfinite;
     return 0;
 }
 
@@ -408,8 +436,10 @@ int cs_cuda_run_tensors(struct cs_slot *slot, struct cs_plan *plan, const void *
     const struct cs_graph *g = plan->graph;
     slot->block->fault = 0;
     if (cs_cuda_use(slot->network->device, err) != 0 ||
-        cs_cuda_stage_grow(&slot->in, most_bytes(g, g->inputs, g->input_count), "inputs", err) ||
-        cs_cuda_stage_grow(&slot->out, most_bytes(g, g->outputs, g->output_count), "outputs", err))
+        cs_cuda_stage_grow(&slot->in, most_bytes(g, g->inputs, g->input_count), true, "inputs",
+                           err) ||
+        cs_cuda_stage_grow(&slot->out, most_bytes(g, g->outputs, g->output_count), true, "outputs",
+                           err))
         return -1;
     if (copy_up(slot, slot->device_block, slot->block, sizeof *slot->block, err) != 0)
         return -1;

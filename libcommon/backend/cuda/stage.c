@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT
 // Images between the memory of the host and that of the device. Of an image that is not resized
 // only the window that the network sees goes up, and only the job's part of the maps comes down, so
-// that tiles of a large image cost what they cover.
+// that tiles of a large image cost what they cover. Images in pinned memory are read and written by
+// the device where they lie; others are copied to pinned memory of the slot and back.
+#include <cuda_runtime_api.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,19 +18,22 @@ static size_t align(size_t bytes)
 
 // ---- Memory ------------------------------------------------------------------------------
 
-int cs_cuda_stage_grow(struct cs_cuda_stage *stage, size_t bytes, const char *what,
+int cs_cuda_stage_grow(struct cs_cuda_stage *stage, size_t bytes, bool host, const char *what,
                        struct cs_err *err)
 {
-    if (bytes <= stage->bytes)
-        return 0;
-    cs_cuda_stage_release(stage);
-    stage->host = cs_cuda_alloc_pinned(bytes, what, err);
-    stage->device = stage->host ? cs_cuda_alloc(bytes, what, err) : NULL;
-    if (!stage->device) {
+    if (bytes > stage->bytes) {
         cs_cuda_stage_release(stage);
-        return -1;
+        if (!(stage->device = cs_cuda_alloc(bytes, what, err)))
+            return -1;
+        stage->bytes = bytes;
     }
-    stage->bytes = bytes;
+    if (host && stage->bytes > stage->host_bytes) {
+        cs_cuda_free_pinned(stage->host);
+        stage->host_bytes = 0;
+        if (!(stage->host = cs_cuda_alloc_pinned(stage->bytes, what, err)))
+            return -1;
+        stage->host_bytes = stage->bytes;
+    }
     return 0;
 }
 
@@ -146,45 +151,104 @@ int cs_cuda_stage_jobs(const struct cs_plan *plan, const struct cs_job *jobs, in
     return 0;
 }
 
-void cs_cuda_stage_pixels(const struct cs_job *jobs, int n, struct cs_cuda_job *staged,
-                          const struct cs_cuda_stage *in, const struct cs_cuda_stage *out)
+void cs_cuda_stage_place(struct cs_cuda_job *staged, int n, const struct cs_cuda_stage *in,
+                         const struct cs_cuda_stage *out)
 {
     size_t up = 0, down = 0;
     for (int i = 0; i < n; i++) {
-        struct cs_cuda_job *s = &staged[i];
-        size_t pixel = s->job.channels * cs_dtype_bytes(s->job.dtype);
-        size_t row = (size_t)s->window_width * pixel;
-        const char *from = (const char *)jobs[i].pixels +
-                           ((size_t)s->window_y * jobs[i].width + s->window_x) * pixel;
-        char *to = in->host + up;
-        if (s->window_width == jobs[i].width)
-            memcpy(to, from, row * s->window_height);
-        else
-            for (uint32_t y = 0; y < s->window_height; y++)
-                memcpy(to + y * row, from + (size_t)y * jobs[i].width * pixel, row);
-        s->job.pixels = in->device + up;
-        s->job.out = out->device + down;
-        up += align(window_bytes(s));
-        down += align(part_bytes(&s->job));
+        staged[i].job.pixels = in->device + up;
+        staged[i].job.out = out->device + down;
+        up += align(window_bytes(&staged[i]));
+        down += align(part_bytes(&staged[i].job));
+    }
+}
+
+// Rows of an image on the host that a job sends up or gets back.
+struct rows {
+    char *first;
+    size_t pitch, bytes, count; // between rows, of one, of all
+};
+
+static struct rows window_of(const struct cs_job *job, const struct cs_cuda_job *staged)
+{
+    size_t pixel = job->channels * cs_dtype_bytes(job->dtype);
+    size_t at = (size_t)staged->window_y * job->width + staged->window_x;
+    return (struct rows){(char *)(uintptr_t)job->pixels + at * pixel, job->width * pixel,
+                         staged->window_width * pixel, staged->window_height};
+}
+
+static struct rows part_of(const struct cs_job *job)
+{
+    size_t pixel = job->out_channels * cs_dtype_bytes(job->out_dtype);
+    size_t at = (size_t)job->part_y * job->out_width + job->part_x;
+    return (struct rows){(char *)job->out + at * pixel, job->out_width * pixel,
+                         job->part_width * pixel, job->part_height};
+}
+
+// Rows that lie together are one.
+static struct rows whole(struct rows r)
+{
+    return r.bytes == r.pitch ? (struct rows){r.first, r.bytes * r.count, r.bytes * r.count, 1} : r;
+}
+
+void cs_cuda_stage_pixels(const struct cs_job *jobs, int n, const struct cs_cuda_job *staged,
+                          const struct cs_cuda_stage *in)
+{
+    char *to = in->host;
+    for (int i = 0; i < n; i++) {
+        struct rows r = whole(window_of(&jobs[i], &staged[i]));
+        for (size_t y = 0; y < r.count; y++)
+            memcpy(to + y * r.bytes, r.first + y * r.pitch, r.bytes);
+        to += align(window_bytes(&staged[i]));
     }
 }
 
 void cs_cuda_stage_maps(struct cs_job *jobs, int n, const struct cs_cuda_job *staged,
                         const struct cs_cuda_stage *out)
 {
-    size_t down = 0;
+    const char *from = out->host;
     for (int i = 0; i < n; i++) {
-        const struct cs_job *job = &jobs[i];
-        size_t pixel = job->out_channels * cs_dtype_bytes(job->out_dtype);
-        size_t row = job->part_width * pixel;
-        char *to = (char *)job->out + ((size_t)job->part_y * job->out_width + job->part_x) * pixel;
-        const char *from = out->host + down;
-        if (job->part_width == job->out_width)
-            memcpy(to, from, row * job->part_height);
-        else
-            for (uint32_t y = 0; y < job->part_height; y++)
-                memcpy(to + (size_t)y * job->out_width * pixel, from + y * row, row);
-        jobs[i].nonfinite = staged[i].job.nonfinite;
-        down += align(part_bytes(job));
+        struct rows r = whole(part_of(&jobs[i]));
+        for (size_t y = 0; y < r.count; y++)
+            memcpy(r.first + y * r.pitch, from + y * r.bytes, r.bytes);
+        from += align(part_bytes(&staged[i].job));
     }
+}
+
+// ---- Pinned images -----------------------------------------------------------------------
+
+static cudaError_t copy_rows(void *to, size_t to_pitch, const void *from, size_t from_pitch,
+                             const struct rows *r, enum cudaMemcpyKind kind, void *stream)
+{
+    if (r->bytes == 0 || r->count == 0)
+        return cudaSuccess;
+    return r->count == 1 ? cudaMemcpyAsync(to, from, r->bytes, kind, stream)
+                         : cudaMemcpy2DAsync(to, to_pitch, from, from_pitch, r->bytes, r->count,
+                                             kind, stream);
+}
+
+int cs_cuda_pinned_pixels(void *stream, const struct cs_job *jobs, int n,
+                          const struct cs_cuda_job *staged, struct cs_err *err)
+{
+    for (int i = 0; i < n; i++) {
+        struct rows r = whole(window_of(&jobs[i], &staged[i]));
+        cudaError_t code = copy_rows((void *)(uintptr_t)staged[i].job.pixels, r.bytes, r.first,
+                                     r.pitch, &r, cudaMemcpyHostToDevice, stream);
+        if (cs_cuda_check((int)code, "copying to the device", err) != 0)
+            return -1;
+    }
+    return 0;
+}
+
+int cs_cuda_pinned_maps(void *stream, const struct cs_job *jobs, int n,
+                        const struct cs_cuda_job *staged, struct cs_err *err)
+{
+    for (int i = 0; i < n; i++) {
+        struct rows r = whole(part_of(&jobs[i]));
+        cudaError_t code = copy_rows(r.first, r.pitch, staged[i].job.out, r.bytes, &r,
+                                     cudaMemcpyDeviceToHost, stream);
+        if (cs_cuda_check((int)code, "copying from the device", err) != 0)
+            return -1;
+    }
+    return 0;
 }

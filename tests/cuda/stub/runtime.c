@@ -44,7 +44,7 @@ struct CUgraphExec_st {
 struct block {
     char *data;
     size_t bytes;
-    bool device;
+    bool device, registered; // registered: the process's own memory
     struct block *next;
 };
 
@@ -228,7 +228,7 @@ static cudaError_t release(void *memory, bool device)
         return cudaSuccess;
     for (struct block **at = &blocks; *at; at = &(*at)->next) {
         struct block *b = *at;
-        if (b->data != memory || b->device != device)
+        if (b->data != memory || b->device != device || b->registered)
             continue;
         *at = b->next;
         if (arriving.data && arriving.to == b->data) {
@@ -277,36 +277,88 @@ cudaError_t cudaMemGetInfo(size_t *left, size_t *total)
     return leave(code);
 }
 
+// The process's own memory, whose pages must be there and open for writing.
+cudaError_t cudaHostRegister(void *data, size_t bytes, unsigned flags)
+{
+    cudaError_t code = enter(true, "cudaHostRegister");
+    if (code == cudaSuccess && getenv("STUB_NO_PINS"))
+        code = note(cudaErrorNotSupported);
+    if (code == cudaSuccess && (flags != cudaHostRegisterDefault || block_of(data, bytes)))
+        code = broken("memory registered twice");
+    if (code == cudaSuccess) {
+        for (size_t i = 0; i < bytes; i += 4096)
+            ((volatile char *)data)[i] = ((volatile char *)data)[i];
+        struct block *b = malloc(sizeof *b);
+        *b = (struct block){.data = data, .bytes = bytes, .registered = true, .next = blocks};
+        blocks = b;
+        counts.held++;
+        counts.registered++;
+    }
+    return leave(code);
+}
+
+cudaError_t cudaHostUnregister(void *data)
+{
+    pthread_mutex_lock(&lock);
+    for (struct block **at = &blocks; *at; at = &(*at)->next) {
+        struct block *b = *at;
+        if (b->data != data || !b->registered)
+            continue;
+        for (size_t i = 0; i < b->bytes; i += 4096) // not unmapped before this
+            (void)((volatile char *)data)[i];
+        *at = b->next;
+        free(b);
+        counts.held--;
+        return leave(cudaSuccess);
+    }
+    return leave(broken("memory unregistered that was not"));
+}
+
 struct copy {
-    void *to;
-    const void *from;
-    size_t bytes;
+    char *to;
+    const char *from;
+    size_t to_pitch, from_pitch, bytes, rows;
 };
 
 static void run_copy(const void *closure)
 {
     const struct copy *c = closure;
-    memmove(c->to, c->from, c->bytes);
+    for (size_t y = 0; y < c->rows; y++)
+        memmove(c->to + y * c->to_pitch, c->from + y * c->from_pitch, c->bytes);
 }
 
 static bool copies(const struct copy *c, enum cudaMemcpyKind kind)
 {
-    return is_memory(c->to, c->bytes, kind == cudaMemcpyHostToDevice) &&
-           is_memory(c->from, c->bytes, kind == cudaMemcpyDeviceToHost);
+    size_t to = (c->rows - 1) * c->to_pitch + c->bytes;
+    size_t from = (c->rows - 1) * c->from_pitch + c->bytes;
+    return is_memory(c->to, to, kind == cudaMemcpyHostToDevice) &&
+           is_memory(c->from, from, kind == cudaMemcpyDeviceToHost);
+}
+
+static cudaError_t copy_async(const struct copy *copy, enum cudaMemcpyKind kind,
+                              cudaStream_t stream)
+{
+    cudaError_t code = enter(false, "cudaMemcpyAsync");
+    if (code == cudaSuccess && (!stream || !copies(copy, kind)))
+        code = broken("a copy without a stream, or outside of device and pinned memory");
+    if (code == cudaSuccess) {
+        counts.copies++;
+        put(stream, run_copy, copy, sizeof *copy);
+    }
+    return leave(code);
 }
 
 cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, enum cudaMemcpyKind kind,
                             cudaStream_t stream)
 {
-    const struct copy copy = {to, from, bytes};
-    cudaError_t code = enter(false, "cudaMemcpyAsync");
-    if (code == cudaSuccess && (!stream || !copies(&copy, kind)))
-        code = broken("a copy without a stream, or outside of device and pinned memory");
-    if (code == cudaSuccess) {
-        counts.copies++;
-        put(stream, run_copy, &copy, sizeof copy);
-    }
-    return leave(code);
+    return copy_async(&(struct copy){to, from, bytes, bytes, bytes, 1}, kind, stream);
+}
+
+cudaError_t cudaMemcpy2DAsync(void *to, size_t to_pitch, const void *from, size_t from_pitch,
+                              size_t bytes, size_t rows, enum cudaMemcpyKind kind,
+                              cudaStream_t stream)
+{
+    return copy_async(&(struct copy){to, from, to_pitch, from_pitch, bytes, rows}, kind, stream);
 }
 
 static void arrive(void)

@@ -12,7 +12,8 @@
 // process fail: crash, hang, oom (no memory), sticky (as does every later call). STUB_ONCE=FILE:
 // only while FILE does not exist; it is created then. STUB_DEVICE=N: on that device alone.
 // STUB_DEVICES=N: so many devices. STUB_MEMORY=BYTES: of each. STUB_OTHERS=FILE: holds how many
-// bytes other processes have, read whenever that counts.
+// bytes other processes have, read whenever that counts. STUB_NO_PINS: no memory of the process is
+// registered.
 #ifndef TESTS_CUDA_STUB_H
 #define TESTS_CUDA_STUB_H
 
@@ -39,11 +40,12 @@ struct stub_counts {
     int launches;     // of single kernels or cuDNN plans, not while captured
     int graph_launches;
     int captures;
-    int copies; // asynchronous ones
-    int sums;   // of channels, made by cuDNN beside a convolution
-    int held;   // blocks, streams, events, graphs, descriptors and handles not yet released
-    int failed; // calls that were made to
-    int broken; // rules
+    int copies;     // asynchronous ones
+    int registered; // blocks of the process's own memory, ever
+    int sums;       // of channels, made by cuDNN beside a convolution
+    int held;       // blocks, streams, events, graphs, descriptors and handles not yet released
+    int failed;     // calls that were made to
+    int broken;     // rules
 };
 struct stub_counts stub_counts(void);
 void stub_set_memory(size_t bytes); // of the device; 0: 1 GiB

@@ -363,6 +363,69 @@ START_TEST(nothing_after_warm_up)
 }
 END_TEST
 
+// A window of the picture, and the part of the maps that it gives.
+static void cut_out(struct picture *p, int32_t x, int32_t y)
+{
+    p->job.x0 = x;
+    p->job.y0 = y;
+    p->job.part_x = (uint32_t)x;
+    p->job.part_y = (uint32_t)y;
+    p->job.part_width = p->job.part_height = SIDE / 2;
+}
+
+// Images in memory that is pinned: the same maps, whole and in tiles, by copies of their own and no
+// other memory of the host; with one that is not among them, all are copied.
+START_TEST(pinned_images)
+{
+    struct running r;
+    struct picture *p = cs_xcalloc(2, sizeof *p), *plain = cs_xcalloc(2, sizeof *plain);
+    uint32_t side = SIDE / 2;
+    ck_assert_msg(start(&r, "nuclei", "cuda", 1) == 0, "%s", err.text);
+    ck_assert_int_eq(cs_session_pin(r.session, p, 2 * sizeof *p, &err), 1);
+    for (int i = 0; i < 2; i++) {
+        draw(&p[i], &r.info, i);
+        cut_out(&p[i], 5 + i, 20);
+        plain[i] = p[i];
+        plain[i].job.pixels = plain[i].pixels;
+        plain[i].job.out = plain[i].maps;
+        p[i].job.pinned = true;
+    }
+    struct cs_job jobs[2] = {p[0].job, p[1].job}, others[2] = {plain[0].job, plain[1].job};
+    struct cs_job mixed[2] = {p[0].job, plain[1].job};
+    ck_assert_int_eq(cs_session_prepare(r.session, 0, 2, side, side, CS_FP32, false, &err), 0);
+    ck_assert_msg(cs_session_run(r.session, 0, jobs, 2, &err) == 0, "%s", err.text);
+    struct stub_counts before = counts();
+    ck_assert_int_eq(cs_session_run(r.session, 0, jobs, 2, &err), 0);
+    struct stub_counts after = counts();
+    ck_assert_int_eq(after.allocations, before.allocations);
+    ck_assert_int_eq(after.copies - before.copies, 2 * (1 + 2)); // block and images, up and down
+    ck_assert_int_eq(cs_session_run(r.session, 0, others, 2, &err), 0);
+    for (int i = 0; i < 2; i++) {
+        ck_assert_mem_eq(p[i].maps, plain[i].maps, sizeof p[i].maps);
+        memset(p[i].maps, 0, sizeof p[i].maps);
+    }
+    ck_assert_int_eq(cs_session_run(r.session, 0, mixed, 2, &err), 0);
+    ck_assert_mem_eq(p[0].maps, plain[0].maps, sizeof p[0].maps);
+    // The whole of a picture lies in one piece.
+    for (int i = 0; i < 2; i++) {
+        draw(&p[i], &r.info, i);
+        plain[i] = p[i];
+        plain[i].job.pixels = plain[i].pixels;
+        plain[i].job.out = plain[i].maps;
+        p[i].job.pinned = true;
+    }
+    ck_assert_int_eq(run(&r, 0, p, 2, CS_FP32), 0);
+    ck_assert_int_eq(run(&r, 0, plain, 2, CS_FP32), 0);
+    for (int i = 0; i < 2; i++)
+        ck_assert_mem_eq(p[i].maps, plain[i].maps, sizeof p[i].maps);
+    cs_session_unpin(r.session, p);
+    stop(&r);
+    check_clean();
+    free(plain);
+    free(p);
+}
+END_TEST
+
 static int whole(struct picture *p)
 {
     struct running r;
@@ -563,6 +626,7 @@ int main(void)
     tcase_add_loop_test(core, late_norms, 0, 5);
     tcase_add_loop_test(core, same_maps_as_ref, 0, 3);
     tcase_add_test(core, nothing_after_warm_up);
+    tcase_add_test(core, pinned_images);
     tcase_add_test(core, no_memory);
     tcase_add_test(core, others_take_memory);
     tcase_add_test(core, fewer_slots);
