@@ -54,7 +54,7 @@ static uint64_t half_more_than(int slots)
     ck_assert_int_eq(cs_session_look(session, 1, LARGE, LARGE, &memory, &graph, &err), 0);
     uint64_t some = cs_session_memory_bytes(&memory, slots);
     uint64_t more = cs_session_memory_bytes(&memory, slots + 1);
-    ck_assert_uint_gt(more - some, 30 << 20);
+    ck_assert_uint_gt(more - some, 20 << 20);
     ck_assert_uint_eq(more - some, (uint64_t)memory.slot.arena + memory.slot.workspace);
     cs_session_close(session);
     return some + (more - some) / 2;
