@@ -76,7 +76,7 @@ static void init_winograd(struct bench *b, const struct cs_winograd_kernels *ker
     struct cs_winograd_caches caches = cs_winograd_find_caches();
     cs_winograd_plan(&b->w, kernels, &b->shape, threads, &caches);
     b->packed = memory(cs_winograd_weight_floats(&b->w) * sizeof *b->packed);
-    b->scratch = memory(cs_winograd_scratch_bytes(&b->w));
+    b->scratch = memory((size_t)threads * cs_winograd_scratch_bytes(&b->w));
     cs_winograd_pack(&b->w, b->weights, b->packed);
     b->run =
         (struct cs_winograd_run){.sources = {{.src = b->src, .channels = b->shape.in_channels}},
@@ -132,6 +132,22 @@ static double now(int threads)
     return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
 }
 
+// Parts shared out evenly, as a plan with this layer alone does.
+static void run_winograd(const struct cs_winograd *w, const struct cs_winograd_run *run)
+{
+    if (w->team) {
+        cs_winograd_run_team(w, run);
+        return;
+    }
+#pragma omp parallel num_threads(w->threads)
+    {
+        int64_t t = omp_get_thread_num(), threads = omp_get_num_threads();
+        struct cs_winograd_run mine = *run;
+        mine.scratch += (size_t)t * cs_winograd_scratch_bytes(w) / sizeof *mine.scratch;
+        cs_winograd_run_parts(w, &mine, w->parts * t / threads, w->parts * (t + 1) / threads);
+    }
+}
+
 // Best of interleaved rounds: [0] direct, [1] Winograd.
 static int measure(struct bench *b, int threads, double best[2], struct cs_err *err)
 {
@@ -145,7 +161,7 @@ static int measure(struct bench *b, int threads, double best[2], struct cs_err *
                 if (i == 0 && cs_dnn_run(b->binding, err) != 0)
                     return -1;
                 if (i == 1)
-                    cs_winograd_run(&b->w, &b->run);
+                    run_winograd(&b->w, &b->run);
                 double seconds = now(threads) - start;
                 spent += seconds;
                 best[i] = round && seconds < best[i] ? seconds : best[i];
@@ -180,7 +196,9 @@ static int bench_layer(const int64_t *layer, struct cs_dnn *dnn, int threads, do
                (int)layer[0], (int)layer[1], (int)layer[2], (int)layer[3], best[0] * 1e3,
                best[1] * 1e3, best[0] / best[1], 100 * floor / best[1],
                b.w.team ? "team" : "private",
-               cs_winograd_pays(&b.shape, false) ? "" : ", direct is taken");
+               cs_winograd_pick(cs_kernels_pick(NULL)->winograd, &b.shape, false)
+                   ? ""
+                   : ", direct is taken");
     }
     release(&b);
     return result;

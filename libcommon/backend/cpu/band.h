@@ -52,10 +52,11 @@ struct cs_cpu_band {
 void cs_cpu_find_bands(struct cs_plan *plan);
 // Whether the node is one of a band's: then what it writes is read while it is in the cache.
 bool cs_cpu_in_band(const struct cs_plan *plan, const struct cs_node *node);
-// Take memory from what has a window, and keep apart what the nodes of a band read and write:
-// times as cs_memory_plan_make_shared wants them, or NULL. Caller frees with free().
-int *cs_cpu_band_times(const struct cs_plan *plan, int *share);
-// When all steps are there: what the plan needs to run its bands.
+// The first node of the node's band, or -1.
+int cs_cpu_band_start_of(const struct cs_plan *plan, int node);
+// Take memory from what has a window.
+void cs_cpu_share_bands(const struct cs_plan *plan, int *share);
+// When all steps are there, in the order in which they run: what the plan needs to run its bands.
 void cs_cpu_finish_bands(struct cs_plan *plan);
 void cs_cpu_run_band(struct cs_plan *plan, const struct cs_cpu_band *band,
                      const struct cs_cpu_run *run);

@@ -257,29 +257,28 @@ void cs_cpu_find_bands(struct cs_plan *plan)
     }
 }
 
-bool cs_cpu_in_band(const struct cs_plan *plan, const struct cs_node *node)
+int cs_cpu_band_start_of(const struct cs_plan *plan, int node)
 {
-    int index = (int)(node - plan->graph->nodes);
     for (int b = 0; b < plan->band_count; b++) {
         const struct cs_cpu_band *band = &plan->bands[b];
-        if (index >= band->nodes[0].node && index <= band->nodes[band->count - 1].node)
-            return true;
+        if (node >= band->nodes[0].node && node <= band->nodes[band->count - 1].node)
+            return band->nodes[0].node;
     }
-    return false;
+    return -1;
 }
 
-int *cs_cpu_band_times(const struct cs_plan *plan, int *share)
+bool cs_cpu_in_band(const struct cs_plan *plan, const struct cs_node *node)
 {
-    int *times = cs_xcalloc((size_t)plan->graph->node_count + 1, sizeof *times);
-    for (int n = 0; n < plan->graph->node_count; n++)
-        times[n] = n;
+    return cs_cpu_band_start_of(plan, (int)(node - plan->graph->nodes)) >= 0;
+}
+
+void cs_cpu_share_bands(const struct cs_plan *plan, int *share)
+{
     for (int b = 0; b < plan->band_count; b++)
         for (int i = 0; i < plan->bands[b].count; i++) {
             const struct cs_cpu_band_node *n = &plan->bands[b].nodes[i];
-            times[n->node] = plan->bands[b].nodes[0].node;
             share[n->value] = n->kept ? n->value : CS_MEMORY_NONE;
         }
-    return times;
 }
 
 void cs_cpu_finish_bands(struct cs_plan *plan)
@@ -290,11 +289,12 @@ void cs_cpu_finish_bands(struct cs_plan *plan)
         while (plan->steps[band->step].node != &plan->graph->nodes[band->nodes[0].node])
             band->step++;
         for (int i = 0; i < band->count; i++) {
-            struct cs_cpu_step *step = &plan->steps[band->step + i];
-            scratch = step->rows_scratch > scratch ? step->rows_scratch : scratch;
+            const struct cs_cpu_step *step = &plan->steps[band->step + i];
+            scratch = step->scratch_bytes > scratch ? step->scratch_bytes : scratch;
         }
         plan->steps[band->step].band = band;
         band->thread_bytes = (band->window_bytes + scratch + 63) / 64 * 64;
-        cs_cpu_need_scratch(plan, band->thread_bytes * (size_t)plan->network->device->threads);
+        plan->steps[band->step].scratch_bytes =
+            band->thread_bytes * (size_t)plan->network->device->threads;
     }
 }

@@ -55,34 +55,31 @@ bool cs_cpu_finish_of(const struct cs_cpu_activation *activation, struct cs_fini
 }
 
 void cs_cpu_gather_init(struct cs_plan *plan, const struct cs_node *node, int64_t chunks,
-                        int64_t step, size_t conv_bytes, struct cs_cpu_gather *gather)
+                        int64_t step, struct cs_cpu_gather *gather)
 {
     int norm = plan->late[node->outputs[0]].norm;
     const struct cs_shape *shape = &cs_node_output(plan->graph, node, 0)->shape;
     size_t values = (size_t)(shape->dim[0] * shape->dim[1]);
     *gather = (struct cs_cpu_gather){.wanted = norm > 0, .chunks = chunks, .step = step};
-    if (norm) {
+    if (norm > 0) {
         const struct cs_node *reader = &plan->graph->nodes[norm - 1];
         cs_cpu_norm_init(&gather->norm, plan->graph, reader);
         gather->maps = cs_cpu_reserve(plan, values * 3 * sizeof(float));
         plan->late[reader->outputs[0]].maps = gather->maps;
-        gather->offset = (conv_bytes + 63) / 64 * 64;
         gather->bytes = (size_t)(shape->dim[0] * chunks * 2 * step) * sizeof(double);
-        cs_cpu_need_scratch(plan, gather->offset + gather->bytes + values * 2 * sizeof(double));
-    } else {
-        cs_cpu_need_scratch(plan, conv_bytes);
+        cs_cpu_need_shared(plan, gather->bytes + values * 2 * sizeof(double));
     }
 }
 
 double *cs_cpu_gather_sums(const struct cs_cpu_gather *gather, const struct cs_cpu_run *run)
 {
-    return gather->wanted ? (double *)(void *)(run->scratch + gather->offset) : NULL;
+    return gather->wanted ? (double *)(void *)run->shared : NULL;
 }
 
 void cs_cpu_gather_finish(const struct cs_cpu_gather *gather, const struct cs_cpu_run *run)
 {
     double *sums = cs_cpu_gather_sums(gather, run);
-    double *totals = (double *)(void *)(run->scratch + gather->offset + gather->bytes);
+    double *totals = (double *)(void *)(run->shared + gather->bytes);
     float *maps = cs_cpu_at(run, gather->maps);
     if (!sums)
         return;

@@ -37,19 +37,19 @@ int cs_cpu_panel_vectors(const struct cs_kernels *kernels, int64_t columns);
 // False when the activation has to be a step of its own.
 bool cs_cpu_finish_of(const struct cs_cpu_activation *activation, struct cs_finish *finish);
 
-// Statistics of the node's output for the norm that reads it, if it wants them. Sums lie in scratch
-// behind what the convolution itself needs: for each image and chunk of it sums of y, then of
-// y * y, of `step` channels.
+// Statistics of the node's output for the norm that reads it, if it wants them. Sums lie in what
+// parts of the step share: for each image and chunk of it sums of y, then of y * y, of `step`
+// channels.
 struct cs_cpu_gather {
     bool wanted;
     struct cs_cpu_norm norm;
     struct cs_cpu_place maps;
     int64_t chunks, step;
-    size_t offset, bytes;
+    size_t bytes;
 };
-// Asks for all scratch, `conv_bytes` for the convolution.
+// Asks for the memory of sums.
 void cs_cpu_gather_init(struct cs_plan *plan, const struct cs_node *node, int64_t chunks,
-                        int64_t step, size_t conv_bytes, struct cs_cpu_gather *gather);
+                        int64_t step, struct cs_cpu_gather *gather);
 // NULL when none are wanted.
 double *cs_cpu_gather_sums(const struct cs_cpu_gather *gather, const struct cs_cpu_run *run);
 // From sums to maps.

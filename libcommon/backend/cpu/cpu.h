@@ -37,6 +37,7 @@ struct cs_cpu_want {
     const void *context;
 };
 
+struct cs_cpu_wave;
 struct cs_cpu_slab;
 enum cs_cpu_slab_of { CS_CPU_SLAB_ARENA, CS_CPU_SLAB_SCRATCH, CS_CPU_SLAB_KINDS };
 
@@ -57,19 +58,30 @@ struct cs_cpu_place {
 };
 
 struct cs_cpu_run { // what a step sees while it runs
-    char *arena, *scratch;
+    char *arena;
+    char *scratch; // of a part of a step: the thread's alone
+    char *shared;  // of the step, the same for all its parts
     const struct cs_kernels *kernels;
     float *windows[CS_CPU_BAND_NODES]; // of a band, where row 0 of image 0 would lie
 };
 
 struct cs_cpu_step {
-    // NULL: run the op.
+    // All of it, with all threads, or with one within a parallel region. NULL: run the op, or the
+    // parts.
     int (*run)(const struct cs_cpu_step *step, const struct cs_cpu_run *run, struct cs_err *err);
     // Rows [begin, end) of one image by one thread, with scratch of its own; NULL: it cannot.
     void (*rows)(const struct cs_cpu_step *step, const struct cs_cpu_run *run, int64_t image,
                  int64_t begin, int64_t end);
-    size_t rows_scratch;            // bytes for that
     const struct cs_cpu_band *band; // whose first step it is; NULL: of none
+    // A step that any threads may share: parts [begin, end) of `parts`, by one thread; and what is
+    // left to do after all of them, by one thread or all, or NULL.
+    void (*part)(const struct cs_cpu_step *step, const struct cs_cpu_run *run, int64_t begin,
+                 int64_t end);
+    void (*finish)(const struct cs_cpu_step *step, const struct cs_cpu_run *run);
+    int64_t parts;
+    size_t scratch_bytes, shared_bytes; // wants; of rows or a part, of all of them
+    size_t shared;                      // where that lies in scratch
+    double work;                        // in multiplications and additions or as long as they take
     const void *params;
     const struct cs_node *node;
     struct cs_dnn_op *op;                        // NULL for steps without oneDNN
@@ -113,8 +125,12 @@ struct cs_plan {
     struct cs_arena params;
     struct cs_cpu_step *steps;
     int step_count, step_capacity;
+    struct cs_cpu_wave *waves; // waves.h
+    int wave_count;
+    size_t step_scratch, step_shared; // of the node that is being built
     size_t scratch_bytes;
     double *seconds; // of prepare, each step, finish; NULL while no profile is taken
+    double *busy;    // of each step, all threads' together, in a wave; likewise
     bool cpu_time;   // of the profile
 };
 
@@ -165,9 +181,17 @@ struct cs_cpu_step *cs_cpu_add_step(struct cs_plan *plan, const struct cs_node *
                                     int (*run)(const struct cs_cpu_step *,
                                                const struct cs_cpu_run *, struct cs_err *),
                                     const void *params);
+// The same of a step in parts; finish may be NULL.
+struct cs_cpu_step *cs_cpu_add_parts(
+    struct cs_plan *plan, const struct cs_node *node, int64_t parts,
+    void (*part)(const struct cs_cpu_step *, const struct cs_cpu_run *, int64_t begin, int64_t end),
+    void (*finish)(const struct cs_cpu_step *, const struct cs_cpu_run *), const void *params);
 // Memory in the arena from a step to later ones, never shared. While nodes are built.
 struct cs_cpu_place cs_cpu_reserve(struct cs_plan *plan, size_t bytes);
+// Scratch of the node's steps: of `run`, or of one part; and what parts, and a step and its
+// `finish`, share.
 void cs_cpu_need_scratch(struct cs_plan *plan, size_t bytes);
+void cs_cpu_need_shared(struct cs_plan *plan, size_t bytes);
 // A step that runs the op, which the plan takes over. The caller sets its places.
 struct cs_cpu_step *cs_cpu_add_op(struct cs_plan *plan, const struct cs_node *node,
                                   struct cs_dnn_op *op);
@@ -258,7 +282,8 @@ int cs_cpu_build_pointwise(struct cs_plan *plan, const struct cs_node *node,
                            const struct cs_dnn_conv *conv, struct cs_err *err);
 int cs_cpu_build_transposed(struct cs_plan *plan, const struct cs_node *node,
                             const struct cs_dnn_conv *conv, struct cs_err *err);
-bool cs_cpu_conv_is_winograd(const struct cs_plan *plan, const struct cs_node *node);
+bool cs_cpu_conv_is_winograd(const struct cs_plan *plan, const struct cs_node *node,
+                             struct cs_winograd *winograd);
 bool cs_cpu_conv_is_direct(const struct cs_plan *plan, const struct cs_node *node);
 bool cs_cpu_conv_is_pointwise(const struct cs_plan *plan, const struct cs_node *node);
 bool cs_cpu_suits_winograd(const struct cs_plan *plan, const struct cs_node *node,

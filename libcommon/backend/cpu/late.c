@@ -34,8 +34,9 @@ static bool is_fused(const struct cs_node *node)
 // A convolution that maps what it reads, reads in parts, and gathers statistics.
 static bool is_own(const struct cs_plan *plan, const struct cs_node *node)
 {
+    struct cs_winograd winograd;
     return (is(node, "Conv") || is(node, "ConvTranspose")) && cs_cpu_op_of(plan->graph, node) &&
-           (cs_cpu_conv_is_winograd(plan, node) || cs_cpu_conv_is_pointwise(plan, node));
+           (cs_cpu_conv_is_winograd(plan, node, &winograd) || cs_cpu_conv_is_pointwise(plan, node));
 }
 
 // One by direct sums, that maps what it reads and gathers statistics.

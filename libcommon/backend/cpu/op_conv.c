@@ -101,12 +101,12 @@ static int describe(const struct cs_graph *graph, const struct cs_node *node,
     return 0;
 }
 
-bool cs_cpu_conv_is_winograd(const struct cs_plan *plan, const struct cs_node *node)
+bool cs_cpu_conv_is_winograd(const struct cs_plan *plan, const struct cs_node *node,
+                             struct cs_winograd *winograd)
 {
     struct cs_dnn_conv conv;
-    struct cs_winograd winograd;
     return describe(plan->graph, node, &conv, NULL) == 0 &&
-           cs_cpu_suits_winograd(plan, node, &conv, &winograd);
+           cs_cpu_suits_winograd(plan, node, &conv, winograd);
 }
 
 bool cs_cpu_conv_rows_of(const struct cs_plan *plan, const struct cs_node *node,
@@ -125,7 +125,7 @@ bool cs_cpu_conv_rows_of(const struct cs_plan *plan, const struct cs_node *node,
     if (!conv.transposed && cs_cpu_suits_pointwise(plan, node, &conv))
         return true;
     if (cs_cpu_suits_winograd(plan, node, &conv, &winograd)) {
-        rows->grain = CS_WINOGRAD_OUT;
+        rows->grain = winograd.kernels->out;
         return !winograd.team;
     }
     return cs_cpu_suits_direct(plan, node, &conv);

@@ -10,7 +10,6 @@
 //
 // A result depends on its own window alone, and the rows whose statistics are taken together follow
 // from the shape of one image: same bytes for any number of threads and any batch.
-#include <omp.h>
 #include <string.h>
 
 #include "backend/cpu/conv.h"
@@ -133,24 +132,25 @@ static void run_rows(const struct direct *p, const struct cs_cpu_run *run, int64
     }
 }
 
-static int run_direct(const struct cs_cpu_step *step, const struct cs_cpu_run *run,
-                      struct cs_err *err)
+static void run_parts(const struct cs_cpu_step *step, const struct cs_cpu_run *run, int64_t begin,
+                      int64_t end)
 {
-    (void)err;
     const struct direct *p = step->params;
     double *sums = cs_cpu_gather_sums(&p->gather, run);
-#pragma omp parallel for schedule(static)
-    for (int64_t i = 0; i < p->conv.batch * p->chunks; i++) {
-        float *buffer = (float *)(void *)run->scratch + omp_get_thread_num() * p->buffer_floats;
-        int64_t begin = i % p->chunks * p->rows;
+    for (int64_t i = begin; i < end; i++) {
+        int64_t first = i % p->chunks * p->rows;
         double *of_chunk = sums ? sums + 2 * i * p->padded : NULL;
         if (of_chunk)
             memset(of_chunk, 0, (size_t)(2 * p->padded) * sizeof *of_chunk);
-        run_rows(p, run, i / p->chunks, begin, smaller(begin + p->rows, p->conv.out[0]), buffer,
-                 of_chunk);
+        run_rows(p, run, i / p->chunks, first, smaller(first + p->rows, p->conv.out[0]),
+                 (float *)(void *)run->scratch, of_chunk);
     }
+}
+
+static void finish(const struct cs_cpu_step *step, const struct cs_cpu_run *run)
+{
+    const struct direct *p = step->params;
     cs_cpu_gather_finish(&p->gather, run);
-    return 0;
 }
 
 static void direct_rows(const struct cs_cpu_step *step, const struct cs_cpu_run *run, int64_t image,
@@ -272,11 +272,11 @@ int cs_cpu_build_direct(struct cs_plan *plan, const struct cs_node *node,
         p->add = cs_cpu_place_of(plan, node->fusion.add);
     cs_cpu_activation_of(&node->fusion, &activation);
     cs_cpu_finish_of(&activation, &p->finish);
-    cs_cpu_gather_init(plan, node, p->chunks, p->padded,
-                       (size_t)(device->threads * p->buffer_floats) * sizeof(float), &p->gather);
-    struct cs_cpu_step *step = cs_cpu_add_step(plan, node, run_direct, p);
+    cs_cpu_gather_init(plan, node, p->chunks, p->padded, &p->gather);
+    cs_cpu_need_scratch(plan, (size_t)p->buffer_floats * sizeof(float));
+    struct cs_cpu_step *step =
+        cs_cpu_add_parts(plan, node, conv->batch * p->chunks, run_parts, finish, p);
     step->rows = direct_rows;
-    step->rows_scratch = (size_t)p->buffer_floats * sizeof(float);
     step->kernel = "direct:own";
     step->flops = 2.0 * (double)(conv->batch * conv->out[0] * conv->out[1]) *
                   (double)(p->depth * conv->kernel[0]) * (double)conv->out_channels;

@@ -34,10 +34,11 @@ struct norm {
     float slope;
     // In scratch: per image, chunk and channel a sum and a square; per image the totals.
     size_t sums_bytes, totals_bytes;
-    // Means and maxima over the result's pixels, for global pools that read it.
+    // Means and maxima over the result's pixels, for global pools that read it: in shared memory
+    // those of chunks.
     bool pooled;
     struct cs_cpu_place mean, maximum;
-    size_t pool_offset, addend_offset; // in scratch: of chunks' sums and maxima; of mapped addends
+    size_t addend_offset; // in scratch: mapped addends of each thread
 };
 
 void cs_cpu_norm_map(const struct cs_cpu_norm *norm, double mean, double variance, int64_t c,
@@ -114,9 +115,9 @@ static void chunk_range(const struct norm *norm, int64_t index, int64_t *image, 
     *count = left < norm->chunk ? left : norm->chunk;
 }
 
-// What is added to the chunk, or NULL.
+// What is added to the chunk, or NULL. mapped: room for a chunk.
 static const float *addend_of(const struct norm *norm, const struct cs_cpu_run *run, int64_t image,
-                              int64_t at, int64_t count)
+                              int64_t at, int64_t count, float *mapped)
 {
     int64_t channels = norm->norm.channels;
     if (!norm->adding)
@@ -125,37 +126,35 @@ static const float *addend_of(const struct norm *norm, const struct cs_cpu_run *
     if (!norm->add_mapped)
         return add;
     struct cs_affine f = affine_at(cs_cpu_at(run, norm->add_maps) + image * 3 * channels, channels);
-    float *mapped = (float *)(void *)(run->scratch + norm->addend_offset) +
-                    omp_get_thread_num() * norm->chunk * channels;
     run->kernels->affine(mapped, add, NULL, count, channels, &f, norm->add_slope);
     return mapped;
 }
 
-static double *pool_sums(const struct norm *norm, const struct cs_cpu_run *run)
+static double *pool_sums(const struct cs_cpu_run *run)
 {
-    return (double *)(void *)(run->scratch + norm->pool_offset);
+    return (double *)(void *)run->shared;
 }
 
 static float *pool_bests(const struct norm *norm, const struct cs_cpu_run *run)
 {
-    return (float *)(void *)(pool_sums(norm, run) +
+    return (float *)(void *)(pool_sums(run) +
                              norm->norm.batch * norm->chunks * 2 * norm->norm.channels);
 }
 
 // Normalise the chunk.
 static void map_chunk(const struct norm *norm, const struct cs_cpu_run *run, const float *maps,
-                      int64_t index)
+                      int64_t index, float *mapped)
 {
     int64_t image, first, count, channels = norm->norm.channels;
     chunk_range(norm, index, &image, &first, &count);
     struct cs_affine f = affine_at(maps + image * norm->map_step, channels);
     int64_t at = (image * norm->norm.pixels + first) * channels;
-    const float *add = addend_of(norm, run, image, at, count);
+    const float *add = addend_of(norm, run, image, at, count, mapped);
     float *dst = cs_cpu_at(run, norm->dst) + at;
     run->kernels->affine(dst, cs_cpu_at(run, norm->src) + at, add, count, channels, &f,
                          norm->slope);
     if (norm->pooled) {
-        double *sum = pool_sums(norm, run) + index * 2 * channels;
+        double *sum = pool_sums(run) + index * 2 * channels;
         run->kernels->moments(dst, count, channels, sum, sum + channels);
         run->kernels->extremes(pool_bests(norm, run) + index * channels, dst, count, channels, 1);
     }
@@ -166,7 +165,7 @@ static void finish_pools(const struct norm *norm, const struct cs_cpu_run *run)
 {
     int64_t channels = norm->norm.channels, chunks = norm->chunks;
     for (int64_t image = 0; norm->pooled && image < norm->norm.batch; image++) {
-        const double *sums = pool_sums(norm, run) + image * chunks * 2 * channels;
+        const double *sums = pool_sums(run) + image * chunks * 2 * channels;
         float *mean = cs_cpu_at(run, norm->mean) + image * channels;
         for (int64_t c = 0; c < channels; c++) {
             double sum = 0;
@@ -195,6 +194,8 @@ static int run_norm(const struct cs_cpu_step *step, const struct cs_cpu_run *run
     {
         int64_t threads = omp_get_num_threads(), thread = omp_get_thread_num();
         int64_t begin = total * thread / threads, end = total * (thread + 1) / threads;
+        float *mapped =
+            (float *)(void *)(run->scratch + norm->addend_offset) + thread * norm->chunk * channels;
         for (int64_t i = begin; i < end; i++) {
             int64_t image, first, count;
             chunk_range(norm, i, &image, &first, &count);
@@ -204,24 +205,24 @@ static int run_norm(const struct cs_cpu_step *step, const struct cs_cpu_run *run
 #pragma omp barrier
         cs_cpu_norm_combine(&norm->norm, sums, norm->chunks, channels, totals, maps);
         for (int64_t i = end - 1; i >= begin; i--) // each thread's own chunks, last first
-            map_chunk(norm, run, maps, i);
+            map_chunk(norm, run, maps, i, mapped);
     }
     finish_pools(norm, run);
     return 0;
 }
 
-static int run_given(const struct cs_cpu_step *step, const struct cs_cpu_run *run,
-                     struct cs_err *err)
+// With maps that are given.
+static void map_parts(const struct cs_cpu_step *step, const struct cs_cpu_run *run, int64_t begin,
+                      int64_t end)
 {
-    (void)err;
     const struct norm *norm = step->params;
-    const float *maps = cs_cpu_at(run, norm->maps);
-    int64_t total = norm->norm.batch * norm->chunks;
-#pragma omp parallel for schedule(static)
-    for (int64_t i = 0; i < total; i++)
-        map_chunk(norm, run, maps, i);
-    finish_pools(norm, run);
-    return 0;
+    for (int64_t i = begin; i < end; i++)
+        map_chunk(norm, run, cs_cpu_at(run, norm->maps), i, (float *)(void *)run->scratch);
+}
+
+static void finish_parts(const struct cs_cpu_step *step, const struct cs_cpu_run *run)
+{
+    finish_pools(step->params, run);
 }
 
 bool cs_cpu_slope_of(const struct cs_cpu_activation *activation, float *slope)
@@ -315,19 +316,36 @@ static void find_pools(struct cs_plan *plan, const struct cs_node *node, struct 
     }
 }
 
-// Scratch behind the first `bytes`.
-static void need_more_scratch(struct cs_plan *plan, struct norm *norm, size_t bytes)
+static size_t chunk_bytes(const struct norm *norm)
+{
+    return norm->add_mapped ? (size_t)(norm->chunk * norm->norm.channels) * sizeof(float) : 0;
+}
+
+static void need_pools(struct cs_plan *plan, const struct norm *norm)
 {
     size_t values = (size_t)(norm->norm.batch * norm->norm.channels * norm->chunks);
-    size_t chunk = (size_t)(norm->chunk * norm->norm.channels) * sizeof(float);
-    norm->pool_offset = (bytes + 63) / 64 * 64;
-    bytes = norm->pool_offset;
     if (norm->pooled)
-        bytes += values * (2 * sizeof(double) + sizeof(float));
+        cs_cpu_need_shared(plan, values * (2 * sizeof(double) + sizeof(float)));
+}
+
+// The step whose maps are given.
+static void add_map(struct cs_plan *plan, const struct cs_node *node, struct norm *norm)
+{
+    cs_cpu_need_scratch(plan, chunk_bytes(norm));
+    cs_cpu_add_parts(plan, node, norm->norm.batch * norm->chunks, map_parts, finish_parts, norm);
+}
+
+// The step that takes statistics first.
+static void add_norm(struct cs_plan *plan, const struct cs_node *node, struct norm *norm)
+{
+    size_t values = (size_t)(norm->norm.batch * norm->norm.channels);
+    norm->sums_bytes = values * (size_t)norm->chunks * 2 * sizeof(double);
+    norm->totals_bytes = values * 2 * sizeof(double);
+    size_t bytes = norm->sums_bytes + norm->totals_bytes + values * 3 * sizeof(float);
     norm->addend_offset = (bytes + 63) / 64 * 64;
-    if (norm->add_mapped)
-        bytes = norm->addend_offset + (size_t)plan->network->device->threads * chunk;
-    cs_cpu_need_scratch(plan, bytes);
+    cs_cpu_need_scratch(plan, norm->addend_offset +
+                                  (size_t)plan->network->device->threads * chunk_bytes(norm));
+    cs_cpu_add_step(plan, node, run_norm, norm);
 }
 
 static int build_statistics(struct cs_plan *plan, const struct cs_node *node, struct cs_err *err)
@@ -337,16 +355,14 @@ static int build_statistics(struct cs_plan *plan, const struct cs_node *node, st
     if (late->mapped) // by those who read it
         return 0;
     struct norm *norm = new_norm(plan, node, &add_left, &left);
-    size_t values = (size_t)(norm->norm.batch * norm->norm.channels);
     norm->maps = late->maps;
-    norm->sums_bytes = values * (size_t)norm->chunks * 2 * sizeof(double);
-    norm->totals_bytes = values * 2 * sizeof(double);
     if (!left)
         find_pools(plan, node, norm);
-    need_more_scratch(
-        plan, norm,
-        late->gathered ? 0 : norm->sums_bytes + norm->totals_bytes + values * 3 * sizeof(float));
-    cs_cpu_add_step(plan, node, late->gathered ? run_given : run_norm, norm);
+    need_pools(plan, norm);
+    if (late->gathered)
+        add_map(plan, node, norm);
+    else
+        add_norm(plan, node, norm);
     return left ? cs_cpu_build_fusion(plan, node, add_left, err) : 0;
 }
 
@@ -360,7 +376,7 @@ static int build_batch_norm(struct cs_plan *plan, const struct cs_node *node, st
         cs_cpu_norm_map(&norm->norm, (double)mean[c], (double)variance[c], c, map);
     norm->maps.constant = map;
     norm->map_step = 0;
-    cs_cpu_add_step(plan, node, run_given, norm);
+    add_map(plan, node, norm);
     return left ? cs_cpu_build_fusion(plan, node, add_left, err) : 0;
 }
 

@@ -16,7 +16,6 @@
 //
 // A result depends on its own pixel alone, and how pixels are cut into blocks, which their
 // statistics follow, on the shape of one image: same bytes for any number of threads and any batch.
-#include <omp.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -200,32 +199,30 @@ static void multiply_narrow(const struct pointwise *p, const struct cs_cpu_run *
     }
 }
 
-static int run_pointwise(const struct cs_cpu_step *step, const struct cs_cpu_run *run,
-                         struct cs_err *err)
+static void run_parts(const struct cs_cpu_step *step, const struct cs_cpu_run *run, int64_t begin,
+                      int64_t end)
 {
-    (void)err;
     const struct pointwise *p = step->params;
-    int64_t tasks = p->lines * p->blocks * p->groups, panels = p->planes * p->panels;
-#pragma omp parallel
-    {
-        float *copy = (float *)(void *)run->scratch + omp_get_thread_num() * p->block * p->copied;
-#pragma omp for schedule(static)
-        for (int64_t i = 0; i < tasks; i++) {
-            int64_t chunk = i / p->groups, group = i % p->groups;
-            struct block block = {.line = chunk / p->blocks, .chunk = chunk};
-            block.first = chunk % p->blocks * p->block;
-            block.count = smaller(p->block, p->line_pixels - block.first);
-            read_sources(p, run, &block, copy);
-            if (p->narrow) {
-                multiply_narrow(p, run, &block);
-                continue;
-            }
-            for (int64_t j = panels * group / p->groups; j < panels * (group + 1) / p->groups; j++)
-                multiply(p, run, &block, j);
+    int64_t panels = p->planes * p->panels;
+    for (int64_t i = begin; i < end; i++) {
+        int64_t chunk = i / p->groups, group = i % p->groups;
+        struct block block = {.line = chunk / p->blocks, .chunk = chunk};
+        block.first = chunk % p->blocks * p->block;
+        block.count = smaller(p->block, p->line_pixels - block.first);
+        read_sources(p, run, &block, (float *)(void *)run->scratch);
+        if (p->narrow) {
+            multiply_narrow(p, run, &block);
+            continue;
         }
+        for (int64_t j = panels * group / p->groups; j < panels * (group + 1) / p->groups; j++)
+            multiply(p, run, &block, j);
     }
+}
+
+static void finish(const struct cs_cpu_step *step, const struct cs_cpu_run *run)
+{
+    const struct pointwise *p = step->params;
     cs_cpu_gather_finish(&p->gather, run);
-    return 0;
 }
 
 static void pointwise_rows(const struct cs_cpu_step *step, const struct cs_cpu_run *run,
@@ -422,19 +419,17 @@ int cs_cpu_build_pointwise(struct cs_plan *plan, const struct cs_node *node,
         if (p->sources.source[i].mapped || p->sources.count > 1)
             p->copied += p->sources.source[i].channels;
     p->dst = cs_cpu_place_of(plan, node->outputs[0]);
-    cs_cpu_gather_init(plan, node, p->blocks, p->padded,
-                       (size_t)(device->threads * p->block * p->copied) * sizeof(float),
-                       &p->gather);
+    cs_cpu_gather_init(plan, node, p->blocks, p->padded, &p->gather);
+    cs_cpu_need_scratch(plan, (size_t)(p->block * p->copied) * sizeof(float));
 
     struct cs_cpu_activation activation;
     cs_cpu_activation_of(&node->fusion, &activation);
     bool added = take_addend(plan, node, p);
     bool activated = added && cs_cpu_finish_of(&activation, &p->finish);
-    struct cs_cpu_step *step = cs_cpu_add_step(plan, node, run_pointwise, p);
-    if (!conv->transposed) {
+    struct cs_cpu_step *step =
+        cs_cpu_add_parts(plan, node, p->lines * p->blocks * p->groups, run_parts, finish, p);
+    if (!conv->transposed)
         step->rows = pointwise_rows;
-        step->rows_scratch = (size_t)(p->block * p->copied) * sizeof(float);
-    }
     step->kernel = p->narrow ? "narrow:own" : "points:own";
     step->flops =
         2.0 * (double)(p->lines * p->line_pixels * p->depth) * (double)(p->planes * p->columns);

@@ -4,7 +4,6 @@
 // then weighted pixels of that for each of its own. Which samples and weights those are is worked
 // out when the plan is made. Several enlarged tensors that are added up are one step, and it takes
 // the statistics of a norm that follows (late.c).
-#include <omp.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -36,7 +35,7 @@ struct resize {
     bool adding;
     int64_t batch, channels, out[2];
     int64_t chunk, chunks; // pixels of a row that are done at once; how many there are in a row
-    size_t buffer_floats;  // of a thread
+    size_t buffer_floats;  // of a part
     struct cs_cpu_activation activation;
     struct cs_cpu_gather gather;
 };
@@ -94,17 +93,17 @@ static void run_chunk(const struct resize *r, const struct cs_cpu_run *run, int6
                               sums + (2 * index + 1) * r->channels);
 }
 
-static int run_resize(const struct cs_cpu_step *step, const struct cs_cpu_run *run,
-                      struct cs_err *err)
+static void run_parts(const struct cs_cpu_step *step, const struct cs_cpu_run *run, int64_t begin,
+                      int64_t end)
 {
-    (void)err;
+    for (int64_t i = begin; i < end; i++)
+        run_chunk(step->params, run, i, (float *)(void *)run->scratch);
+}
+
+static void finish(const struct cs_cpu_step *step, const struct cs_cpu_run *run)
+{
     const struct resize *r = step->params;
-#pragma omp parallel for schedule(static)
-    for (int64_t i = 0; i < r->batch * r->out[0] * r->chunks; i++)
-        run_chunk(r, run, i,
-                  (float *)(void *)run->scratch + (size_t)omp_get_thread_num() * r->buffer_floats);
     cs_cpu_gather_finish(&r->gather, run);
-    return 0;
 }
 
 static void resize_rows(const struct cs_cpu_step *step, const struct cs_cpu_run *run, int64_t image,
@@ -224,12 +223,10 @@ static int build_resize(struct cs_plan *plan, const struct cs_node *node, struct
     bool add_left = add >= 0 && !r->adding;
     if (!add_left)
         cs_cpu_activation_of(&node->fusion, &r->activation);
-    cs_cpu_gather_init(plan, node, r->out[0] * r->chunks, r->channels,
-                       (size_t)plan->network->device->threads * r->buffer_floats * sizeof(float),
-                       &r->gather);
-    struct cs_cpu_step *step = cs_cpu_add_step(plan, node, run_resize, r);
-    step->rows = resize_rows;
-    step->rows_scratch = r->buffer_floats * sizeof(float);
+    cs_cpu_gather_init(plan, node, r->out[0] * r->chunks, r->channels, &r->gather);
+    cs_cpu_need_scratch(plan, r->buffer_floats * sizeof(float));
+    int64_t parts = r->batch * r->out[0] * r->chunks;
+    cs_cpu_add_parts(plan, node, parts, run_parts, finish, r)->rows = resize_rows;
     return add_left ? cs_cpu_build_fusion(plan, node, true, err) : 0;
 }
 

@@ -16,7 +16,7 @@ struct step {
     struct cs_cpu_gather gather;
 };
 
-static struct cs_winograd_run describe(const struct step *p, const struct cs_cpu_run *run)
+static struct cs_winograd_run run_of(const struct step *p, const struct cs_cpu_run *run)
 {
     struct cs_winograd_run how = {
         .source_count = p->sources.count,
@@ -41,27 +41,41 @@ static struct cs_winograd_run describe(const struct step *p, const struct cs_cpu
     return how;
 }
 
-static int run_step(const struct cs_cpu_step *step, const struct cs_cpu_run *run,
+static int run_team(const struct cs_cpu_step *step, const struct cs_cpu_run *run,
                     struct cs_err *err)
 {
     (void)err;
     const struct step *p = step->params;
-    const struct cs_winograd_run how = describe(p, run);
-    cs_winograd_run(&p->winograd, &how);
+    const struct cs_winograd_run how = run_of(p, run);
+    cs_winograd_run_team(&p->winograd, &how);
     cs_cpu_gather_finish(&p->gather, run);
     return 0;
+}
+
+static void run_parts(const struct cs_cpu_step *step, const struct cs_cpu_run *run, int64_t begin,
+                      int64_t end)
+{
+    const struct step *p = step->params;
+    const struct cs_winograd_run how = run_of(p, run);
+    cs_winograd_run_parts(&p->winograd, &how, begin, end);
 }
 
 static void run_rows(const struct cs_cpu_step *step, const struct cs_cpu_run *run, int64_t image,
                      int64_t begin, int64_t end)
 {
     const struct step *p = step->params;
-    struct cs_winograd_run how = describe(p, run);
-    int64_t rows = (end + CS_WINOGRAD_OUT - 1) / CS_WINOGRAD_OUT - begin / CS_WINOGRAD_OUT;
+    struct cs_winograd_run how = run_of(p, run);
+    int64_t side = p->winograd.kernels->out, rows = (end + side - 1) / side - begin / side;
     how.image = image;
-    how.first_tile = begin / CS_WINOGRAD_OUT * p->winograd.tiles[1];
+    how.first_tile = begin / side * p->winograd.tiles[1];
     how.tile_count = rows * p->winograd.tiles[1];
     cs_winograd_run_tiles(&p->winograd, &how);
+}
+
+static void finish(const struct cs_cpu_step *step, const struct cs_cpu_run *run)
+{
+    const struct step *p = step->params;
+    cs_cpu_gather_finish(&p->gather, run);
 }
 
 // Whether an InstanceNormalization or GroupNormalization is all that reads the node's output.
@@ -92,10 +106,13 @@ bool cs_cpu_suits_winograd(const struct cs_plan *plan, const struct cs_node *nod
         shape.out[i] = conv->out[i];
         shape.pad_begin[i] = conv->pad_begin[i];
     }
-    if (!suits || !cs_winograd_pays(&shape, is_normalised(plan->graph, node)))
-        return false;
-    cs_winograd_plan(winograd, device->kernels->winograd, &shape, device->threads, &device->caches);
-    return true;
+    const struct cs_winograd_kernels *kernels =
+        suits
+            ? cs_winograd_pick(device->kernels->winograd, &shape, is_normalised(plan->graph, node))
+            : NULL;
+    if (kernels)
+        cs_winograd_plan(winograd, kernels, &shape, device->threads, &device->caches);
+    return kernels != NULL;
 }
 
 static int fill_weights(const void *context, const void *data, void *packed, struct cs_err *err)
@@ -127,7 +144,8 @@ int cs_cpu_build_winograd(struct cs_plan *plan, const struct cs_node *node,
     params->bias = padded;
     cs_cpu_sources_of(plan, node->inputs[0], &params->sources);
     cs_cpu_gather_init(plan, node, winograd->units, winograd->panels * winograd->panel,
-                       cs_winograd_scratch_bytes(winograd), &params->gather);
+                       &params->gather);
+    cs_cpu_need_scratch(plan, cs_winograd_scratch_bytes(winograd));
     params->dst = cs_cpu_place_of(plan, node->outputs[0]);
 
     struct cs_cpu_activation activation;
@@ -140,9 +158,10 @@ int cs_cpu_build_winograd(struct cs_plan *plan, const struct cs_node *node,
     bool add_left = wants_add && !params->adding;
     bool activated = !add_left && cs_cpu_finish_of(&activation, &params->finish);
 
-    struct cs_cpu_step *step = cs_cpu_add_step(plan, node, run_step, params);
+    struct cs_cpu_step *step =
+        winograd->team ? cs_cpu_add_step(plan, node, run_team, params)
+                       : cs_cpu_add_parts(plan, node, winograd->parts, run_parts, finish, params);
     step->rows = run_rows;
-    step->rows_scratch = cs_winograd_thread_bytes(winograd);
     step->kernel = winograd->kernels->name;
     step->flops =
         18.0 * (double)cs_shape_elements(&out->shape) * (double)winograd->shape.in_channels;

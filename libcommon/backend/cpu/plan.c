@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "backend/cpu/cpu.h"
+#include "backend/cpu/waves.h"
 #include "backend/order.h"
 #include "backend/ref/ref.h"
 #include "base/mem.h"
@@ -83,7 +84,9 @@ void cs_cpu_plan_close(struct cs_plan *plan)
         cs_dnn_op_free(plan->steps[i].op);
     cs_dnn_forget();
     free(plan->steps);
+    free(plan->waves);
     free(plan->seconds);
+    free(plan->busy);
     free(plan->channels_last);
     free(plan->late);
     free(plan->bands);
@@ -99,7 +102,8 @@ static int build_node(struct cs_plan *plan, const struct cs_node *node, struct c
     if (!cs_cpu_supports(plan->graph, node, why, sizeof why))
         return cs_fail(err, CS_EMODEL, "node %s (%s): %s", node->name, node->op, why);
     const struct cs_cpu_op *op = cs_cpu_op_of(plan->graph, node);
-    int result = 0;
+    int result = 0, first = plan->step_count;
+    plan->step_scratch = plan->step_shared = 0;
     for (int i = 0; !op && result == 0 && i < node->input_count; i++) {
         const struct cs_value *in = cs_node_input(plan->graph, node, i);
         if (in && in->in_file)
@@ -111,6 +115,10 @@ static int build_node(struct cs_plan *plan, const struct cs_node *node, struct c
         cs_cpu_build_plain(plan, node);
     if (result == 0 && op && !op->fuses)
         result = cs_cpu_build_fusion(plan, node, true, err);
+    for (int i = first; i < plan->step_count; i++) {
+        plan->steps[i].scratch_bytes = plan->step_scratch;
+        plan->steps[i].shared_bytes = plan->step_shared;
+    }
     return result == 0 ? 0 : cs_err_context(err, "node %s (%s)", node->name, node->op);
 }
 
@@ -144,15 +152,16 @@ int cs_cpu_plan_open(struct cs_network *network, const struct cs_graph *graph,
     int *share = cs_cpu_share(graph, made->channels_last);
     cs_cpu_leave_out(made, share);
     cs_cpu_find_bands(made);
-    int *times = cs_cpu_band_times(made, share);
+    cs_cpu_share_bands(made, share);
+    int *times = cs_cpu_time_nodes(made);
     int result =
         cs_memory_plan_make_shared(graph, value_bytes, NULL, share, times, &made->memory, err);
-    free(times);
-    free(share);
     for (int i = 0; result == 0 && i < graph->node_count; i++)
         result = build_node(made, &graph->nodes[i], err);
     if (result == 0)
-        cs_cpu_finish_bands(made);
+        cs_cpu_make_waves(made, times);
+    free(times);
+    free(share);
     if (result != 0) {
         cs_cpu_plan_close(made);
         return -1;

@@ -10,6 +10,8 @@ void cs_cpu_profile_start(struct cs_plan *plan, bool cpu_time)
 {
     plan->cpu_time = cpu_time;
     free(plan->seconds);
+    free(plan->busy);
+    plan->busy = cs_xcalloc((size_t)plan->step_count + 1, sizeof *plan->busy);
     plan->seconds = cs_xcalloc((size_t)plan->step_count + 2, sizeof *plan->seconds);
 }
 

@@ -6,13 +6,14 @@
 #include <string.h>
 
 #include "backend/cpu/cpu.h"
+#include "backend/cpu/waves.h"
 #include "backend/job_finish.h"
 #include "backend/job_prepare.h"
 #include "base/mem.h"
 
 struct bound_plan {
     struct cs_plan *plan;
-    struct cs_dnn_binding **bindings; // of each step, NULL without oneDNN
+    struct cs_cpu_waves_state state;
 };
 
 struct cs_slot {
@@ -28,9 +29,11 @@ void cs_cpu_slot_close(struct cs_slot *slot)
     if (!slot)
         return;
     for (int p = 0; p < slot->plan_count; p++) {
-        for (int i = 0; slot->plans[p].bindings && i < slot->plans[p].plan->step_count; i++)
-            cs_dnn_unbind(slot->plans[p].bindings[i]);
-        free(slot->plans[p].bindings);
+        struct cs_cpu_waves_state *state = &slot->plans[p].state;
+        for (int i = 0; state->bindings && i < slot->plans[p].plan->step_count; i++)
+            cs_dnn_unbind(state->bindings[i]);
+        free(state->bindings);
+        free(state->left);
     }
     free(slot->plans);
     cs_cpu_slab_give(slot->network, CS_CPU_SLAB_ARENA, slot->arena, slot->arena_bytes);
@@ -48,9 +51,10 @@ static int bind_plan(struct cs_slot *slot, struct bound_plan *bound, struct cs_e
                                              .weights = cs_cpu_at(&at, step->weights),
                                              .bias = step->bias.constant,
                                              .dst = cs_cpu_at(&at, step->dst),
-                                             .scratch = slot->scratch};
-        if (step->op && cs_dnn_bind(step->op, &memory, &bound->bindings[i], err) != 0)
+                                             .scratch = slot->scratch + step->shared};
+        if (step->op && cs_dnn_bind(step->op, &memory, &bound->state.bindings[i], err) != 0)
             return -1;
+        bound->state.left[i] = step->parts;
     }
     return 0;
 }
@@ -67,8 +71,10 @@ int cs_cpu_slot_open(struct cs_network *network, struct cs_plan *const *plans, i
     size_t arena = 0, scratch = 0;
     for (int p = 0; p < plan_count; p++) {
         made->plans[p].plan = plans[p];
-        made->plans[p].bindings =
-            cs_xcalloc((size_t)plans[p]->step_count + 1, sizeof *made->plans[p].bindings);
+        size_t steps = (size_t)plans[p]->step_count + 1;
+        struct cs_cpu_waves_state *state = &made->plans[p].state;
+        state->bindings = cs_xcalloc(steps, sizeof *state->bindings);
+        state->left = cs_xcalloc(steps, sizeof *state->left);
         arena = plans[p]->memory.arena_bytes > arena ? plans[p]->memory.arena_bytes : arena;
         scratch = plans[p]->scratch_bytes > scratch ? plans[p]->scratch_bytes : scratch;
     }
@@ -98,25 +104,9 @@ static int run_steps(struct cs_slot *slot, struct cs_plan *plan, struct cs_err *
     if (!bound)
         return cs_fail(err, CS_EDEVICE, "cpu: the slot was not opened for this plan");
 
-    struct cs_cpu_run run = {
+    const struct cs_cpu_run run = {
         .arena = slot->arena, .scratch = slot->scratch, .kernels = slot->network->device->kernels};
-    double now = cs_cpu_profile_now(plan);
-    for (int i = 0; i < plan->step_count; i++) {
-        const struct cs_cpu_step *step = &plan->steps[i];
-        if (step->band) {
-            cs_cpu_run_band(plan, step->band, &run);
-            i += step->band->count - 1;
-            now = cs_cpu_profile_now(plan);
-            continue;
-        }
-        int result = step->op ? cs_dnn_run(bound->bindings[i], err) : step->run(step, &run, err);
-        if (result != 0) // the plain loops name the node themselves
-            return step->kernel
-                       ? -1
-                       : cs_err_context(err, "node %s (%s)", step->node->name, step->node->op);
-        now = cs_cpu_profile_add(plan, i + 1, now);
-    }
-    return 0;
+    return cs_cpu_run_waves(plan, &run, &bound->state, err);
 }
 
 static void *place_of(const struct cs_slot *slot, const struct cs_plan *plan, int value)

@@ -35,7 +35,12 @@ struct cs_cpu_place cs_cpu_reserve(struct cs_plan *plan, size_t bytes)
 
 void cs_cpu_need_scratch(struct cs_plan *plan, size_t bytes)
 {
-    plan->scratch_bytes = bytes > plan->scratch_bytes ? bytes : plan->scratch_bytes;
+    plan->step_scratch = bytes > plan->step_scratch ? bytes : plan->step_scratch;
+}
+
+void cs_cpu_need_shared(struct cs_plan *plan, size_t bytes)
+{
+    plan->step_shared = bytes > plan->step_shared ? bytes : plan->step_shared;
 }
 
 struct cs_cpu_step *cs_cpu_add_step(struct cs_plan *plan, const struct cs_node *node,
@@ -52,11 +57,23 @@ struct cs_cpu_step *cs_cpu_add_step(struct cs_plan *plan, const struct cs_node *
     return step;
 }
 
+struct cs_cpu_step *cs_cpu_add_parts(
+    struct cs_plan *plan, const struct cs_node *node, int64_t parts,
+    void (*part)(const struct cs_cpu_step *, const struct cs_cpu_run *, int64_t, int64_t),
+    void (*finish)(const struct cs_cpu_step *, const struct cs_cpu_run *), const void *params)
+{
+    struct cs_cpu_step *step = cs_cpu_add_step(plan, node, NULL, params);
+    step->parts = parts;
+    step->part = part;
+    step->finish = finish;
+    return step;
+}
+
 struct cs_cpu_step *cs_cpu_add_op(struct cs_plan *plan, const struct cs_node *node,
                                   struct cs_dnn_op *op)
 {
     struct cs_cpu_step *step = cs_cpu_add_step(plan, node, NULL, NULL);
     step->op = op;
-    cs_cpu_need_scratch(plan, cs_dnn_op_scratch_bytes(op));
+    cs_cpu_need_shared(plan, cs_dnn_op_scratch_bytes(op)); // bound to one place
     return step;
 }

@@ -2,7 +2,8 @@
 // The two drivers of the Winograd convolution. Tiles are numbered image by image; `unit` of them
 // stay together, the last unit of an image may be partly empty.
 //
-//   private  each thread has a run of units and its own V and M in its core's cache
+//   parts    a thread has a run of units, or where those are few a run of panels, and its own V and
+//            M in its core's cache
 //   team     all threads transform, multiply and store one block after the other, V and M shared:
 //            large weights are then read from memory once a block instead of once a core
 //
@@ -14,6 +15,7 @@
 
 enum {
     LINE_FLOATS = 16,
+    FETCH_AHEAD = 1536, // floats of weights beyond the next ones: memory answers late
     MOST_PANELS = CS_WINOGRAD_MAX_BLOCK / 4, // of rows: no kernel has fewer
 };
 
@@ -21,7 +23,6 @@ enum {
 struct worker {
     const struct cs_winograd *w;
     const struct cs_winograd_run *run;
-    const float *packed_end;
     float *v, *m;
     int64_t tiles[MOST_PANELS]; // of the block, in each panel of rows
     struct cs_winograd_load load;
@@ -68,7 +69,7 @@ struct ahead {
     struct block block;
     int source;
     int64_t unit, tile; // the run of tiles in one row that comes next
-    int row;            // of its six
+    int row;            // of its tiles
     const char *at, *end;
     int64_t lines, steps, owed; // to fetch in all; in how many steps; what is due, times `steps`
 };
@@ -76,7 +77,7 @@ struct ahead {
 // On to the next row, the next run, the next source.
 static void next_run(struct ahead *a, int64_t run, int64_t tiles)
 {
-    if (++a->row < CS_WINOGRAD_IN)
+    if (++a->row < a->w->kernels->in)
         return;
     a->row = 0;
     a->tile += run;
@@ -99,9 +100,9 @@ static bool next_row(struct ahead *a)
         int64_t tiles = tiles_of(w, a->run, a->unit);
         struct tile t = tile_at(w, a->run, a->unit, a->tile);
         int64_t run = smaller(tiles - a->tile, w->tiles[1] - t.column);
-        int64_t y = t.row * CS_WINOGRAD_OUT - s->pad_begin[0] + a->row;
-        int64_t x = t.column * CS_WINOGRAD_OUT;
-        int64_t pixels = smaller(run * CS_WINOGRAD_OUT, s->in[1] - x);
+        int64_t y = t.row * w->kernels->out - s->pad_begin[0] + a->row;
+        int64_t x = t.column * w->kernels->out;
+        int64_t pixels = smaller(run * w->kernels->out, s->in[1] - x);
         next_run(a, run, tiles);
         if (y >= 0 && y < s->in[0] && pixels > 0) {
             int64_t at = ((t.image * s->in[0] + y) * s->in[1] + x) * source->channels;
@@ -117,7 +118,7 @@ static void ahead_init(struct ahead *a, const struct worker *k, struct block blo
 {
     const struct cs_winograd *w = k->w;
     *a = (struct ahead){.w = w, .run = k->run, .block = block, .unit = block.first};
-    int64_t bytes = block.count * w->unit * CS_WINOGRAD_OUT * CS_WINOGRAD_IN *
+    int64_t bytes = block.count * w->unit * w->kernels->out * w->kernels->in *
                     w->shape.in_channels * (int64_t)sizeof(float);
     a->lines = bytes / 64 + 1;
     a->steps = steps > 0 ? steps : 1;
@@ -137,11 +138,11 @@ static void ahead_step(struct ahead *a)
 
 // ---- The three phases --------------------------------------------------------------------------
 
-// Bits of the six rows (or columns) from `at` on that lie in 0..size-1.
-static unsigned inside(int64_t at, int64_t size)
+// Bits of so many rows (or columns) from `at` on that lie in 0..size-1.
+static unsigned inside(int64_t at, int count, int64_t size)
 {
     unsigned bits = 0;
-    for (int i = 0; i < CS_WINOGRAD_IN; i++)
+    for (int i = 0; i < count; i++)
         bits |= (unsigned)(at + i >= 0 && at + i < size) << i;
     return bits;
 }
@@ -152,9 +153,10 @@ static void transform_tile(struct worker *k, struct tile t, float *v)
     const struct cs_winograd *w = k->w;
     const struct cs_winograd_shape *s = &w->shape;
     struct cs_winograd_load *load = &k->load;
-    int64_t y = t.row * CS_WINOGRAD_OUT - s->pad_begin[0];
-    int64_t x = t.column * CS_WINOGRAD_OUT - s->pad_begin[1];
-    unsigned rows = inside(y, s->in[0]), columns = inside(x, s->in[1]);
+    int64_t y = t.row * w->kernels->out - s->pad_begin[0];
+    int64_t x = t.column * w->kernels->out - s->pad_begin[1];
+    unsigned rows = inside(y, w->kernels->in, s->in[0]);
+    unsigned columns = inside(x, w->kernels->in, s->in[1]);
     for (int i = 0; i < k->run->source_count; i++) {
         const struct cs_winograd_source *source = &k->run->sources[i];
         load->channels = load->pixel = source->channels;
@@ -209,10 +211,12 @@ static void multiply_panel(struct worker *k, struct block block, int64_t point, 
     const struct cs_winograd *w = k->w;
     int64_t width = w->kernels->width, groups = (w->shape.in_channels + width - 1) / width;
     int64_t panels = block.count * (w->unit / w->rows), fetches = w->panel / LINE_FLOATS;
+    int64_t all = (int64_t)cs_winograd_weight_floats(w);
     const float *u = k->run->packed + (point * w->panels + panel) * w->depth * w->panel;
     for (int64_t from = 0; from < w->depth; from += w->depth_block) {
         int64_t depth = smaller(w->depth - from, w->depth_block);
-        const float *next = u + (from + depth) * w->panel;
+        int64_t at = u - k->run->packed + (from + depth) * w->panel + FETCH_AHEAD;
+        const float *next = at < all ? k->run->packed + at : NULL;
         struct cs_winograd_product product = {
             .quads = depth / 4,
             .add = from > 0,
@@ -220,14 +224,13 @@ static void multiply_panel(struct worker *k, struct block block, int64_t point, 
             .v = k->v + point * w->v_point + from * w->rows,
             .m = k->m + point * w->m_point + m_panel * w->m_panel,
         };
-        if (next < k->packed_end)
+        if (next)
             fetch_rest(next, panels < fetches ? panels : fetches, fetches, depth);
         for (int64_t i = 0; i < panels; i++) {
             if (k->tiles[i] > 0) {
                 // Each fetches one line a channel, so panel / 16 of them fetch all that is next.
-                product.prefetch = i < fetches && next < k->packed_end
-                                       ? (const char *)(next + i * LINE_FLOATS * depth)
-                                       : NULL;
+                product.prefetch =
+                    i < fetches && next ? (const char *)(next + i * LINE_FLOATS * depth) : NULL;
                 w->kernels->multiply[w->vectors - 1][2 * k->tiles[i] <= w->rows](&product);
                 ahead_step(ahead);
             }
@@ -256,10 +259,10 @@ static void transform_outputs(struct worker *k, struct block block, int64_t inde
     }
     for (int64_t i = 0; i < tiles; i++, m += w->panel) {
         struct tile t = tile_at(w, run, unit, i);
-        int64_t y = t.row * CS_WINOGRAD_OUT, x = t.column * CS_WINOGRAD_OUT;
+        int64_t side = w->kernels->out, y = t.row * side, x = t.column * side;
         int64_t at = (t.image * s->out[0] + y) * k->store.row + x * k->store.pixel;
-        int rows = (int)smaller(CS_WINOGRAD_OUT, s->out[0] - y);
-        int columns = (int)smaller(CS_WINOGRAD_OUT, s->out[1] - x);
+        int rows = (int)smaller(side, s->out[0] - y);
+        int columns = (int)smaller(side, s->out[1] - x);
         if (sum)
             w->kernels->store_sums(&k->store, m, first, channels, run->dst + at, rows, columns, sum,
                                    square);
@@ -271,34 +274,60 @@ static void transform_outputs(struct worker *k, struct block block, int64_t inde
 
 // ---- The drivers -------------------------------------------------------------------------------
 
-// Units [begin, end).
-static void run_private(struct worker *k, int64_t begin, int64_t end)
+static struct worker make_worker(const struct cs_winograd *w, const struct cs_winograd_run *run)
+{
+    return (struct worker){
+        .w = w,
+        .run = run,
+        .v = run->scratch,
+        .m = run->scratch + w->kernels->points * w->v_point,
+        .load = {.point = w->v_point, .group = w->rows * w->kernels->width},
+        .store = {.bias = run->bias,
+                  .row = w->shape.out[1] * w->shape.out_channels,
+                  .pixel = w->shape.out_channels,
+                  .point = w->m_point,
+                  .finish = run->sums ? (struct cs_finish){0} : run->finish,
+                  .stream = w->stream},
+    };
+}
+
+// Panels [panel, end) of the block's units, which are in V.
+static void run_panels(struct worker *k, struct block block, int64_t panel, int64_t end,
+                       struct ahead *ahead)
 {
     const struct cs_winograd *w = k->w;
-    int64_t products = CS_WINOGRAD_POINTS * w->panels * ((w->depth - 1) / w->depth_block + 1);
-    for (int64_t u = begin; u < end; u += w->block) {
-        struct block block = {u, smaller(w->block, end - u)};
-        struct block next = {u + block.count, smaller(w->block, end - u - block.count)};
+    for (int64_t p = panel; p < end; p += w->panels_at_once) {
+        int64_t count = smaller(w->panels_at_once, end - p);
+        for (int64_t e = 0; e < w->kernels->points; e++)
+            for (int64_t i = 0; i < count; i++)
+                multiply_panel(k, block, e, p + i, i, ahead);
+        for (int64_t i = 0; i < block.count; i++)
+            for (int64_t j = 0; j < count; j++)
+                transform_outputs(k, block, i, p + j, j);
+    }
+}
+
+// Panels [panel, panels) of units [first, last).
+static void run_units(struct worker *k, int64_t first, int64_t last, int64_t panel, int64_t panels)
+{
+    const struct cs_winograd *w = k->w;
+    int64_t products =
+        w->kernels->points * (panels - panel) * ((w->depth - 1) / w->depth_block + 1);
+    for (int64_t u = first; u < last; u += w->block) {
+        struct block block = {u, smaller(w->block, last - u)};
+        struct block next = {u + block.count, smaller(w->block, last - u - block.count)};
         struct ahead ahead;
         count_tiles(k, block);
         transform_inputs(k, block, 0, block.count * w->unit);
         ahead_init(&ahead, k, next, products * block.count * w->unit / w->rows);
-        for (int64_t p = 0; p < w->panels; p += w->panels_at_once) {
-            int64_t count = smaller(w->panels_at_once, w->panels - p);
-            for (int64_t e = 0; e < CS_WINOGRAD_POINTS; e++)
-                for (int64_t i = 0; i < count; i++)
-                    multiply_panel(k, block, e, p + i, i, &ahead);
-            for (int64_t i = 0; i < block.count; i++)
-                for (int64_t j = 0; j < count; j++)
-                    transform_outputs(k, block, i, p + j, j);
-        }
+        run_panels(k, block, panel, panels, &ahead);
     }
 }
 
 static void run_team(struct worker *k, int thread, int threads)
 {
     const struct cs_winograd *w = k->w;
-    int64_t units = w->shape.batch * w->units, tasks = CS_WINOGRAD_POINTS * w->panels;
+    int64_t units = w->shape.batch * w->units, tasks = w->kernels->points * w->panels;
     int64_t first = tasks * thread / threads, last = tasks * (thread + 1) / threads;
     for (int64_t u = 0; u < units; u += w->block) {
         struct block block = {u, smaller(w->block, units - u)};
@@ -315,44 +344,27 @@ static void run_team(struct worker *k, int thread, int threads)
     }
 }
 
-static struct worker make_worker(const struct cs_winograd *w, const struct cs_winograd_run *run,
-                                 float *v)
+void cs_winograd_run_parts(const struct cs_winograd *w, const struct cs_winograd_run *run,
+                           int64_t begin, int64_t end)
 {
-    const struct cs_winograd_shape *s = &w->shape;
-    return (struct worker){
-        .w = w,
-        .run = run,
-        .packed_end = run->packed + cs_winograd_weight_floats(w),
-        .v = v,
-        .m = v + CS_WINOGRAD_POINTS * w->v_point,
-        .load = {.point = w->v_point, .group = w->rows * w->kernels->width},
-        .store = {.bias = run->bias,
-                  .row = s->out[1] * s->out_channels,
-                  .pixel = s->out_channels,
-                  .point = w->m_point,
-                  .finish = run->sums ? (struct cs_finish){0} : run->finish,
-                  .stream = w->stream},
-    };
+    struct worker worker = make_worker(w, run);
+    if (w->by_panels)
+        run_units(&worker, 0, w->shape.batch * w->units, begin, end);
+    else
+        run_units(&worker, begin, end, 0, w->panels);
 }
 
-void cs_winograd_run(const struct cs_winograd *w, const struct cs_winograd_run *run)
+void cs_winograd_run_team(const struct cs_winograd *w, const struct cs_winograd_run *run)
 {
-    int64_t worker_floats = CS_WINOGRAD_POINTS * (w->v_point + w->m_point);
-    int64_t units = w->shape.batch * w->units;
 #pragma omp parallel num_threads(w->threads)
     {
-        int thread = omp_get_thread_num(), threads = omp_get_num_threads();
-        struct worker worker =
-            make_worker(w, run, run->scratch + (w->team ? 0 : thread * worker_floats));
-        if (w->team)
-            run_team(&worker, thread, threads);
-        else
-            run_private(&worker, units * thread / threads, units * (thread + 1) / threads);
+        struct worker worker = make_worker(w, run);
+        run_team(&worker, omp_get_thread_num(), omp_get_num_threads());
     }
 }
 
 void cs_winograd_run_tiles(const struct cs_winograd *w, const struct cs_winograd_run *run)
 {
-    struct worker worker = make_worker(w, run, run->scratch);
-    run_private(&worker, 0, (run->tile_count + w->unit - 1) / w->unit);
+    struct worker worker = make_worker(w, run);
+    run_units(&worker, 0, (run->tile_count + w->unit - 1) / w->unit, 0, w->panels);
 }

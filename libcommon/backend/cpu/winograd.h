@@ -7,8 +7,12 @@
 // quarter of the multiplications. For a block of tiles that fits the cache, input transform,
 // products and output transform follow one another, so nothing transformed is written to memory.
 //
-// Accuracy: interpolation at 0, +-5/8, +-3/2 and infinity, weights transformed in double, sums over
-// input channels in blocks of at most 16 that are added afterwards: about as exact as a direct sum.
+// On planes of so few tiles that reading four times as many weights takes longer than that saves,
+// F(2x2, 3x3): 4x4 inputs, 16 points, 1/2.25 of the multiplications, 16/9 of the weights.
+//
+// Accuracy: interpolation at 0, +-5/8, +-3/2 and infinity (0, +-1 and infinity), weights
+// transformed in double, sums over input channels in blocks of at most 16 that are added
+// afterwards: about as exact as a direct sum.
 // A value that is not finite spoils its whole tile.
 //
 // A result depends on its tile alone, never on how tiles are shared out: same bytes for any number
@@ -28,10 +32,8 @@
 #include "backend/cpu/finish.h"
 
 enum {
-    CS_WINOGRAD_OUT = 4, // side of a tile of outputs
-    CS_WINOGRAD_IN = 6,
+    CS_WINOGRAD_MAX_IN = 6,
     CS_WINOGRAD_MAX_BLOCK = 128, // tiles
-    CS_WINOGRAD_POINTS = CS_WINOGRAD_IN * CS_WINOGRAD_IN,
 };
 
 // ---- Kernels, one table an instruction set -------------------------------------------------
@@ -67,12 +69,14 @@ struct cs_winograd_product {
 };
 
 struct cs_winograd_kernels {
-    const char *name; // of the profile: "winograd:avx512"
-    int width;        // floats of a register
-    int sums;         // registers that hold sums in `multiply`: rows * vectors of a full product
+    const char *name;                          // of the profile: "winograd:avx512"
+    const struct cs_winograd_kernels *smaller; // of smaller tiles, or NULL
+    int out, in, points;                       // sides of a tile of outputs and of inputs; in * in
+    int width;                                 // floats of a register
+    int sums; // registers that hold sums in `multiply`: rows * vectors of a full product
     int max_vectors;
     // The tile whose first pixel is `offset` floats from src (possibly outside); bit i of rows and
-    // columns tells that row or column i of its six lies inside the image.
+    // columns tells that row or column i of its inputs lies inside the image.
     void (*load)(const struct cs_winograd_load *load, int64_t offset, unsigned rows,
                  unsigned columns, float *v);
     // [vectors - 1][0]: sums / vectors tiles, [1]: half as many.
@@ -89,6 +93,7 @@ struct cs_winograd_kernels {
 };
 
 extern const struct cs_winograd_kernels cs_winograd_avx512, cs_winograd_avx2;
+extern const struct cs_winograd_kernels cs_winograd2_avx512, cs_winograd2_avx2;
 
 // ---- One convolution -----------------------------------------------------------------------
 
@@ -110,6 +115,8 @@ struct cs_winograd {
     int64_t block;                     // units that are transformed together
     int64_t panels_at_once;            // held in M
     bool team;                         // all threads work on one block
+    bool by_panels;                    // parts are panels, else units of all images
+    int64_t parts;                     // 0: a team has none
     bool stream;                       // results go past the caches
     int64_t v_point, m_point, m_panel; // strides
 };
@@ -119,9 +126,12 @@ struct cs_winograd_caches {
 };
 struct cs_winograd_caches cs_winograd_find_caches(void);
 
-// Whether it is faster than direct convolution: follows from one image, as its results must.
-// normalised: a norm follows, whose statistics are then gathered, and whose map its readers apply.
-bool cs_winograd_pays(const struct cs_winograd_shape *shape, bool normalised);
+// These kernels, or those of smaller tiles, whichever is faster than direct convolution, or NULL:
+// follows from one image, as its results must. normalised: a norm follows, whose statistics are
+// then gathered, and whose map its readers apply.
+const struct cs_winograd_kernels *cs_winograd_pick(const struct cs_winograd_kernels *kernels,
+                                                   const struct cs_winograd_shape *shape,
+                                                   bool normalised);
 // How to cut the work: for the caches and threads, without effect on results.
 void cs_winograd_plan(struct cs_winograd *w, const struct cs_winograd_kernels *kernels,
                       const struct cs_winograd_shape *shape, int threads,
@@ -131,6 +141,7 @@ size_t cs_winograd_weight_floats(const struct cs_winograd *w);
 uint64_t cs_winograd_weight_key(const struct cs_winograd *w);
 // weights: O I 3 3.
 void cs_winograd_pack(const struct cs_winograd *w, const float *weights, float *packed);
+// Of a team, or of one part.
 size_t cs_winograd_scratch_bytes(const struct cs_winograd *w);
 
 enum { CS_WINOGRAD_SOURCES = 4 };
@@ -162,9 +173,12 @@ struct cs_winograd_run {
     // Of cs_winograd_run_tiles: which tiles of which image.
     int64_t image, first_tile, tile_count;
 };
-void cs_winograd_run(const struct cs_winograd *w, const struct cs_winograd_run *run);
-// Some tiles of one image by the calling thread, with scratch for one; no sums.
+// A team's work, with all threads.
+void cs_winograd_run_team(const struct cs_winograd *w, const struct cs_winograd_run *run);
+// Parts [begin, end), in the calling thread, with scratch of its own.
+void cs_winograd_run_parts(const struct cs_winograd *w, const struct cs_winograd_run *run,
+                           int64_t begin, int64_t end);
+// Some tiles of one image, likewise; no sums.
 void cs_winograd_run_tiles(const struct cs_winograd *w, const struct cs_winograd_run *run);
-size_t cs_winograd_thread_bytes(const struct cs_winograd *w);
 
 #endif

@@ -2,7 +2,8 @@
 // The kernels of the Winograd convolution, compiled for each instruction set by the file that
 // defines the macros used here and includes this:
 //
-//   WIDTH, SUMS, MAX_VECTORS, WINOGRAD, WINOGRAD_NAME   the table
+//   TILE, WINOGRAD, WINOGRAD_NAME, SMALLER              side of a tile of outputs; the table
+//   WIDTH, SUMS, MAX_VECTORS                            registers
 //   vec, LOAD STORE STREAM SET1 ZERO ADD SUB MUL FMA FNMA MAX MIN   as the names say;
 //       FNMA(a, b, c) = c - a * b, MAX and MIN give b where either is NaN
 //   BELOW_ZERO(a, b, c): a where c < 0, else b
@@ -10,8 +11,8 @@
 //   wide, WIDEN(v, half), LOAD_WIDE STORE_WIDE WIDE_ADD WIDE_FMA   doubles, half as many
 //
 // The transforms are those of the points 0, +-a, +-b, infinity with a = 5/8 and b = 3/2, whose
-// constants are all exact. Addresses are kept from the compiler's sight (OPAQUE): knowing them, it
-// would hold 36 pointers and spill them.
+// constants are all exact, and for tiles of 2x2 those of 0, +-1 and infinity. Addresses are kept
+// from the compiler's sight (OPAQUE): knowing them, it would hold 36 pointers and spill them.
 #include "backend/cpu/winograd.h"
 
 #define ALWAYS_INLINE static inline __attribute__((always_inline))
@@ -22,14 +23,23 @@
 #define UNROLL _Pragma("GCC unroll 32")
 #endif
 
-enum { OUT = CS_WINOGRAD_OUT, IN = CS_WINOGRAD_IN };
+enum { OUT = TILE, IN = TILE + 2 };
 
 #define A 0.625F
 #define B 1.5F
 
 // ---- Input -------------------------------------------------------------------------------
 
-// Six values to six points: the columns of B^T.
+// As many values to points: the columns of B^T.
+#if TILE == 2
+ALWAYS_INLINE void to_points(const vec *d, vec *p)
+{
+    p[0] = SUB(d[2], d[0]);
+    p[1] = ADD(d[1], d[2]);
+    p[2] = SUB(d[2], d[1]);
+    p[3] = SUB(d[3], d[1]);
+}
+#else
 ALWAYS_INLINE void to_points(const vec *d, vec *p)
 {
     const vec a = SET1(A), b = SET1(B), aa = SET1(A * A), bb = SET1(B * B);
@@ -44,16 +54,21 @@ ALWAYS_INLINE void to_points(const vec *d, vec *p)
     p[4] = FNMA(b, odd, even);
     p[5] = FMA(product, d[1], FNMA(sum, d[3], d[5]));
 }
+#endif
 
-// Six rows of a column of pixels.
+// The rows of a column of pixels.
 ALWAYS_INLINE void read_inside(const char *p, int64_t row, int64_t row3, int64_t row5, vec *d)
 {
     d[0] = LOAD((const float *)(const void *)p);
     d[1] = LOAD((const float *)(const void *)(p + row));
     d[2] = LOAD((const float *)(const void *)(p + 2 * row));
     d[3] = LOAD((const float *)(const void *)(p + row3));
+#if TILE == 4
     d[4] = LOAD((const float *)(const void *)(p + 4 * row));
     d[5] = LOAD((const float *)(const void *)(p + row5));
+#else
+    (void)row5;
+#endif
 }
 
 ALWAYS_INLINE void write_points(char *q, int64_t point, int64_t point3, int64_t point5,
@@ -63,8 +78,12 @@ ALWAYS_INLINE void write_points(char *q, int64_t point, int64_t point3, int64_t 
     STORE((float *)(void *)(q + point), p[1]);
     STORE((float *)(void *)(q + 2 * point), p[2]);
     STORE((float *)(void *)(q + point3), p[3]);
+#if TILE == 4
     STORE((float *)(void *)(q + 4 * point), p[4]);
     STORE((float *)(void *)(q + point5), p[5]);
+#else
+    (void)point5;
+#endif
 }
 
 ALWAYS_INLINE void write_tile(const struct cs_winograd_load *l, vec t[IN][IN], float *v)
@@ -83,7 +102,7 @@ ALWAYS_INLINE void write_tile(const struct cs_winograd_load *l, vec t[IN][IN], f
     }
 }
 
-// Channels from c on of six pixels.
+// Channels from c on of a column's pixels.
 ALWAYS_INLINE void map_pixels(const struct cs_winograd_load *l, int64_t c, vec *d)
 {
     const vec offset = LOAD(l->offset + c), scale = LOAD(l->scale + c), shift = LOAD(l->shift + c);
@@ -224,7 +243,14 @@ MULTIPLY(4)
 
 // ---- Output ------------------------------------------------------------------------------
 
-// Six points to four values: the columns of A^T.
+// Points to values: the columns of A^T.
+#if TILE == 2
+ALWAYS_INLINE void from_points(const vec *p, vec *y)
+{
+    y[0] = ADD(p[0], ADD(p[1], p[2]));
+    y[1] = ADD(p[3], SUB(p[1], p[2]));
+}
+#else
 ALWAYS_INLINE void from_points(const vec *p, vec *y)
 {
     const vec a = SET1(A), b = SET1(B), aa = SET1(A * A), bb = SET1(B * B);
@@ -236,6 +262,7 @@ ALWAYS_INLINE void from_points(const vec *p, vec *y)
     y[2] = FMA(aa, sum_a, MUL(bb, sum_b));
     y[3] = FMA(aaa, difference_a, FMA(bbb, difference_b, p[5]));
 }
+#endif
 
 ALWAYS_INLINE void read_tile(const struct cs_winograd_store *s, const float *m, vec *y)
 {
@@ -342,6 +369,16 @@ ALWAYS_INLINE void add_sums(vec sum, vec spread, float pixels, double *sums, dou
     STORE_WIDE(squares + WIDTH / 2, WIDE_ADD(LOAD_WIDE(squares + WIDTH / 2), high_square));
 }
 
+// Of OUT registers, `step` apart.
+ALWAYS_INLINE vec sum_of(const vec *y, int step)
+{
+#if TILE == 2
+    return ADD(y[0], y[step]);
+#else
+    return ADD(ADD(y[0], y[step]), ADD(y[2 * step], y[3 * step]));
+#endif
+}
+
 static void store_sums(const struct cs_winograd_store *s, const float *m, int64_t first,
                        int64_t channels, float *dst, int rows, int columns, double *sum,
                        double *square)
@@ -353,16 +390,15 @@ static void store_sums(const struct cs_winograd_store *s, const float *m, int64_
         finish_tile(s, m + c, at, y);
         if (rows == OUT && columns == OUT && n == WIDTH) {
             vec part[OUT];
-            UNROLL for (int i = 0; i < OUT; i++) part[i] =
-                ADD(ADD(y[i], y[OUT + i]), ADD(y[2 * OUT + i], y[3 * OUT + i]));
-            total = ADD(ADD(part[0], part[1]), ADD(part[2], part[3]));
+            UNROLL for (int i = 0; i < OUT; i++) part[i] = sum_of(y + i, OUT);
+            total = sum_of(part, 1);
             vec mean = MUL(total, SET1(1.0F / (OUT * OUT)));
             UNROLL for (int i = 0; i < OUT * OUT; i++)
             {
                 vec off = SUB(y[i], mean);
                 part[i % OUT] = i < OUT ? MUL(off, off) : FMA(off, off, part[i % OUT]);
             }
-            spread = ADD(ADD(part[0], part[1]), ADD(part[2], part[3]));
+            spread = sum_of(part, 1);
             store_whole(s, y, dst + at, NULL);
         } else {
             vec part[OUT * OUT];
@@ -383,6 +419,10 @@ static void store_sums(const struct cs_winograd_store *s, const float *m, int64_
 
 const struct cs_winograd_kernels WINOGRAD = {
     .name = WINOGRAD_NAME,
+    .smaller = SMALLER,
+    .out = OUT,
+    .in = IN,
+    .points = IN * IN,
     .width = WIDTH,
     .sums = SUMS,
     .max_vectors = MAX_VECTORS,

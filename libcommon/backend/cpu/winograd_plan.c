@@ -8,6 +8,7 @@
 enum {
     DEPTH_BLOCK = 16,   // no less than a register; errors grow with the root of a sum's length
     UNIT = 24,          // a multiple of all kernels' rows
+    FEW_UNITS = 8,      // too few for an even share
     SMALL_IMAGE = 4096, // tiles below which a unit is as small as can be, for an even share
     MIN_TILES = 9,      // of an image
     FEW_TILES = 4,      // enough where the weights are few
@@ -102,23 +103,21 @@ static void choose_blocks(struct cs_winograd *w, const struct cs_winograd_caches
 
     // Weights that stay in the cache that all cores share are read by each core for its own
     // blocks; larger ones come from memory and are read once a block by all cores together.
-    // So are images that have fewer units than there are threads.
-    w->team = cs_winograd_weight_floats(w) * sizeof(float) > shared / 8 * 3 ||
-              s->batch * w->units < w->threads;
+    w->team = cs_winograd_weight_floats(w) * sizeof(float) > shared / 8 * 3;
+    w->by_panels = !w->team && s->batch * w->units < FEW_UNITS && w->panels > 1;
     int64_t block_tiles = CS_WINOGRAD_MAX_BLOCK;
     w->panels_at_once = w->panels;
     if (!w->team) {
-        int64_t tile_bytes = (int64_t)sizeof(float) * CS_WINOGRAD_POINTS * wide;
+        int64_t tile_bytes = (int64_t)sizeof(float) * w->kernels->points * wide;
         block_tiles = (int64_t)(core / 4 * 3) / tile_bytes;
         block_tiles = block_tiles < UNIT ? UNIT : block_tiles > 2 * UNIT ? 2 * UNIT : block_tiles;
-        if (w->panels > 2 && (size_t)(UNIT * tile_bytes) > core)
+        if (!w->by_panels && w->panels > 2 && (size_t)(UNIT * tile_bytes) > core)
             w->panels_at_once = 2;
     }
+    int64_t units = s->batch * w->units;
     w->block = block_tiles / w->unit;
-    // No more than a thread's share.
-    int64_t share = ceil_div(s->batch * w->units, w->team ? 1 : w->threads);
-    if (w->block > share)
-        w->block = share;
+    w->block = w->block > units ? units : w->block;
+    w->parts = w->team ? 0 : w->by_panels ? w->panels : units;
     w->stream = s->out_channels % width == 0 &&
                 (size_t)(s->batch * s->in[0] * s->in[1] * wide) * sizeof(float) > shared;
 
@@ -135,14 +134,20 @@ static void choose_blocks(struct cs_winograd *w, const struct cs_winograd_caches
 //   few channels: 16 to 16 1.6, 2.6; 8 to 16 1.05; 8 to 8 0.9, 2.1; 4 to 16 0.7; 3 to 64 1.1, 0.7;
 //                 1 to 64 0.9, 0.25 (the transforms of so few channels cost more than is saved);
 //                 where a norm follows, 1 to 64 @512 with it takes 5.3 ms instead of 9.0
-bool cs_winograd_pays(const struct cs_winograd_shape *shape, bool normalised)
+const struct cs_winograd_kernels *cs_winograd_pick(const struct cs_winograd_kernels *kernels,
+                                                   const struct cs_winograd_shape *shape,
+                                                   bool normalised)
 {
-    int64_t rows = ceil_div(shape->out[0], CS_WINOGRAD_OUT);
-    int64_t columns = ceil_div(shape->out[1], CS_WINOGRAD_OUT);
     bool few = shape->in_channels * shape->out_channels <= FEW_WEIGHTS;
-    return rows * columns >= (few ? FEW_TILES : MIN_TILES) &&
-           (shape->in_channels >= MIN_CHANNELS ||
-            (normalised && shape->out_channels >= MIN_NORMALISED));
+    if (shape->in_channels < MIN_CHANNELS && !(normalised && shape->out_channels >= MIN_NORMALISED))
+        return NULL;
+    for (; kernels; kernels = kernels->smaller) {
+        int64_t rows = ceil_div(shape->out[0], kernels->out);
+        int64_t columns = ceil_div(shape->out[1], kernels->out);
+        if (rows * columns >= (few && kernels->smaller ? FEW_TILES : MIN_TILES))
+            return kernels;
+    }
+    return NULL;
 }
 
 void cs_winograd_plan(struct cs_winograd *w, const struct cs_winograd_kernels *kernels,
@@ -151,17 +156,12 @@ void cs_winograd_plan(struct cs_winograd *w, const struct cs_winograd_kernels *k
 {
     *w = (struct cs_winograd){.kernels = kernels, .shape = *shape, .threads = threads};
     for (int i = 0; i < 2; i++)
-        w->tiles[i] = ceil_div(shape->out[i], CS_WINOGRAD_OUT);
+        w->tiles[i] = ceil_div(shape->out[i], kernels->out);
     choose_kernel(w);
     choose_blocks(w, caches);
 }
 
-size_t cs_winograd_thread_bytes(const struct cs_winograd *w)
-{
-    return (size_t)(CS_WINOGRAD_POINTS * (w->v_point + w->m_point)) * sizeof(float);
-}
-
 size_t cs_winograd_scratch_bytes(const struct cs_winograd *w)
 {
-    return cs_winograd_thread_bytes(w) * (size_t)(w->team ? 1 : w->threads);
+    return (size_t)(w->kernels->points * (w->v_point + w->m_point)) * sizeof(float);
 }
