@@ -7,7 +7,8 @@ CXX     = $(if $(findstring clang,$(CC)),clang++,g++)
 SANITIZE =
 # WERROR=1: warnings are errors (the checks and CI set it).
 WERROR =
-# FUZZER=1 with CC=clang: fuzz targets are linked with libFuzzer and AddressSanitizer.
+# FUZZER=1 with CC=clang: fuzz targets are linked with libFuzzer, AddressSanitizer and
+# UndefinedBehaviorSanitizer.
 FUZZER =
 # DNNL=DIR: the oneDNN in DIR/include and DIR/lib instead of the installed one.
 DNNL    =
@@ -25,7 +26,8 @@ WARN    = -Wall -Wextra -Wshadow -Wvla -Wstrict-prototypes -Wmissing-prototypes 
 CPPFLAGS = -D_GNU_SOURCE -Ilibcommon -I$(BUILD)/gen $(if $(DNNL),-I$(DNNL)/include) \
           -DCS_VERSION='"$(VERSION)"' -DCS_MODEL_DIR='"$(PREFIX)/share/cellstream/models"'
 SANFLAGS = $(if $(SANITIZE),-fsanitize=address$(comma)undefined -fno-sanitize-recover=undefined \
-          -fno-omit-frame-pointer) $(if $(FUZZER),-fsanitize=fuzzer-no-link$(comma)address)
+          -fno-omit-frame-pointer) $(if $(FUZZER),-fsanitize=fuzzer-no-link$(comma)address$(comma)undefined \
+          -fno-sanitize-recover=undefined)
 OPT     = $(if $(SANITIZE),-O1,-O2)
 CFLAGS  = -std=c11 -g $(OPT) -fopenmp $(WARN) $(SANFLAGS)
 # Libraries that lie beside the programs (make bundle) come before all others, those that these need
