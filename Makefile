@@ -10,17 +10,19 @@ LIB_OBJ := $(LIB_SRC:%.c=$(BUILD)/%.o) $(BUILD)/gen/onnx.pb-c.o
 LIB     := $(BUILD)/libcellstream.a
 # Kernels for one instruction set are named *_avx512.c, *_avx2.c, *_plain.c and chosen at run time.
 # No code looks at errno or floating-point traps, which would keep loops from being vectorised.
-ISA_plain  = -O3 -fno-math-errno -fno-trapping-math
+# clang takes minutes for one of them with UndefinedBehaviorSanitizer; the suites have gcc's.
+ISA_plain  = -O3 -fno-math-errno -fno-trapping-math $(if $(FUZZER),-fno-sanitize=undefined)
 ISA_avx512 = $(ISA_plain) -mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma
 ISA_avx2   = $(ISA_plain) -mavx2 -mfma
 
 TEST_SUPPORT := $(BUILD)/tests/libsupport.a
 UNIT    := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/unit/test_*.c tests/ops/test_*.c))
 HELPERS := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/*.c tests/helpers/*.c bench/*.c))
+PRELOAD := $(patsubst %.c,$(BUILD)/%.so,$(wildcard tests/preload/*.c))
 FUZZ    := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/fuzz/fuzz_*.c))
 
 all: $(TOOLS:%=$(BUILD)/bin/%) $(SCRIPTS:%=$(BUILD)/bin/%)
-.PHONY: all check check-san demo bench install bundle check-cuda clean tests fuzz lint format
+.PHONY: all check check-san fault-sweep demo bench install bundle check-cuda clean tests fuzz lint format
 
 $(BUILD)/bin/cs-%: $(BUILD)/tools/cs-%.o $(LIB)
 	@mkdir -p $(@D)
@@ -103,7 +105,12 @@ $(BUILD)/tests/%.o $(BUILD)/bench/%.o: CPPFLAGS += -Itests/support
 $(FUZZ): $(BUILD)/%: $(BUILD)/%.o $(if $(FUZZER),,$(BUILD)/tests/fuzz/standalone.o) $(LIB)
 	$(CC) $(LDFLAGS) $(if $(FUZZER),-fsanitize=fuzzer) -o $@ $(filter %.o,$^) $(LIB) $(LDLIBS)
 
-tests: all $(UNIT) $(HELPERS) $(FUZZ)
+# What shell tests preload into a program; without sanitizers, which want to come first.
+$(PRELOAD): $(BUILD)/%.so: %.c
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) -std=c11 -g -O2 $(WARN) -fPIC -shared -o $@ $<
+
+tests: all $(UNIT) $(HELPERS) $(PRELOAD) $(FUZZ)
 
 check:
 	@tests/check-all
@@ -122,6 +129,10 @@ format:
 # Longer than in `make check`: a minute a target.
 fuzz:
 	@tests/run-fuzz -t 60
+
+# Every call fails in turn, where `make check` takes a sample.
+fault-sweep: tests
+	@FAULT_SWEEP=all CLI_TIMEOUT=7200 tests/run-cli $(shell grep -l sweep.sh tests/fault/*.sh)
 
 demo: all
 	@scripts/demo --no-install

@@ -73,6 +73,7 @@ struct load {
     void *band;
     size_t band_bytes;
     uint64_t failed;
+    struct stat input; // the present file before it was opened; no regular file: mode 0
 };
 
 // ---- What was asked for --------------------------------------------------------------------
@@ -196,17 +197,16 @@ static void set_channels(struct cs_meta *begin, const struct cs_plan *plan)
     cs_buf_release(&text);
 }
 
-static void set_input(struct cs_meta *begin, const struct cs_input *input)
+static void set_input(struct cs_meta *begin, const struct load *load, const struct cs_input *input)
 {
-    struct stat st;
+    const struct stat *st = &load->input;
     uint64_t hash;
-    bool file = strcmp(input->path, "-") != 0 && stat(input->path, &st) == 0 && S_ISREG(st.st_mode);
     cs_meta_setf(begin, CS_KEY_INPUT "index", "%zu", input->index);
-    if (!file)
+    if (!st->st_mode)
         return;
-    cs_meta_setf(begin, CS_KEY_INPUT "bytes", "%lld", (long long)st.st_size);
+    cs_meta_setf(begin, CS_KEY_INPUT "bytes", "%lld", (long long)st->st_size);
     cs_meta_setf(begin, CS_KEY_INPUT "mtime_ns", "%lld",
-                 (long long)st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec);
+                 (long long)st->st_mtim.tv_sec * 1000000000 + st->st_mtim.tv_nsec);
     if (checksum && cs_xxh3_file(input->path, &hash, NULL) == 0)
         cs_meta_setf(begin, CS_KEY_INPUT "xxh3", "%016llx", (unsigned long long)hash);
 }
@@ -248,6 +248,26 @@ static void set_page(struct cs_meta *begin, const struct cs_plan *plan)
 }
 
 // ---- Items ---------------------------------------------------------------------------------
+
+// What is known of the file before it is read, and, after that, whether it is still so: rows of a
+// file that is being written are no image.
+static void note_input(struct load *load, const char *path)
+{
+    bool file = strcmp(path, "-") != 0 && stat(path, &load->input) == 0;
+    if (!file || !S_ISREG(load->input.st_mode))
+        load->input.st_mode = 0;
+}
+
+static int check_unchanged(const struct load *load, const char *path, struct cs_err *err)
+{
+    const struct stat *was = &load->input;
+    struct stat now;
+    if (!was->st_mode || stat(path, &now) != 0 || // gone, but what was open could be read
+        (now.st_size == was->st_size && now.st_mtim.tv_sec == was->st_mtim.tv_sec &&
+         now.st_mtim.tv_nsec == was->st_mtim.tv_nsec))
+        return 0;
+    return cs_fail(err, CS_EINPUT, "the file changed while it was read");
+}
 
 // -1 with *fatal set when the output failed, -1 when the item did.
 static int write_rows(struct load *load, const struct cs_plan *plan, uint32_t n, bool *fatal,
@@ -296,8 +316,8 @@ static int write_item(struct load *load, const struct cs_meta *begin, struct cs_
     int64_t start = cs_clock_ms();
     if (cs_writer_begin(load->writer, begin, err) != 0)
         return -1;
-    if (why->code == CS_OK)
-        write_rows(load, plan, n, &fatal, why);
+    if (why->code == CS_OK && write_rows(load, plan, n, &fatal, why) == 0)
+        check_unchanged(load, path, why);
     if (fatal) {
         *err = *why;
         return -1;
@@ -335,7 +355,7 @@ static int load_source(struct load *load, const struct cs_input *input,
         cs_meta_set(&begin, CS_KEY_SOURCE, input->path);
         cs_meta_set(&begin, CS_KEY_OUTPUT, input->output);
         cs_meta_set(&begin, CS_KEY_ITEMS, "1");
-        set_input(&begin, input);
+        set_input(&begin, load, input);
         if (fine) {
             why = (struct cs_err){0};
             cs_plan_item(&plan, n, &item);
@@ -364,7 +384,7 @@ static void relay_begin(struct cs_meta *begin, uint32_t n, void *context)
     const struct relayed *r = context;
     cs_meta_set(begin, CS_KEY_SOURCE, r->input->path);
     cs_meta_setf(begin, CS_KEY_ITEMS, "%u", r->items);
-    set_input(begin, r->input);
+    set_input(begin, r->load, r->input);
     if (r->items > 1)
         cs_meta_setf(begin, CS_KEY_PAGE, "%u", n);
     if (pixel_um > 0) {
@@ -400,7 +420,8 @@ static int load_stream(struct load *load, const struct cs_input *input, int fd, 
         cs_fail(why, CS_EINPUT,
                 "the decoder gives a stream: -c, -z, --time, --series, --page and --crop are its "
                 "own business");
-    else if (cs_relay_check(fd, &relayed.items, why) == 0)
+    else if (check_unchanged(load, input->path, why) == 0 &&
+             cs_relay_check(fd, &relayed.items, why) == 0)
         return cs_relay_run(&relay, fd, load->writer, err);
     return load_source(load, input, NULL, why, err);
 }
@@ -414,6 +435,7 @@ static int load_file(struct load *load, const struct cs_input *input, struct cs_
     int fd = -1, status = 1;
     const struct cs_decoder *decoder =
         cs_decoder_find(load->decoders, load->decoder_count, input->path);
+    note_input(load, input->path);
     if (!decoder)
         cs_source_open(&source, input->path, &why);
     else if (cs_decoder_run(decoder, input->path, &fd, &why) == 0)

@@ -113,6 +113,5 @@ bool cs_limit_spinning(void)
 {
     if (getenv("OMP_WAIT_POLICY") || getenv("GOMP_SPINCOUNT"))
         return false;
-    setenv("GOMP_SPINCOUNT", "1000", 1);
-    return true;
+    return setenv("GOMP_SPINCOUNT", "1000", 1) == 0;
 }

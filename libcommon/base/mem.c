@@ -10,40 +10,46 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-static void *or_abort(void *block)
+#include "base/log.h"
+
+// The end of a stream without its END tells the stages behind; what was being written keeps its
+// temporary name.
+void cs_out_of_memory(void)
 {
-    if (!block) {
-        static const char text[] = "cellstream: out of memory\n";
-        ssize_t ignored = write(STDERR_FILENO, text, sizeof text - 1);
-        (void)ignored;
-        abort();
-    }
+    cs_log(CS_LOG_ERROR, "out of memory");
+    _exit(cs_err_status(CS_ENOMEM));
+}
+
+static void *or_end(void *block)
+{
+    if (!block)
+        cs_out_of_memory();
     return block;
 }
 
 void *cs_xmalloc(size_t bytes)
 {
-    return or_abort(malloc(bytes ? bytes : 1));
+    return or_end(malloc(bytes ? bytes : 1));
 }
 
 void *cs_xcalloc(size_t count, size_t bytes)
 {
-    return or_abort(calloc(count ? count : 1, bytes ? bytes : 1));
+    return or_end(calloc(count ? count : 1, bytes ? bytes : 1));
 }
 
 void *cs_xrealloc(void *old, size_t count, size_t bytes)
 {
-    return or_abort(reallocarray(old, count ? count : 1, bytes ? bytes : 1));
+    return or_end(reallocarray(old, count ? count : 1, bytes ? bytes : 1));
 }
 
 char *cs_xstrdup(const char *text)
 {
-    return or_abort(strdup(text));
+    return or_end(strdup(text));
 }
 
 char *cs_xstrndup(const char *text, size_t max)
 {
-    return or_abort(strndup(text, max));
+    return or_end(strndup(text, max));
 }
 
 char *cs_xasprintf(const char *fmt, ...)
@@ -53,7 +59,7 @@ char *cs_xasprintf(const char *fmt, ...)
     va_start(ap, fmt);
     int n = vasprintf(&text, fmt, ap);
     va_end(ap);
-    return or_abort(n < 0 ? NULL : text);
+    return or_end(n < 0 ? NULL : text);
 }
 
 bool cs_mul_size(size_t a, size_t b, size_t *product)

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Memory. Small blocks of our own making never fail: the process aborts, in this one place.
+// Memory. Small blocks of our own making never fail: the process ends, by cs_out_of_memory alone.
 // Sizes that come from outside (a file, a stream, an option) go through cs_alloc or cs_big.
 #ifndef CS_BASE_MEM_H
 #define CS_BASE_MEM_H
@@ -9,6 +9,9 @@
 #include <stdint.h>
 
 #include "base/err.h"
+
+// Ends the process at once, after one line, with the status of CS_ENOMEM.
+void cs_out_of_memory(void) __attribute__((noreturn));
 
 // Never NULL; caller frees with free(). cs_xcalloc zeroes.
 void *cs_xmalloc(size_t bytes);

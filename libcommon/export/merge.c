@@ -5,7 +5,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <glob.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,6 +15,7 @@
 #include "base/json_read.h"
 #include "base/mem.h"
 #include "export/features.h"
+#include "export/segments.h"
 
 struct shard {
     FILE *lines;
@@ -110,37 +110,31 @@ static int read_shard(struct merge *m, size_t index, struct cs_err *err)
         offset += len;
     }
     free(line);
-    if (ferror(shard->lines))
+    if (!feof(shard->lines)) // also where a line finds no memory
         return cs_fail_errno(err, CS_EIO, "%s", shard->lines_path);
     return 0;
 }
 
 static int open_shards(struct merge *m, struct cs_err *err)
 {
-    glob_t found;
-    static const char ending[] = ".manifest.jsonl";
-    char *pattern = cs_xasprintf("%s/.cs/[0-9][0-9][0-9][0-9]*%s", m->out, ending);
-    int result = glob(pattern, GLOB_ERR, NULL, &found), status = 0;
-    free(pattern);
-    if (result == GLOB_NOMATCH || (result == GLOB_ABORTED && errno == ENOENT))
-        return 0;
-    if (result != 0)
-        return cs_fail_errno(err, CS_EIO, "%s/.cs", m->out);
-    m->shards = cs_xcalloc(found.gl_pathc, sizeof *m->shards);
-    for (size_t i = 0; i < found.gl_pathc && status == 0; i++) {
-        const char *path = found.gl_pathv[i];
+    struct cs_segments found;
+    int status = cs_segments_list(&found, m->out, err);
+    m->shards = cs_xcalloc((size_t)found.count, sizeof *m->shards);
+    for (int i = 0; i < found.count && status == 0; i++) {
+        const char *path = found.paths[i];
         struct shard *shard = &m->shards[m->shard_count++];
         shard->lines_path = cs_xstrdup(path);
         shard->rows_path =
-            cs_xasprintf("%.*s.objects.csv", (int)(strlen(path) - strlen(ending)), path);
+            cs_xasprintf("%.*s.objects.csv", (int)(strlen(path) - strlen(CS_SEGMENT_SUFFIX)), path);
         shard->rows_fd = open(shard->rows_path, O_RDONLY | O_CLOEXEC);
-        shard->lines = fopen(path, "re");
-        if (!shard->lines)
+        if (shard->rows_fd < 0 && errno != ENOENT)
+            status = cs_fail_errno(err, CS_EIO, "%s", shard->rows_path);
+        else if (!(shard->lines = fopen(path, "re")))
             status = cs_fail_errno(err, CS_EIO, "%s", path);
         else
-            status = read_shard(m, i, err);
+            status = read_shard(m, (size_t)i, err);
     }
-    globfree(&found);
+    cs_segments_release(&found);
     return status;
 }
 

@@ -3,7 +3,6 @@
 // the files that it promises are looked at.
 #include "export/resume.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -17,9 +16,9 @@
 #include "base/hash.h"
 #include "base/json_read.h"
 #include "base/mem.h"
+#include "export/segments.h"
 
 enum { MAX_LINE_BYTES = 1 << 20 };
-static const char suffix[] = ".manifest.jsonl";
 
 // One line of a manifest.
 struct entry {
@@ -38,30 +37,11 @@ struct cs_resume {
     struct cs_resume_options options;
     struct entry *entries;
     size_t count, capacity;
-    char **segments; // paths
-    int segment_count;
+    struct cs_segments segments;
     struct cs_arena arena;
 };
 
 // ---- Reading -------------------------------------------------------------------------------
-
-static int list_segments(struct cs_resume *r, struct cs_err *err)
-{
-    char *folder = cs_xasprintf("%s/.cs", r->out);
-    DIR *dir = opendir(folder);
-    int status = dir || errno == ENOENT ? 0 : cs_fail_errno(err, CS_EIO, "%s", folder);
-    for (struct dirent *entry = dir ? readdir(dir) : NULL; entry; entry = readdir(dir)) {
-        size_t digits = strspn(entry->d_name, "0123456789");
-        if (!digits || strcmp(entry->d_name + digits, suffix) != 0)
-            continue;
-        r->segments = cs_xrealloc(r->segments, (size_t)r->segment_count + 1, sizeof *r->segments);
-        r->segments[r->segment_count++] = cs_xasprintf("%s/%s", folder, entry->d_name);
-    }
-    if (dir)
-        closedir(dir);
-    free(folder);
-    return status;
-}
 
 static int fill_entry(struct cs_resume *r, struct entry *e, const struct cs_json *line,
                       struct cs_err *err)
@@ -107,7 +87,7 @@ static int add_line(struct cs_resume *r, const char *text, const struct entry *p
 
 static int read_segment(struct cs_resume *r, int segment, struct cs_err *err)
 {
-    const char *path = r->segments[segment];
+    const char *path = r->segments.paths[segment];
     FILE *file = fopen(path, "rbe");
     if (!file)
         return cs_fail_errno(err, CS_EIO, "%s", path);
@@ -123,7 +103,7 @@ static int read_segment(struct cs_resume *r, int segment, struct cs_err *err)
             cs_err_context(err, "%s: byte %" PRId64, path, place.offset);
         place.offset += len;
     }
-    if (status == 0 && ferror(file))
+    if (status == 0 && !feof(file)) // also where a line finds no memory
         status = cs_fail_errno(err, CS_EIO, "%s", path);
     free(text);
     fclose(file);
@@ -144,8 +124,8 @@ int cs_resume_open(struct cs_resume **resume, const char *out,
     *resume = NULL;
     r->out = cs_xstrdup(out);
     r->options = *options;
-    int status = list_segments(r, err);
-    for (int i = 0; status == 0 && i < r->segment_count; i++)
+    int status = cs_segments_list(&r->segments, out, err);
+    for (int i = 0; status == 0 && i < r->segments.count; i++)
         status = read_segment(r, i, err);
     if (status != 0) {
         cs_resume_close(r);
@@ -161,9 +141,7 @@ void cs_resume_close(struct cs_resume *r)
 {
     if (!r)
         return;
-    for (int i = 0; i < r->segment_count; i++)
-        free(r->segments[i]);
-    free(r->segments);
+    cs_segments_release(&r->segments);
     free(r->entries);
     free(r->out);
     cs_arena_release(&r->arena);
@@ -215,7 +193,7 @@ static bool output_there(const char *out, const struct cs_json *output)
 
 static bool outputs_there(const struct cs_resume *r, const struct entry *e)
 {
-    int fd = open(r->segments[e->segment], O_RDONLY | O_CLOEXEC);
+    int fd = open(r->segments.paths[e->segment], O_RDONLY | O_CLOEXEC);
     if (fd < 0)
         return false;
     struct cs_arena arena = {0};

@@ -74,6 +74,11 @@ int cs_codec_pread(int fd, void *data, size_t bytes, uint64_t offset, struct cs_
     return 0;
 }
 
+enum cs_code cs_codec_code(void)
+{
+    return errno == ENOMEM ? CS_ENOMEM : CS_EINPUT;
+}
+
 void cs_swap_samples(void *data, size_t samples, size_t sample_bytes)
 {
     if (sample_bytes == 2)

@@ -94,6 +94,9 @@ int cs_page_check(const struct cs_page *page, uint64_t file_bytes, size_t *row_b
 int cs_chunk_check(uint64_t bytes, uint64_t file_bytes, struct cs_err *err);
 // pread of exactly these bytes; CS_EINPUT "truncated" when the file ends before.
 int cs_codec_pread(int fd, void *data, size_t bytes, uint64_t offset, struct cs_err *err);
+// What a decoding library's failure is: CS_ENOMEM where an allocation failed since errno was set to
+// 0, CS_EINPUT else.
+enum cs_code cs_codec_code(void);
 // Reverse the bytes of each sample, in place.
 void cs_swap_samples(void *data, size_t samples, size_t sample_bytes);
 

@@ -5,6 +5,7 @@
 //
 // libjpeg reports errors through a hook that must not return: it jumps back. Every call that may
 // do so stands in a function that holds no variable that must survive (`guarded_*`).
+#include <errno.h>
 #include <setjmp.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -26,6 +27,7 @@ struct jpeg_file {
     struct jpeg_source_mgr source;
     jmp_buf back;
     char message[JMSG_LENGTH_MAX];
+    struct cs_err read; // of a read that failed
     bool created, started;
     struct cs_page page;
     size_t row_bytes;
@@ -66,7 +68,7 @@ static boolean on_fill(j_decompress_ptr jpeg)
     struct jpeg_file *file = jpeg->client_data;
     uint64_t left = file->file_bytes - file->position;
     size_t n = left < INPUT_BYTES ? (size_t)left : INPUT_BYTES;
-    if (n == 0 || cs_codec_pread(file->fd, file->input, n, file->position, NULL) != 0)
+    if (n == 0 || cs_codec_pread(file->fd, file->input, n, file->position, &file->read) != 0)
         ERREXIT(jpeg, JERR_INPUT_EOF);
     file->position += n;
     file->source.next_input_byte = file->input;
@@ -95,7 +97,9 @@ static void on_skip(j_decompress_ptr jpeg, long bytes)
 
 static int failed(struct jpeg_file *file, struct cs_err *err)
 {
-    return cs_fail(err, CS_EINPUT, "JPEG: %s", file->message);
+    if (file->read.code == CS_EIO)
+        return cs_fail(err, CS_EIO, "%s", file->read.text);
+    return cs_fail(err, cs_codec_code(), "JPEG: %s", file->message);
 }
 
 static int guarded_header(struct jpeg_file *file)
@@ -162,6 +166,7 @@ static int restart(struct jpeg_file *file, struct cs_err *err)
     stop(file);
     file->position = 0;
     file->started = false;
+    errno = 0;
     file->jpeg = (struct jpeg_decompress_struct){0};
     file->jpeg.err = jpeg_std_error(&file->errors);
     file->jpeg.client_data = file;
@@ -242,6 +247,7 @@ static int jpeg_read(void *state, uint32_t first, uint32_t rows, void *out, stru
         file->skipped = cs_alloc(1, file->row_bytes, "JPEG row", err);
     if (!file->skipped)
         return -1;
+    errno = 0;
     if (guarded_rows(file, first, first + rows, out) != 0) {
         failed(file, err);
         return cs_err_context(err, "row %u", file->jpeg.output_scanline);

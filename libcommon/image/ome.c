@@ -411,8 +411,9 @@ static int parse(struct cs_layout *layout, const char *text, size_t len, const c
     XML_SetStartDoctypeDeclHandler(ome.parser, on_doctype);
     int status = XML_Parse(ome.parser, text, (int)len, 1) == XML_STATUS_OK && !ome.failed ? 0 : -1;
     if (status != 0 && !ome.failed)
-        cs_fail(ome.err, CS_EINPUT, "OME-XML: line %lu: %s",
-                (unsigned long)XML_GetCurrentLineNumber(ome.parser),
+        cs_fail(ome.err,
+                XML_GetErrorCode(ome.parser) == XML_ERROR_NO_MEMORY ? CS_ENOMEM : CS_EINPUT,
+                "OME-XML: line %lu: %s", (unsigned long)XML_GetCurrentLineNumber(ome.parser),
                 XML_ErrorString(XML_GetErrorCode(ome.parser)));
     else if (status == 0 && !layout->count)
         status = cs_fail(ome.err, CS_EINPUT,

@@ -19,6 +19,7 @@ struct png_file {
     png_structp png;
     png_infop info;
     char message[160];
+    struct cs_err read; // of a read that failed
     struct cs_page page;
     size_t row_bytes;
     bool interlaced, started;
@@ -48,7 +49,7 @@ static void on_warning(png_structp png, png_const_charp text)
 static void on_read(png_structp png, png_bytep data, size_t bytes)
 {
     struct png_file *file = png_get_io_ptr(png);
-    if (cs_codec_pread(file->fd, data, bytes, file->position, NULL) != 0)
+    if (cs_codec_pread(file->fd, data, bytes, file->position, &file->read) != 0)
         png_error(png, "truncated");
     file->position += bytes;
 }
@@ -62,7 +63,9 @@ static void stop(struct png_file *file)
 
 static int failed(struct png_file *file, struct cs_err *err)
 {
-    return cs_fail(err, CS_EINPUT, "PNG: %s", file->message[0] ? file->message : "broken");
+    if (file->read.code == CS_EIO)
+        return cs_fail(err, CS_EIO, "%s", file->read.text);
+    return cs_fail(err, cs_codec_code(), "PNG: %s", file->message[0] ? file->message : "broken");
 }
 
 static int guarded_header(struct png_file *file)
@@ -138,6 +141,7 @@ static int restart(struct png_file *file, struct cs_err *err)
     file->next_row = 0;
     file->started = false;
     file->message[0] = '\0';
+    errno = 0;
     file->png = png_create_read_struct(PNG_LIBPNG_VER_STRING, file, on_error, on_warning);
     file->info = file->png ? png_create_info_struct(file->png) : NULL;
     if (!file->info)
@@ -223,6 +227,7 @@ static int start(struct png_file *file, struct cs_err *err)
     if (!file->whole)
         return -1;
     file->started = true;
+    errno = 0;
     if (guarded_start(file) != 0)
         return failed(file, err);
     if (png_get_rowbytes(file->png, file->info) != file->row_bytes)
@@ -256,6 +261,7 @@ static int png_read(void *state, uint32_t first, uint32_t rows, void *out, struc
         memcpy(out, file->whole + first * file->row_bytes, rows * file->row_bytes);
         return 0;
     }
+    errno = 0;
     if (guarded_rows(file, first, first + rows, out) != 0) {
         failed(file, err);
         return cs_err_context(err, "row %u", file->next_row);

@@ -34,6 +34,8 @@ static tmsize_t read_proc(thandle_t handle, void *data, tmsize_t bytes)
             pread(file->fd, (char *)data + done, (size_t)(bytes - done), (off_t)file->position);
         if (n < 0 && errno == EINTR)
             continue;
+        if (n < 0)
+            file->read_errno = errno;
         if (n <= 0)
             break;
         done += n;
@@ -69,12 +71,21 @@ static toff_t size_proc(thandle_t handle)
     return ((struct tiff_file *)handle)->file_bytes;
 }
 
+void tiff_check_memory(const char *text)
+{
+    if (strstr(text, "fields array"))
+        cs_out_of_memory();
+}
+
 static int on_error(TIFF *tif, void *context, const char *module, const char *fmt, va_list ap)
 {
     struct tiff_file *file = context;
+    char text[sizeof file->message];
     (void)tif, (void)module;
+    vsnprintf(text, sizeof text, fmt, ap);
+    tiff_check_memory(text);
     if (!file->message[0])
-        vsnprintf(file->message, sizeof file->message, fmt, ap);
+        memcpy(file->message, text, sizeof text);
     return 1;
 }
 
@@ -96,14 +107,34 @@ static int on_warning(TIFF *tif, void *context, const char *module, const char *
     return 1;
 }
 
+void tiff_clear(struct tiff_file *file)
+{
+    file->message[0] = '\0';
+    file->read_errno = 0;
+    errno = 0;
+}
+
 int tiff_fail(struct tiff_file *file, const char *otherwise, struct cs_err *err)
 {
+    if (file->read_errno) {
+        errno = file->read_errno;
+        cs_fail_errno(err, CS_EIO, "read");
+        tiff_clear(file);
+        return -1;
+    }
+    enum cs_code code = cs_codec_code();
     for (char *c = file->message; *c; c++)
         if (*c == '\n' || *c == '\r')
             *c = ' ';
-    cs_fail(err, CS_EINPUT, "%s", file->message[0] ? file->message : otherwise);
-    file->message[0] = '\0';
+    cs_fail(err, code, "%s", file->message[0] ? file->message : otherwise);
+    tiff_clear(file);
     return -1;
+}
+
+// libtiff leaves out a tag that it could not read, or had no memory for, and goes on.
+static bool lacks_something(const struct tiff_file *file)
+{
+    return file->read_errno || cs_codec_code() == CS_ENOMEM;
 }
 
 static int open_handle(struct tiff_file *file, struct cs_err *err)
@@ -211,20 +242,24 @@ static int tiff_open(void **out, int fd, uint64_t file_bytes, struct cs_err *err
     file->fd = fd;
     file->file_bytes = file_bytes;
     file->chunk_index = UINT32_MAX;
+    tiff_clear(file);
     if (walk_directories(file, err) != 0 || open_handle(file, err) != 0) {
         tiff_close(file);
         return -1;
     }
     // A first page that libtiff refuses is reported when it is selected.
-    if (TIFFSetSubDirectory(file->tif, file->directories[0])) {
+    bool there = TIFFSetSubDirectory(file->tif, file->directories[0]);
+    int status = lacks_something(file) ? tiff_fail(file, "the first page", err) : 0;
+    if (status == 0 && there) {
         if (TIFFGetField(file->tif, TIFFTAG_IMAGEDESCRIPTION, &text) && text)
             file->description = cs_xstrdup(text);
-        if (tiff_scope_open(file, err) != 0) {
-            tiff_close(file);
-            return -1;
-        }
+        status = tiff_scope_open(file, err);
     }
-    file->message[0] = '\0';
+    if (status != 0) {
+        tiff_close(file);
+        return -1;
+    }
+    tiff_clear(file);
     *out = file;
     return 0;
 }
@@ -384,13 +419,13 @@ static int tiff_select(void *state, uint32_t index, struct cs_page *out, struct 
 {
     struct tiff_file *file = state;
     uint32_t directory = file->extended ? 0 : index;
-    file->message[0] = '\0';
+    tiff_clear(file);
     file->chunk_index = UINT32_MAX;
     file->plane = file->extended ? index : 0;
     file->lost_tag = false;
-    if (!TIFFSetSubDirectory(file->tif, file->directories[directory]))
+    if (!TIFFSetSubDirectory(file->tif, file->directories[directory]) || lacks_something(file))
         return tiff_fail(file, "the page cannot be read", err);
-    file->message[0] = '\0';
+    tiff_clear(file);
     if (file->lost_tag)
         return cs_fail(err, CS_EINPUT, "truncated: a tag lies behind the end of the file");
     if (describe(file, err) != 0 ||

@@ -20,7 +20,8 @@ struct tiff_file {
     int fd;
     uint64_t file_bytes, position; // position: of the read procedure
     TIFF *tif;
-    char message[300]; // first error of libtiff since it was last cleared
+    char message[300]; // first error of libtiff since tiff_clear
+    int read_errno;    // of a read that failed since then
     bool lost_tag;     // the current directory has a tag that could not be read
 
     uint64_t *directories; // offset of each
@@ -51,7 +52,13 @@ struct tiff_file {
     uint32_t chunk_index; // what is in `chunk`; UINT32_MAX nothing
 };
 
-// The message of libtiff, or `otherwise`, as CS_EINPUT.
+// Looks at each error of libtiff, from within its handler, and ends the process at the one that
+// libtiff does not survive: no memory for its table of known fields, a kilobyte.
+void tiff_check_memory(const char *text);
+
+// Before calls of libtiff: forget earlier errors.
+void tiff_clear(struct tiff_file *file);
+// Why a read failed, or the message of libtiff, or `otherwise`. CS_EINPUT, CS_EIO, CS_ENOMEM.
 int tiff_fail(struct tiff_file *file, const char *otherwise, struct cs_err *err);
 
 // Page 0 stands for `planes` planes (codec.h).

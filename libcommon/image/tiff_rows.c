@@ -334,7 +334,7 @@ static int read_direct(struct tiff_file *file, uint32_t first, uint32_t rows, ui
 int tiff_rows_read(struct tiff_file *file, uint32_t first, uint32_t rows, void *out,
                    struct cs_err *err)
 {
-    file->message[0] = '\0';
+    tiff_clear(file);
     switch (file->way) {
     case TIFF_SCANLINES:
         return read_scanlines(file, first, rows, out, err);

@@ -4,9 +4,9 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <tiffio.h>
 
 #include "base/io.h"
+#include "image/tiff_file.h"
 #include "image/write.h"
 
 enum {
@@ -55,13 +55,16 @@ static int keep_message(TIFF *tif, void *user, const char *module, const char *f
     (void)tif;
     (void)module;
     struct cs_err *err = user;
+    char text[sizeof err->text];
+    vsnprintf(text, sizeof text, fmt, ap);
+    tiff_check_memory(text);
     if (err->code == CS_OK) {
-        if (errno == ENOSPC || errno == EDQUOT || errno == EFBIG || errno == EIO) {
-            cs_fail(err, CS_EIO, "%s", strerror(errno));
+        if (errno == ENOSPC || errno == EDQUOT || errno == EFBIG || errno == EIO ||
+            errno == ENOMEM) {
+            cs_fail(err, errno == ENOMEM ? CS_ENOMEM : CS_EIO, "%s", strerror(errno));
             return 1;
         }
-        err->code = CS_EIO;
-        vsnprintf(err->text, sizeof err->text, fmt, ap);
+        cs_fail(err, CS_EIO, "%s", text);
     }
     return 1;
 }
@@ -99,62 +102,68 @@ static int sample_format(enum cs_dtype dtype)
     return dtype >= CS_I8 ? SAMPLEFORMAT_INT : SAMPLEFORMAT_UINT;
 }
 
-static void set_compression(TIFF *tif, const struct cs_image *image, enum cs_compression wanted)
+// All of these: false when libtiff refuses a field, or has no memory for it. Going on then could
+// write without end.
+static bool set_compression(TIFF *tif, const struct cs_image *image, enum cs_compression wanted)
 {
-    if (wanted == CS_COMPRESS_NONE) {
-        TIFFSetField(tif, TIFFTAG_COMPRESSION, COMPRESSION_NONE);
-        return;
-    }
-    TIFFSetField(tif, TIFFTAG_COMPRESSION,
-                 wanted == CS_COMPRESS_ZSTD ? COMPRESSION_ZSTD : COMPRESSION_ADOBE_DEFLATE);
+    if (wanted == CS_COMPRESS_NONE)
+        return TIFFSetField(tif, TIFFTAG_COMPRESSION, COMPRESSION_NONE);
+    if (!TIFFSetField(tif, TIFFTAG_COMPRESSION,
+                      wanted == CS_COMPRESS_ZSTD ? COMPRESSION_ZSTD : COMPRESSION_ADOBE_DEFLATE))
+        return false;
     // Labels and maps become 1 % smaller by the default of 6, in a third more time.
-    if (wanted == CS_COMPRESS_DEFLATE)
-        TIFFSetField(tif, TIFFTAG_ZIPQUALITY, 4);
-    bool real = image->dtype >= CS_F16;
+    if (wanted == CS_COMPRESS_DEFLATE && !TIFFSetField(tif, TIFFTAG_ZIPQUALITY, 4))
+        return false;
     // Differences of 64-bit integers and of binary16 are not something other readers know.
-    if (cs_dtype_bytes(image->dtype) <= 4 && image->dtype != CS_F16)
-        TIFFSetField(tif, TIFFTAG_PREDICTOR, real ? PREDICTOR_FLOATINGPOINT : PREDICTOR_HORIZONTAL);
+    if (cs_dtype_bytes(image->dtype) > 4 || image->dtype == CS_F16)
+        return true;
+    return TIFFSetField(tif, TIFFTAG_PREDICTOR,
+                        image->dtype >= CS_F16 ? PREDICTOR_FLOATINGPOINT : PREDICTOR_HORIZONTAL);
 }
 
-static void set_channels(TIFF *tif, const struct cs_image *image)
+static bool set_channels(TIFF *tif, const struct cs_image *image)
 {
     bool colour = image->channels == 3 && image->dtype <= CS_U16;
-    TIFFSetField(tif, TIFFTAG_SAMPLESPERPIXEL, image->channels);
-    TIFFSetField(tif, TIFFTAG_PLANARCONFIG, PLANARCONFIG_CONTIG);
-    TIFFSetField(tif, TIFFTAG_PHOTOMETRIC, colour ? PHOTOMETRIC_RGB : PHOTOMETRIC_MINISBLACK);
-    if (!colour && image->channels > 1) {
-        uint16_t extra = (uint16_t)(image->channels - 1);
-        uint16_t *kinds = cs_xcalloc(extra, sizeof *kinds); // EXTRASAMPLE_UNSPECIFIED
-        TIFFSetField(tif, TIFFTAG_EXTRASAMPLES, extra, kinds);
-        free(kinds);
-    }
+    if (!TIFFSetField(tif, TIFFTAG_SAMPLESPERPIXEL, image->channels) ||
+        !TIFFSetField(tif, TIFFTAG_PLANARCONFIG, PLANARCONFIG_CONTIG) ||
+        !TIFFSetField(tif, TIFFTAG_PHOTOMETRIC, colour ? PHOTOMETRIC_RGB : PHOTOMETRIC_MINISBLACK))
+        return false;
+    if (colour || image->channels < 2)
+        return true;
+    uint16_t extra = (uint16_t)(image->channels - 1);
+    uint16_t *kinds = cs_xcalloc(extra, sizeof *kinds); // EXTRASAMPLE_UNSPECIFIED
+    int set = TIFFSetField(tif, TIFFTAG_EXTRASAMPLES, extra, kinds);
+    free(kinds);
+    return set;
 }
 
-static void set_fields(TIFF *tif, const struct cs_image *image,
+static bool set_scale(TIFF *tif, const struct cs_write_options *options)
+{
+    if (options->pixel_um <= 0)
+        return true;
+    double y_um = options->pixel_um_y > 0 ? options->pixel_um_y : options->pixel_um;
+    return TIFFSetField(tif, TIFFTAG_XRESOLUTION, 1 / options->pixel_um) &&
+           TIFFSetField(tif, TIFFTAG_YRESOLUTION, 1 / y_um) &&
+           TIFFSetField(tif, TIFFTAG_RESOLUTIONUNIT, RESUNIT_NONE) &&
+           TIFFSetField(tif, TIFFTAG_IMAGEDESCRIPTION, "ImageJ=1.53t\nunit=micron\n");
+}
+
+static bool set_fields(TIFF *tif, const struct cs_image *image,
                        const struct cs_write_options *options)
 {
     size_t row_bytes = cs_image_row_bytes(image);
     uint32_t rows = (uint32_t)(STRIP_BYTES / row_bytes);
-    if (image->width > TILED_FROM) {
-        TIFFSetField(tif, TIFFTAG_TILEWIDTH, TILE);
-        TIFFSetField(tif, TIFFTAG_TILELENGTH, TILE);
-    } else {
-        TIFFSetField(tif, TIFFTAG_ROWSPERSTRIP, rows ? rows : 1);
-    }
-    TIFFSetField(tif, TIFFTAG_IMAGEWIDTH, image->width);
-    TIFFSetField(tif, TIFFTAG_IMAGELENGTH, image->height);
-    TIFFSetField(tif, TIFFTAG_BITSPERSAMPLE, (int)(8 * cs_dtype_bytes(image->dtype)));
-    TIFFSetField(tif, TIFFTAG_SAMPLEFORMAT, sample_format(image->dtype));
-    TIFFSetField(tif, TIFFTAG_ORIENTATION, ORIENTATION_TOPLEFT);
-    set_channels(tif, image);
-    set_compression(tif, image, options->compression);
-    if (options->pixel_um > 0) {
-        double y_um = options->pixel_um_y > 0 ? options->pixel_um_y : options->pixel_um;
-        TIFFSetField(tif, TIFFTAG_XRESOLUTION, 1 / options->pixel_um);
-        TIFFSetField(tif, TIFFTAG_YRESOLUTION, 1 / y_um);
-        TIFFSetField(tif, TIFFTAG_RESOLUTIONUNIT, RESUNIT_NONE);
-        TIFFSetField(tif, TIFFTAG_IMAGEDESCRIPTION, "ImageJ=1.53t\nunit=micron\n");
-    }
+    bool tiled = image->width > TILED_FROM;
+    bool parts = tiled ? TIFFSetField(tif, TIFFTAG_TILEWIDTH, TILE) &&
+                             TIFFSetField(tif, TIFFTAG_TILELENGTH, TILE)
+                       : TIFFSetField(tif, TIFFTAG_ROWSPERSTRIP, rows ? rows : 1);
+    return parts && TIFFSetField(tif, TIFFTAG_IMAGEWIDTH, image->width) &&
+           TIFFSetField(tif, TIFFTAG_IMAGELENGTH, image->height) &&
+           TIFFSetField(tif, TIFFTAG_BITSPERSAMPLE, (int)(8 * cs_dtype_bytes(image->dtype))) &&
+           TIFFSetField(tif, TIFFTAG_SAMPLEFORMAT, sample_format(image->dtype)) &&
+           TIFFSetField(tif, TIFFTAG_ORIENTATION, ORIENTATION_TOPLEFT) &&
+           set_channels(tif, image) && set_compression(tif, image, options->compression) &&
+           set_scale(tif, options);
 }
 
 struct cs_tiff_out {
@@ -210,7 +219,8 @@ static int start(struct cs_tiff_out *out, const struct cs_write_options *options
     out->tif = open_tiff(out->file.file, cs_image_bytes(shape) > classic_limit, &out->why);
     if (!out->tif)
         return out_failed(out, err);
-    set_fields(out->tif, shape, options);
+    if (!set_fields(out->tif, shape, options))
+        return out_failed(out, err);
     if (shape->width > TILED_FROM) {
         out->unit_rows = TILE;
         out->tile = cs_alloc(TILE * TILE, cs_image_row_bytes(shape) / shape->width, "tile", err);

@@ -164,8 +164,10 @@ int cs_yaml_parse(struct cs_arena *arena, const char *text, size_t len, const st
     while (state == 0) {
         yaml_event_t event;
         if (!yaml_parser_parse(&parser, &event)) {
-            state = cs_fail(err, CS_EMODEL, "line %zu: %s", parser.problem_mark.line + 1,
-                            parser.problem ? parser.problem : "not YAML");
+            state = parser.error == YAML_MEMORY_ERROR
+                        ? cs_fail(err, CS_ENOMEM, "no memory for the YAML parser")
+                        : cs_fail(err, CS_EMODEL, "line %zu: %s", parser.problem_mark.line + 1,
+                                  parser.problem ? parser.problem : "not YAML");
             break;
         }
         state = on_event(&b, &event);

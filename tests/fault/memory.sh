@@ -1,0 +1,66 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
+# Every request for memory fails in turn, in every tool: blocks, mappings, threads. The tool ends
+# with one line and status 1 (a failed item) or 5 (no memory), or does without; nothing crashes,
+# hangs, or leaves a half-written file under its name.
+. "$SRC/tests/support/sweep.sh"
+ldd "$(command -v cs-load)" | grep -q libasan && skip "AddressSanitizer has allocations of its own"
+[ "$(uname -m)" = x86_64 ] || [ "$(uname -m)" = aarch64 ] || skip "made for glibc"
+export CELLSTREAM_MODEL_PATH=$TESTDATA/models OMP_NUM_THREADS=1
+
+cat >fails-once <<END
+#!/bin/sh
+n=\$1
+shift
+CS_FAULT_N=\$n CS_FAULT_MARK=$PWD/mark LD_PRELOAD=$BUILD/tests/preload/alloc.so exec "\$@"
+END
+chmod +x fails-once
+once() { sweep "$1" "0 1 5" 1 ./fails-once "${@:2}"; }
+
+for c in none lzw deflate zstd; do
+    image-make -c $c -n 2 $c.tif
+    once "cs-load $c" cs-load --transport pipe --page all $c.tif
+done
+ome='<OME><Image><Pixels SizeX="9" SizeY="7" SizeZ="2" PhysicalSizeX="0.5"><Channel Name="a"/>
+<TiffData/></Pixels></Image></OME>'
+image-make -n 2 -d "$ome" stack.ome.tif
+once "cs-load OME" cs-load --transport pipe -z max stack.ome.tif
+for name in png/interlaced.png png/rgb.png jpeg/rgb.jpg bmp/rgb.bmp npy/u16.npy; do
+    once "cs-load $name" cs-load --transport pipe "$SRC/tests/fuzz/corpus/$name"
+done
+once "cs-load decoder" cs-load --transport pipe --decoder 'xyz=cat "$1"' --decoder 'png=cat "$1"' \
+    "$SRC/tests/fuzz/corpus/png/rgb.png"
+
+stream-make -n 2 -W 60 -H 50 -r 11 -p image,probability,labels --transport pipe >planes.cs
+once cs-view cs-view -i planes.cs
+once "cs-view npy" cs-view --item 1 --plane image --as npy -i planes.cs
+once cs-postprocess cs-postprocess --transport pipe -i planes.cs --split distance --seed-depth 1
+for as in tif png npy; do
+    once "cs-save $as" cs-save --transport pipe -i planes.cs -o o -f image,labels,overlay --pass --as $as
+done
+once cs-polygonize cs-polygonize -i planes.cs -o o -f geojson,ndjson,csv --simplify 1
+cs-polygonize -q -i planes.cs -o start || fail "cs-polygonize"
+once "cs-polygonize --merge" cs-polygonize --merge -o o
+rm -rf start
+# Each try with a new worker process is a line, and the C++ library adds two of its own.
+for device in ref cpu; do
+    sweep "cs-infer $device" "0 1 5" 60 ./fails-once \
+        cs-infer -d $device -m tiny -T 1 -s 1 --transport pipe -i planes.cs --pause 0
+done
+# On ref: cs-model has no worker process, and oneDNN does not survive a lack of memory.
+for verb in info check; do
+    once "cs-model $verb" cs-model -d ref $verb tiny
+done
+# All at once, from the Nth on.
+for n in 1 10 40 100; do
+    for command in "cs-load --transport pipe lzw.tif" "cs-save -i planes.cs -o o -f labels" \
+        "cs-polygonize -i planes.cs -o o" "cs-infer -d ref -m tiny -i planes.cs -T 1 --pause 0"; do
+        rm -rf o mark
+        status=0
+        # shellcheck disable=SC2086
+        timeout -k 1 120 ./fails-once $n+ $command >out 2>err || status=$?
+        [ $status = 5 ] || [ $status = 1 ] || [ ! -e mark ] ||
+            fail "$command, no memory from call $n on: status $status: $(cat err)"
+    done
+done
+exit 0
