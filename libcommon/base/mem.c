@@ -155,7 +155,7 @@ int cs_big_grow(struct cs_big *big, size_t bytes, size_t spill_bytes, const char
     struct cs_big more;
     if (bytes <= big->bytes)
         return 0;
-    size_t wanted = bytes > SIZE_MAX / 2 ? bytes : bytes + bytes / 2;
+    size_t wanted = bytes > SIZE_MAX / 2 ? bytes : bytes + bytes / (bytes >> 30 ? 8 : 2);
     if (cs_big_init(&more, wanted, spill_bytes, scratch_dir, err) != 0)
         return -1;
     for (size_t at = 0; at < big->bytes; at += PART) {

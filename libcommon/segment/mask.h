@@ -28,7 +28,7 @@ int cs_relief_boundary(struct cs_image *relief, const struct cs_image *probabili
                        struct cs_err *err);
 // The exact Euclidean distance of each mask pixel to the nearest background pixel, rounded to
 // steps of 1 / CS_RELIEF_STEPS_PX pixel; 65535 from 2047.97 px on.
-enum { CS_RELIEF_STEPS_PX = 32 };
+enum { CS_RELIEF_STEPS_PX = 32, CS_RELIEF_FAR_PX = 2048 };
 int cs_relief_distance(struct cs_image *relief, const struct cs_image *mask,
                        const struct cs_scratch *scratch, struct cs_err *err);
 

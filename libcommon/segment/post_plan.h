@@ -9,6 +9,7 @@
 struct cs_post_plan {
     uint16_t foreground; // map that is thresholded
     int relief;          // map that is flooded, or of boundaries; -1: none
+    bool distance;       // the flood is that of the mask's distance transform
     struct cs_part_rule rule;
 };
 

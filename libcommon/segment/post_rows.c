@@ -14,6 +14,7 @@ enum { BAND_BYTES = 4 << 20 };
 struct cs_post_run {
     const struct cs_post *post;
     struct cs_post_plan plan;
+    struct cs_parts parts;
     struct cs_image shape; // of the probabilities
     struct cs_scratch scratch;
     struct cs_sweep *sweep;
@@ -128,7 +129,7 @@ static int on_part(struct cs_sweep *sweep, const struct cs_sweep_part *part, voi
                    struct cs_err *err)
 {
     struct cs_post_run *r = context;
-    return cs_part_objects(sweep, part, &r->plan.rule, err);
+    return cs_parts_put(&r->parts, sweep, part, err);
 }
 
 // ---- Rows in -------------------------------------------------------------------------------
@@ -160,16 +161,30 @@ static int clean(struct cs_post_run *r, struct cs_image *copy, struct cs_err *er
     return post->close_px > 0 ? cs_morph_close(copy, post->close_px, &r->scratch, err) : 0;
 }
 
+// The window's mask as the sweep gets it, and the relief to go with it.
+static int finish_window(struct cs_post_run *r, struct cs_image *mask, struct cs_image *relief,
+                         struct cs_err *err)
+{
+    if (clean(r, mask, err) != 0)
+        return -1;
+    if (r->plan.distance)
+        return cs_relief_distance(relief, mask, &r->scratch, err);
+    *relief = r->relief;
+    return 0;
+}
+
 // Sweep the rows of the full window that see all they need, and keep those that others need.
 static int turn_window(struct cs_post_run *r, struct cs_err *err)
 {
-    struct cs_image copy = {0};
+    struct cs_image copy = {0}, relief = {0};
     bool last = r->next_row == r->shape.height;
     uint32_t end = last ? r->next_row : r->next_row - r->margin;
-    int status = clean(r, &copy, err);
+    int status = finish_window(r, &copy, &relief, err);
     if (status == 0)
-        status = sweep_rows(r, &copy, &r->relief, r->swept - r->window_first, end - r->swept, err);
+        status = sweep_rows(r, &copy, &relief, r->swept - r->window_first, end - r->swept, err);
     cs_image_release(&copy);
+    if (r->plan.distance)
+        cs_image_release(&relief);
     if (status != 0 || last)
         return status;
     uint32_t first = end > r->margin ? end - r->margin : 0;
@@ -243,11 +258,14 @@ int cs_post_end(struct cs_post_run *r, uint32_t *count, struct cs_err *err)
 
 // ---- Open, close ---------------------------------------------------------------------------
 
-// Opening looks twice its radius far, closing likewise, one after the other.
+// Opening looks twice its radius far, closing likewise, one after the other; and the relief of
+// distances has a largest value.
 static int open_window(struct cs_post_run *r, struct cs_err *err)
 {
     enum { LEAST_ROWS = 256, MARGINS = 6 };
     r->margin = 2 * ((uint32_t)ceil(r->post->open_px) + (uint32_t)ceil(r->post->close_px));
+    if (r->plan.distance)
+        r->margin += CS_RELIEF_FAR_PX;
     if (!r->margin)
         return 0;
     r->margin++;
@@ -276,11 +294,13 @@ int cs_post_open(struct cs_post_run **run, const struct cs_post *post,
     r->context = context;
     if (cs_post_plan(post, item, &r->plan, err) != 0)
         return -1;
-    r->plan.rule.scratch = *scratch;
+    r->parts.rule = r->plan.rule;
+    r->parts.rule.scratch = *scratch;
     struct cs_sweep_how how = {.width = r->shape.width,
                                .height = r->shape.height,
                                .connectivity = post->connectivity,
-                               .relief = r->plan.relief >= 0,
+                               .relief = r->plan.rule.split,
+                               .bits = r->plan.rule.split && r->plan.rule.fill_holes,
                                .scratch = *scratch,
                                .part = on_part,
                                .row = on_row,
@@ -293,6 +313,7 @@ void cs_post_close(struct cs_post_run *r)
     if (!r)
         return;
     cs_sweep_close(r->sweep);
+    cs_parts_release(&r->parts);
     cs_image_release(&r->mask);
     cs_image_release(&r->relief);
     cs_image_release(&r->band);

@@ -198,7 +198,7 @@ int cs_post_plan(const struct cs_post *post, const struct cs_post_item *item,
         return cs_fail(err, CS_EINPUT, "--split boundary: the model has no map 'boundary' (%s)",
                        item->maps ? item->maps : "no maps named");
     if (plan->relief < 0) {
-        plan->rule.distance = true;
+        plan->distance = true;
         steps = CS_RELIEF_STEPS_PX;
         depth = default_depth_px;
     }

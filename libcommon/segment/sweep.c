@@ -35,6 +35,7 @@ struct edge {
 struct row {
     struct cs_sweep_span *spans;
     uint32_t count, capacity;
+    uint64_t *bits; // of the mask, where they are asked for
 };
 
 struct cs_sweep {
@@ -287,6 +288,20 @@ static int close_components(struct cs_sweep *s, uint32_t last, bool all, struct 
     return status;
 }
 
+static void row_release(struct row *row)
+{
+    free(row->spans);
+    free(row->bits);
+}
+
+static void keep_bits(struct cs_sweep *s, struct row *row)
+{
+    row->bits = cs_xcalloc(s->how.width / 64 + 1, sizeof *row->bits);
+    for (uint32_t k = 0; k < s->here_count; k++)
+        for (uint32_t x = s->here[k].first; x < s->here[k].end; x++)
+            row->bits[x / 64] |= (uint64_t)1 << x % 64;
+}
+
 static int by_column(const void *a, const void *b)
 {
     const struct cs_sweep_span *p = a, *q = b;
@@ -295,18 +310,15 @@ static int by_column(const void *a, const void *b)
 
 static int give_row(struct cs_sweep *s, uint32_t y, struct row *row, struct cs_err *err)
 {
-    uint32_t n = 0;
-    qsort(row->spans, row->count, sizeof *row->spans, by_column);
+    if (row->count)
+        qsort(row->spans, row->count, sizeof *row->spans, by_column);
     for (uint32_t k = 0; k < row->count; k++) {
-        struct cs_sweep_span *span = &row->spans[k];
-        if (span->id == CS_SWEEP_DROPPED)
-            continue;
-        uint32_t *number = &s->numbers[span->id - 1];
+        uint32_t *number = &s->numbers[row->spans[k].id - 1];
         if (!*number)
             *number = ++s->numbered;
-        row->spans[n++] = (struct cs_sweep_span){span->first, span->end, *number};
+        row->spans[k].id = *number;
     }
-    return s->how.row(y, row->spans, n, s->how.context, err);
+    return s->how.row(y, row->spans, row->count, s->how.context, err);
 }
 
 // Rows above every open component leave.
@@ -320,7 +332,7 @@ static int give_rows(struct cs_sweep *s, uint32_t end, struct cs_err *err)
         status = give_row(s, s->done + given, &s->rows[given], err);
     uint32_t left = s->y - s->done - given;
     for (uint32_t k = 0; k < given; k++)
-        free(s->rows[k].spans);
+        row_release(&s->rows[k]);
     memmove(s->rows, s->rows + given, left * sizeof *s->rows);
     s->done += given;
     return status;
@@ -334,8 +346,10 @@ int cs_sweep_row(struct cs_sweep *s, const uint8_t *mask, const uint16_t *relief
         s->row_capacity = more_than(s->row_capacity);
         s->rows = cs_xrealloc(s->rows, s->row_capacity, sizeof *s->rows);
     }
-    s->rows[s->y - s->done] = (struct row){NULL, 0, 0};
+    s->rows[s->y - s->done] = (struct row){.spans = NULL};
     scan_row(s, mask);
+    if (s->how.bits)
+        keep_bits(s, &s->rows[s->y - s->done]);
     if (s->component_count > INT32_MAX || s->run_count > UINT32_MAX / 2)
         return cs_fail(err, CS_ENOMEM, "more runs of pixels than can be numbered");
     if (keep_runs(s, relief, err) != 0)
@@ -382,7 +396,7 @@ void cs_sweep_close(struct cs_sweep *s)
                 slab_leave(s, s->runs[r].slab);
     slab_leave(s, s->slab);
     for (uint32_t k = 0; k < s->y - s->done; k++)
-        free(s->rows[k].spans);
+        row_release(&s->rows[k]);
     free(s->rows);
     free(s->above);
     free(s->here);
@@ -430,9 +444,15 @@ void cs_sweep_cut(struct cs_sweep *s, uint32_t row, uint32_t first, uint32_t end
     r->count = kept;
 }
 
-const struct cs_sweep_span *cs_sweep_spans(const struct cs_sweep *s, uint32_t row, uint32_t *count)
+bool cs_sweep_is_empty(const struct cs_sweep *s, uint32_t row, uint32_t first, uint32_t end)
 {
-    const struct row *r = &s->rows[row - s->done];
-    *count = r->count;
-    return r->spans;
+    const uint64_t *bits = s->rows[row - s->done].bits;
+    for (uint32_t x = first; x < end;) {
+        uint32_t n = 64 - x % 64 < end - x ? 64 - x % 64 : end - x;
+        uint64_t mask = (n == 64 ? ~(uint64_t)0 : ((uint64_t)1 << n) - 1) << x % 64;
+        if (bits[x / 64] & mask)
+            return false;
+        x += n;
+    }
+    return true;
 }

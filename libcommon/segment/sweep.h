@@ -36,6 +36,7 @@ struct cs_sweep_how {
     uint32_t width, height;
     int connectivity; // 4 or 8
     bool relief;      // rows come with one
+    bool bits;        // cs_sweep_is_empty is asked
     struct cs_scratch scratch;
     // Make objects of a component: cs_sweep_object and cs_sweep_put.
     int (*part)(struct cs_sweep *sweep, const struct cs_sweep_part *part, void *context,
@@ -59,16 +60,13 @@ void cs_sweep_close(struct cs_sweep *sweep); // accepts NULL
 // ---- For the part function -----------------------------------------------------------------
 
 const struct cs_sweep_run *cs_sweep_run_at(const struct cs_sweep *sweep, uint32_t index);
-// A new object. Names are not numbers: those follow when rows leave. dropped: one that will be
-// left out, but is in the way of others until then (CS_SWEEP_DROPPED).
-#define CS_SWEEP_DROPPED 0
+// A new object. Names are not numbers: those follow when rows leave.
 uint32_t cs_sweep_object(struct cs_sweep *sweep);
 // Pixels [first, end) of a row of the part are of this object. Each pixel is put once.
 void cs_sweep_put(struct cs_sweep *sweep, uint32_t row, uint32_t first, uint32_t end, uint32_t id);
 // Objects within [first, end) of a row of the part are gone, as far as that row goes.
 void cs_sweep_cut(struct cs_sweep *sweep, uint32_t row, uint32_t first, uint32_t end);
-// The spans that wait in a row of the part, in no order.
-const struct cs_sweep_span *cs_sweep_spans(const struct cs_sweep *sweep, uint32_t row,
-                                           uint32_t *count);
+// Whether the mask has no pixel in [first, end) of a row of the part.
+bool cs_sweep_is_empty(const struct cs_sweep *sweep, uint32_t row, uint32_t first, uint32_t end);
 
 #endif

@@ -8,11 +8,63 @@
 #include "planes.h"
 #include "segment/edt.h"
 #include "segment/morph.h"
-#include "segment/objects.h"
+#include "segment/part.h"
+#include "segment/postprocess.h"
 #include "suite.h"
 
 static const struct cs_scratch memory = {0, NULL};
 static const int dx[8] = {0, -1, 1, 0, -1, 1, -1, 1}, dy[8] = {-1, 0, 0, 1, -1, -1, 1, 1};
+
+// ---- Objects of a whole plane --------------------------------------------------------------
+
+struct objects {
+    struct cs_parts parts;
+    struct cs_image *labels;
+};
+
+static int put_part(struct cs_sweep *sweep, const struct cs_sweep_part *part, void *context,
+                    struct cs_err *err)
+{
+    return cs_parts_put(&((struct objects *)context)->parts, sweep, part, err);
+}
+
+static int put_row(uint32_t y, const struct cs_sweep_span *spans, uint32_t count, void *context,
+                   struct cs_err *err)
+{
+    struct cs_image *labels = ((struct objects *)context)->labels;
+    (void)err;
+    for (uint32_t k = 0; k < count; k++) {
+        ck_assert(spans[k].first < spans[k].end && spans[k].end <= labels->width);
+        ck_assert(!k || spans[k - 1].end <= spans[k].first);
+        for (uint32_t x = spans[k].first; x < spans[k].end; x++)
+            ((uint32_t *)labels->data)[(size_t)y * labels->width + x] = spans[k].id;
+    }
+    return 0;
+}
+
+// Initialises labels (u32).
+static int find_objects(struct cs_image *labels, uint32_t *count, const struct cs_image *mask,
+                        const struct cs_image *relief, struct cs_part_rule rule, struct cs_err *err)
+{
+    struct objects o = {.parts = {.rule = rule}, .labels = labels};
+    struct cs_sweep *sweep;
+    struct cs_sweep_how how = {
+        mask->width,  mask->height, rule.connectivity, rule.split, rule.split && rule.fill_holes,
+        rule.scratch, put_part,     put_row,           &o};
+    o.parts.rule.width = mask->width;
+    o.parts.rule.height = mask->height;
+    ck_assert_int_eq(cs_image_init(labels, mask->width, mask->height, 1, CS_U32, 0, NULL, err), 0);
+    int status = cs_sweep_open(&sweep, &how, err);
+    for (size_t y = 0; y < mask->height && status == 0; y++)
+        status =
+            cs_sweep_row(sweep, (const uint8_t *)mask->data + y * mask->width,
+                         relief ? (const uint16_t *)relief->data + y * mask->width : NULL, err);
+    if (status == 0)
+        status = cs_sweep_end(sweep, count, err);
+    cs_sweep_close(sweep);
+    cs_parts_release(&o.parts);
+    return status;
+}
 
 static size_t pixels(const struct cs_image *image)
 {
@@ -147,39 +199,7 @@ START_TEST(opening_and_closing)
 }
 END_TEST
 
-static void check_fill(const char *const *before, const char *const *after, int connectivity,
-                       enum cs_dtype dtype)
-{
-    struct cs_err err = {0};
-    struct cs_image got, expected;
-    planes_draw(&got, dtype, before);
-    planes_draw(&expected, dtype, after);
-    ck_assert_int_eq(cs_morph_fill_holes(&got, connectivity, &memory, &err), 0);
-    ck_assert_mem_eq(got.data, expected.data, cs_image_bytes(&got));
-    cs_image_release(&got);
-    cs_image_release(&expected);
-}
-
-START_TEST(holes)
-{
-    const char *mask[] = {"11111..", "1...1..", "1.1.1..", "1...1..", "11111..", NULL};
-    const char *full[] = {"11111..", "11111..", "11111..", "11111..", "11111..", NULL};
-    check_fill(mask, full, 8, CS_U8);
-    check_fill(mask, full, 4, CS_U8);
-    // Closed for objects of 8-connected pixels, open for those of 4-connected ones.
-    const char *ring[] = {".....", "..1..", ".1.1.", "..1..", ".....", NULL};
-    const char *disk[] = {".....", "..1..", ".111.", "..1..", ".....", NULL};
-    check_fill(ring, disk, 8, CS_U8);
-    check_fill(ring, ring, 4, CS_U8);
-    // Labels: a gap between two objects stays, and so does an open bay at the edge.
-    const char *two[] = {"111222", "1.12.2", "1..222", "111222", "3.3...", NULL};
-    const char *out[] = {"111222", "1.1222", "1..222", "111222", "3.3...", NULL};
-    check_fill(two, out, 8, CS_U32);
-    check_fill(two, out, 8, CS_U16);
-}
-END_TEST
-
-// The definition of cs_objects_split over the whole plane, with component names in an array and
+// The definition of flood.h over the whole plane, with component names in an array and
 // the next pixel found by looking at all.
 static uint32_t split_slowly(uint32_t *labels, const uint8_t *mask, const uint16_t *relief, int w,
                              int h, uint32_t depth, uint32_t least_peak, int connectivity)
@@ -230,46 +250,129 @@ static uint32_t split_slowly(uint32_t *labels, const uint8_t *mask, const uint16
     return names;
 }
 
-START_TEST(splitting)
+// Holes, by walks over the background.
+static void fill_slowly(uint32_t *labels, int w, int h, int connectivity)
+{
+    int n = w * h, ways = connectivity == 8 ? 4 : 8, *queue = malloc((size_t)n * sizeof *queue);
+    bool *seen = calloc((size_t)n, sizeof *seen);
+    for (int start = 0; start < n; start++) {
+        if (labels[start] || seen[start])
+            continue;
+        int count = 0;
+        uint32_t owner = 0;
+        bool open = false;
+        queue[count++] = start;
+        seen[start] = true;
+        for (int k = 0; k < count; k++)
+            for (int d = 0; d < ways; d++) {
+                int x = queue[k] % w + dx[d], y = queue[k] / w + dy[d], j = y * w + x;
+                // The first four ways are the straight ones.
+                if (x < 0 || y < 0 || x >= w || y >= h) {
+                    open = true;
+                } else if (labels[j]) {
+                    open = open || (owner && owner != labels[j]);
+                    owner = labels[j];
+                } else if (!seen[j]) {
+                    seen[j] = true;
+                    queue[count++] = j;
+                }
+            }
+        for (int k = 0; !open && k < count; k++)
+            labels[queue[k]] = owner;
+    }
+    free(queue);
+    free(seen);
+}
+
+static uint32_t filter_slowly(uint32_t *labels, int w, int h, const struct cs_object_filter *f)
+{
+    int n = w * h;
+    uint64_t *area = calloc((size_t)n + 1, sizeof *area);
+    bool *border = calloc((size_t)n + 1, sizeof *border);
+    uint32_t *name = calloc((size_t)n + 1, sizeof *name), names = 0;
+    for (int i = 0; i < n; i++) {
+        area[labels[i]]++;
+        border[labels[i]] |= i % w == 0 || i % w == w - 1 || i < w || i >= n - w;
+    }
+    for (int i = 0; i < n; i++) {
+        uint32_t l = labels[i];
+        bool keep = l && area[l] >= f->min_area && (!f->max_area || area[l] <= f->max_area) &&
+                    !(f->clear_border && border[l]);
+        if (keep && !name[l])
+            name[l] = ++names;
+        labels[i] = keep ? name[l] : 0;
+    }
+    free(area);
+    free(border);
+    free(name);
+    return names;
+}
+
+static void random_relief(struct cs_image *relief, const struct cs_image *mask, int i,
+                          uint64_t *seed)
+{
+    struct cs_err err = {0};
+    if (i % 4 == 0) {
+        ck_assert_int_eq(cs_relief_distance(relief, mask, &memory, &err), 0);
+        return;
+    }
+    ck_assert_int_eq(cs_image_init(relief, mask->width, mask->height, 1, CS_U16, 0, NULL, &err), 0);
+    for (size_t k = 0; k < pixels(mask); k++) // few values: many ties
+        ((uint16_t *)relief->data)[k] = (uint16_t)(planes_random(seed) % 9 * (i % 3 ? 1 : 700));
+}
+
+START_TEST(objects_of_random_masks)
 {
     enum { W = 31, H = 23 };
     struct cs_err err = {0};
     struct cs_image mask, relief, labels;
     uint64_t seed = (uint64_t)_i + 55;
     uint32_t expected[W * H], count;
-    planes_random_mask(&mask, W, H, 60, 1 + _i % 3, seed);
+    static const uint16_t flat[W * H];
+    planes_random_mask(&mask, W, H, 50 + _i % 4 * 8, 1 + _i % 3, seed);
     if (_i % 5 == 1) // thin slanted lines, much smaller than their boxes
         for (int k = 0; k < W * H; k++)
             ((uint8_t *)mask.data)[k] = (k % W + k / W) % 7 == 0;
-    if (_i % 4 == 0) {
-        ck_assert_int_eq(cs_relief_distance(&relief, &mask, &memory, &err), 0);
+    if (_i % 5 == 2) // frames around all the rest
+        for (int k = 0; k < W * H; k++)
+            if (k % W == 3 || k % W == W - 4 || k / W == 2 || k / W == H - 3)
+                ((uint8_t *)mask.data)[k] = 1;
+    random_relief(&relief, &mask, _i, &seed);
+    struct cs_part_rule rule = {.connectivity = _i % 2 ? 4 : 8,
+                                .split = _i % 7 > 1,
+                                .depth = (uint32_t)(_i % 5 * (_i % 3 ? 1 : 400)),
+                                .least_peak = (uint32_t)_i % 7,
+                                .fill_holes = _i / 2 % 2 == 0};
+    if (_i % 11 == 0)
+        rule.filter.min_area = 9;
+    if (_i % 13 == 0)
+        rule.filter.max_area = 30;
+    rule.filter.clear_border = _i % 17 == 0;
+    if (!rule.split && rule.fill_holes) {
+        uint32_t *plain = expected;
+        for (int k = 0; k < W * H; k++)
+            plain[k] = ((uint8_t *)mask.data)[k];
+        fill_slowly(plain, W, H, rule.connectivity);
+        uint8_t filled[W * H];
+        for (int k = 0; k < W * H; k++)
+            filled[k] = plain[k] != 0;
+        split_slowly(expected, filled, flat, W, H, 70000, 0, rule.connectivity);
     } else {
-        ck_assert_int_eq(cs_image_init(&relief, W, H, 1, CS_U16, 0, NULL, &err), 0);
-        for (size_t i = 0; i < W * H; i++) // few values: many ties
-            ((uint16_t *)relief.data)[i] =
-                (uint16_t)(planes_random(&seed) % 9 * (_i % 3 ? 1 : 700));
+        split_slowly(expected, mask.data, rule.split ? relief.data : flat, W, H,
+                     rule.split ? rule.depth : 70000, rule.split ? rule.least_peak : 0,
+                     rule.connectivity);
+        if (rule.fill_holes)
+            fill_slowly(expected, W, H, rule.connectivity);
     }
-    uint32_t depth = _i % 5 * (_i % 3 ? 1 : 400), least = _i % 7;
-    int connectivity = _i % 2 ? 4 : 8;
-    uint32_t names =
-        split_slowly(expected, mask.data, relief.data, W, H, depth, least, connectivity);
-    ck_assert_int_eq(cs_objects_split(&labels, &count, &mask, &relief, depth, least, connectivity,
-                                      &memory, &err),
-                     0);
-    ck_assert_uint_eq(count, names);
-    ck_assert_mem_eq(labels.data, expected, sizeof expected);
-    cs_image_release(&labels);
-    // A depth beyond all relief leaves the connected components.
-    struct cs_image whole;
-    uint32_t parts;
-    ck_assert_int_eq(
-        cs_objects_split(&labels, &count, &mask, &relief, 70000, 0, connectivity, &memory, &err),
-        0);
-    ck_assert_int_eq(cs_objects_label(&whole, &parts, &mask, connectivity, &memory, &err), 0);
-    ck_assert_uint_eq(count, parts);
-    ck_assert_mem_eq(labels.data, whole.data, cs_image_bytes(&whole));
-    cs_image_release(&whole);
-    cs_image_release(&labels);
+    uint32_t names = filter_slowly(expected, W, H, &rule.filter);
+    for (int disk = 0; disk < 2; disk++) {
+        rule.scratch.spill_bytes = disk ? 1 : 0;
+        ck_assert_int_eq(
+            find_objects(&labels, &count, &mask, rule.split ? &relief : NULL, rule, &err), 0);
+        ck_assert_uint_eq(count, names);
+        ck_assert_mem_eq(labels.data, expected, sizeof expected);
+        cs_image_release(&labels);
+    }
     cs_image_release(&relief);
     cs_image_release(&mask);
 }
@@ -286,9 +389,8 @@ START_TEST(two_discs)
             ((uint8_t *)mask.data)[y * 60 + x] =
                 hypot(x - 20, y - 20) <= 12 || hypot(x - 39, y - 20) <= 12;
     ck_assert_int_eq(cs_relief_distance(&relief, &mask, &memory, &err), 0);
-    ck_assert_int_eq(
-        cs_objects_split(&labels, &count, &mask, &relief, CS_RELIEF_STEPS_PX, 0, 8, &memory, &err),
-        0);
+    struct cs_part_rule rule = {.connectivity = 8, .split = true, .depth = CS_RELIEF_STEPS_PX};
+    ck_assert_int_eq(find_objects(&labels, &count, &mask, &relief, rule, &err), 0);
     ck_assert_uint_eq(count, 2);
     const uint32_t *l = labels.data;
     ck_assert_uint_eq(l[20 * 60 + 10], 1);
@@ -299,35 +401,96 @@ START_TEST(two_discs)
 }
 END_TEST
 
-static void check_filter(const char *const *before, const char *const *after,
-                         struct cs_object_filter filter, uint32_t count, uint32_t left)
+// ---- Items in bands ------------------------------------------------------------------------
+
+struct got {
+    struct cs_image labels;
+    uint32_t height, next_row;
+};
+
+static int take_band(const struct cs_image *band, uint32_t first_row, void *context,
+                     struct cs_err *err)
 {
-    struct cs_err err = {0};
-    struct cs_image got, expected;
-    planes_draw(&got, CS_U32, before);
-    planes_draw(&expected, CS_U32, after);
-    ck_assert_int_eq(cs_objects_filter(&got, &count, &filter, &err), 0);
-    ck_assert_uint_eq(count, left);
-    ck_assert_mem_eq(got.data, expected.data, cs_image_bytes(&got));
-    cs_objects_narrow(&got, count);
-    ck_assert_int_eq(got.dtype, CS_U16);
-    for (size_t i = 0; i < pixels(&got); i++)
-        ck_assert_uint_eq(((uint16_t *)got.data)[i], ((uint32_t *)expected.data)[i]);
-    cs_image_release(&got);
-    cs_image_release(&expected);
+    struct got *g = context;
+    if (!g->labels.data)
+        ck_assert_int_eq(
+            cs_image_init(&g->labels, band->width, g->height, 1, band->dtype, 0, NULL, err), 0);
+    ck_assert_int_eq(band->dtype, g->labels.dtype);
+    ck_assert_uint_eq(first_row, g->next_row);
+    memcpy((char *)g->labels.data + first_row * cs_image_row_bytes(band), band->data,
+           cs_image_bytes(band));
+    g->next_row += band->height;
+    return 0;
 }
 
-START_TEST(filters)
+// Labels of a plane of u8 probabilities that comes in bands of `rows` rows.
+static uint32_t post_in_bands(struct got *got, const struct cs_post *post,
+                              const struct cs_image *plane, uint32_t rows)
 {
-    const char *all[] = {"4......", "..2.11.", ".22.11.", "...3...", "......5", NULL};
-    const char *renamed[] = {"1......", "..2.33.", ".22.33.", "...4...", "......5", NULL};
-    const char *large[] = {".......", "..1.22.", ".11.22.", ".......", ".......", NULL};
-    const char *small[] = {"1......", "..2....", ".22....", "...3...", "......4", NULL};
-    const char *inner[] = {".......", "..1.22.", ".11.22.", "...3...", ".......", NULL};
-    check_filter(all, renamed, (struct cs_object_filter){0}, 5, 5);
-    check_filter(all, large, (struct cs_object_filter){.min_area = 3}, 5, 2);
-    check_filter(all, small, (struct cs_object_filter){.max_area = 3}, 5, 4);
-    check_filter(all, inner, (struct cs_object_filter){.clear_border = true}, 5, 3);
+    struct cs_err err = {0};
+    struct cs_post_run *run;
+    struct cs_post_item item = {.probability = plane};
+    uint32_t count;
+    *got = (struct got){.height = plane->height};
+    ck_assert_int_eq(cs_post_open(&run, post, &item, &memory, take_band, got, &err), 0);
+    for (uint32_t y = 0; y < plane->height; y += rows) {
+        uint32_t n = rows < plane->height - y ? rows : plane->height - y;
+        ck_assert_int_eq(cs_post_rows(run, (char *)plane->data + (size_t)y * plane->width, n, &err),
+                         0);
+    }
+    ck_assert_int_eq(cs_post_end(run, &count, &err), 0);
+    ck_assert_uint_eq(got->next_row, plane->height);
+    cs_post_close(run);
+    return count;
+}
+
+// Opening, closing and distances look beyond the rows that came last: the windows they work on give
+// what the whole plane gives, for any bands.
+START_TEST(bands)
+{
+    enum { W = 24, H = 9000 };
+    struct cs_err err = {0};
+    struct cs_image plane, relief = {0}, expected;
+    struct cs_post post;
+    uint32_t count;
+    planes_random_mask(&plane, W, H, 60, 2, (uint64_t)_i + 9);
+    cs_post_init(&post);
+    post.open_px = _i & 1 ? 1.5 : 0;
+    post.close_px = _i & 2 ? 2 : 0;
+    post.split = _i & 4 ? CS_SPLIT_DISTANCE : CS_SPLIT_NONE;
+    post.fill_holes = _i & 1;
+    post.min_area.value = 4;
+    struct cs_part_rule rule = {.connectivity = 8,
+                                .split = post.split != CS_SPLIT_NONE,
+                                .depth = CS_RELIEF_STEPS_PX,
+                                .fill_holes = post.fill_holes,
+                                .filter.min_area = 4};
+    struct cs_image mask = {.width = W, .height = H, .channels = 1, .dtype = CS_U8};
+    mask.data = malloc(W * H);
+    memcpy(mask.data, plane.data, W * H);
+    for (size_t i = 0; i < W * H; i++)
+        ((uint8_t *)plane.data)[i] = ((uint8_t *)mask.data)[i] ? 200 : 50;
+    if (post.open_px > 0)
+        ck_assert_int_eq(cs_morph_open(&mask, post.open_px, &memory, &err), 0);
+    if (post.close_px > 0)
+        ck_assert_int_eq(cs_morph_close(&mask, post.close_px, &memory, &err), 0);
+    if (rule.split)
+        ck_assert_int_eq(cs_relief_distance(&relief, &mask, &memory, &err), 0);
+    ck_assert_int_eq(
+        find_objects(&expected, &count, &mask, rule.split ? &relief : NULL, rule, &err), 0);
+    static const uint32_t heights[] = {1, 7, 500, H};
+    for (int k = 0; k < 4; k++) {
+        struct got got;
+        ck_assert_uint_eq(post_in_bands(&got, &post, &plane, heights[k]), count);
+        ck_assert_int_eq(got.labels.dtype, CS_U16);
+        for (size_t i = 0; i < W * H; i++)
+            ck_assert_uint_eq(((uint16_t *)got.labels.data)[i], ((uint32_t *)expected.data)[i]);
+        cs_image_release(&got.labels);
+    }
+    free(mask.data);
+    cs_image_release(&relief);
+    cs_image_release(&expected);
+    cs_image_release(&plane);
 }
 END_TEST
 
@@ -346,8 +509,13 @@ START_TEST(nested_boxes)
             int edge = x < y ? x : y, other = SIDE - 1 - (x > y ? x : y);
             ((uint8_t *)mask.data)[y * SIDE + x] = (edge < other ? edge : other) % 2 == 0;
         }
-    ck_assert_int_eq(cs_objects_split(&labels, &count, &mask, &relief, 1, 0, 4, &memory, &err), 0);
+    struct cs_part_rule rule = {.connectivity = 4, .split = true, .depth = 1, .fill_holes = true};
+    ck_assert_int_eq(find_objects(&labels, &count, &mask, &relief, rule, &err), 0);
     ck_assert_uint_eq(count, SIDE / 4);
+    cs_image_release(&labels);
+    rule.split = false; // one object of all
+    ck_assert_int_eq(find_objects(&labels, &count, &mask, NULL, rule, &err), 0);
+    ck_assert_uint_eq(count, 1);
     cs_image_release(&labels);
     cs_image_release(&relief);
     cs_image_release(&mask);
@@ -357,39 +525,34 @@ END_TEST
 START_TEST(more_objects_than_16_bits)
 {
     struct cs_err err = {0};
-    struct cs_image mask, labels;
-    uint32_t count;
-    ck_assert_int_eq(cs_image_init(&mask, 800, 400, 1, CS_U8, 0, NULL, &err), 0);
+    struct cs_image plane;
+    struct cs_post post;
+    struct got got;
+    ck_assert_int_eq(cs_image_init(&plane, 800, 400, 1, CS_U8, 0, NULL, &err), 0);
     for (size_t y = 0; y < 400; y += 2)
         for (size_t x = 0; x < 800; x += 2)
-            ((uint8_t *)mask.data)[y * 800 + x] = 1;
-    ck_assert_int_eq(cs_objects_label(&labels, &count, &mask, 8, &memory, &err), 0);
-    ck_assert_uint_eq(count, 80000);
-    cs_objects_narrow(&labels, count);
-    ck_assert_int_eq(labels.dtype, CS_U32);
-    ck_assert_uint_eq(((uint32_t *)labels.data)[398 * 800 + 798], 80000);
-    cs_image_release(&labels);
-    cs_image_release(&mask);
+            ((uint8_t *)plane.data)[y * 800 + x] = 255;
+    cs_post_init(&post);
+    post.min_area.value = 0;
+    ck_assert_uint_eq(post_in_bands(&got, &post, &plane, 3), 80000);
+    ck_assert_int_eq(got.labels.dtype, CS_U32);
+    ck_assert_uint_eq(((uint32_t *)got.labels.data)[398 * 800 + 798], 80000);
+    cs_image_release(&got.labels);
+    cs_image_release(&plane);
 }
 END_TEST
 
-START_TEST(spilled)
+START_TEST(no_scratch)
 {
     struct cs_err err = {0};
-    struct cs_image mask, relief, labels, other;
-    uint32_t count, again;
-    static const struct cs_scratch disk = {1, NULL};
+    struct cs_image mask, relief, labels;
+    uint32_t count;
     planes_random_mask(&mask, 90, 70, 60, 2, 5);
-    ck_assert_int_eq(cs_relief_distance(&relief, &mask, &disk, &err), 0);
-    ck_assert_int_eq(cs_objects_split(&labels, &count, &mask, &relief, 16, 0, 8, &memory, &err), 0);
-    ck_assert_int_eq(cs_objects_split(&other, &again, &mask, &relief, 16, 0, 8, &disk, &err), 0);
-    ck_assert(other.block.mapped && !labels.block.mapped);
-    ck_assert_uint_eq(count, again);
-    ck_assert_mem_eq(labels.data, other.data, cs_image_bytes(&labels));
-    cs_image_release(&other);
-    static const struct cs_scratch nowhere = {1, "/nonexistent"};
-    ck_assert_int_eq(cs_objects_split(&other, &again, &mask, &relief, 16, 0, 8, &nowhere, &err),
-                     -1);
+    ck_assert_int_eq(cs_relief_distance(&relief, &mask, &memory, &err), 0);
+    struct cs_part_rule rule = {
+        .connectivity = 8, .split = true, .depth = 16, .scratch = {1, "/nonexistent"}};
+    ck_assert_int_eq(find_objects(&labels, &count, &mask, &relief, rule, &err), -1);
+    ck_assert_int_eq(err.code, CS_EIO);
     cs_image_release(&labels);
     cs_image_release(&relief);
     cs_image_release(&mask);
@@ -404,13 +567,12 @@ int main(void)
     tcase_add_test(core, threshold_of_floats);
     tcase_add_loop_test(core, distances, 0, 17);
     tcase_add_loop_test(core, opening_and_closing, 0, 12);
-    tcase_add_test(core, holes);
-    tcase_add_loop_test(core, splitting, 0, 60);
+    tcase_add_loop_test(core, objects_of_random_masks, 0, 160);
     tcase_add_test(core, two_discs);
-    tcase_add_test(core, filters);
+    tcase_add_loop_test(core, bands, 0, 8);
     tcase_add_test(limits, nested_boxes);
     tcase_add_test(limits, more_objects_than_16_bits);
-    tcase_add_test(limits, spilled);
+    tcase_add_test(limits, no_scratch);
     suite_add_tcase(suite, core);
     suite_add_tcase(suite, limits);
     return suite_run(suite);
