@@ -66,6 +66,9 @@ static void run_rows(const struct cs_cpu_step *step, const struct cs_cpu_run *ru
     const struct step *p = step->params;
     struct cs_winograd_run how = run_of(p, run);
     int64_t side = p->winograd.kernels->out, rows = (end + side - 1) / side - begin / side;
+    how.warm = true;
+    for (int i = 0; i < p->sources.count; i++)
+        how.warm = how.warm && p->sources.source[i].src.window;
     how.image = image;
     how.first_tile = begin / side * p->winograd.tiles[1];
     how.tile_count = rows * p->winograd.tiles[1];

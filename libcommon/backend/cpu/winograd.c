@@ -60,6 +60,13 @@ static struct tile tile_at(const struct cs_winograd *w, const struct cs_winograd
     return (struct tile){run->image + unit / w->units, index / w->tiles[1], index % w->tiles[1]};
 }
 
+// The one behind it in the image.
+static struct tile next_tile(const struct cs_winograd *w, struct tile t)
+{
+    bool ends = t.column + 1 == w->tiles[1];
+    return (struct tile){t.image, t.row + ends, ends ? 0 : t.column + 1};
+}
+
 // ---- Prefetch --------------------------------------------------------------------------------
 
 // The pixels of a run of units, row by row of pixels, a few cache lines at each step.
@@ -120,7 +127,7 @@ static void ahead_init(struct ahead *a, const struct worker *k, struct block blo
     *a = (struct ahead){.w = w, .run = k->run, .block = block, .unit = block.first};
     int64_t bytes = block.count * w->unit * w->kernels->out * w->kernels->in *
                     w->shape.in_channels * (int64_t)sizeof(float);
-    a->lines = bytes / 64 + 1;
+    a->lines = k->run->warm ? 0 : bytes / 64 + 1;
     a->steps = steps > 0 ? steps : 1;
 }
 
@@ -142,6 +149,8 @@ static void ahead_step(struct ahead *a)
 static unsigned inside(int64_t at, int count, int64_t size)
 {
     unsigned bits = 0;
+    if (at >= 0 && at + count <= size)
+        return (1U << count) - 1;
     for (int i = 0; i < count; i++)
         bits |= (unsigned)(at + i >= 0 && at + i < size) << i;
     return bits;
@@ -180,11 +189,23 @@ static void transform_inputs(struct worker *k, struct block block, int64_t begin
 {
     const struct cs_winograd *w = k->w;
     int64_t width = w->kernels->width, groups = (w->shape.in_channels + width - 1) / width;
-    for (int64_t slot = begin; slot < end; slot++) {
-        int64_t unit = block.first + slot / w->unit, i = slot % w->unit;
-        float *v = k->v + (slot / w->rows * groups * w->rows + slot % w->rows) * width;
-        if (i < tiles_of(w, k->run, unit))
-            transform_tile(k, tile_at(w, k->run, unit, i), v);
+    int64_t unit = block.first + begin / w->unit, i = begin % w->unit, row = begin % w->rows;
+    float *v = k->v + begin / w->rows * groups * w->rows * width;
+    int64_t tiles = tiles_of(w, k->run, unit);
+    struct tile t = tile_at(w, k->run, unit, i);
+    for (int64_t slot = begin; slot < end; slot++, i++, row++) {
+        if (row == w->rows) {
+            row = 0;
+            v += groups * w->rows * width;
+        }
+        if (i == w->unit) {
+            i = 0;
+            tiles = tiles_of(w, k->run, ++unit);
+            t = tile_at(w, k->run, unit, i);
+        }
+        if (i < tiles)
+            transform_tile(k, t, v + row * width);
+        t = next_tile(w, t);
     }
 }
 
@@ -257,8 +278,8 @@ static void transform_outputs(struct worker *k, struct block block, int64_t inde
         memset(sum, 0, (size_t)w->panel * sizeof *sum);
         memset(square, 0, (size_t)w->panel * sizeof *square);
     }
-    for (int64_t i = 0; i < tiles; i++, m += w->panel) {
-        struct tile t = tile_at(w, run, unit, i);
+    struct tile t = tile_at(w, run, unit, 0);
+    for (int64_t i = 0; i < tiles; i++, m += w->panel, t = next_tile(w, t)) {
         int64_t side = w->kernels->out, y = t.row * side, x = t.column * side;
         int64_t at = (t.image * s->out[0] + y) * k->store.row + x * k->store.pixel;
         int rows = (int)smaller(side, s->out[0] - y);
