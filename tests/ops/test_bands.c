@@ -225,7 +225,7 @@ END_TEST
 START_TEST(any_rows)
 {
     // However large the cache, and so the rows that are done at once, up to all.
-    static const size_t caches[] = {40 << 10, 64 << 10, 96 << 10, 130 << 10, 190 << 10};
+    static const size_t caches[] = {8 << 10, 40 << 10, 64 << 10, 96 << 10, 130 << 10, 190 << 10};
     struct opcase c;
     struct loaded l;
     int rows = 0;

@@ -74,16 +74,17 @@ void cs_cpu_run_band(struct cs_plan *plan, const struct cs_cpu_band *band,
 {
     const struct cs_cpu_step *steps = plan->steps + band->step;
     double seconds[CS_CPU_BAND_NODES] = {0}, all = 0, start = cs_cpu_profile_now(plan);
+    int threads = plan->network->device->threads;
 #pragma omp parallel
-    {
-        int thread = omp_get_thread_num();
+    // Each share once, however many threads there are.
+    for (int t = omp_get_thread_num(); t < threads; t += omp_get_num_threads()) {
         struct cs_cpu_run mine = *run;
-        char *memory = run->scratch + (size_t)thread * band->thread_bytes;
+        char *memory = run->scratch + (size_t)t * band->thread_bytes;
         struct slide slide = {.band = band,
                               .memory = memory,
-                              .seconds = plan->seconds && thread == 0 ? seconds : NULL,
+                              .seconds = plan->seconds && t == 0 ? seconds : NULL,
                               .cpu_time = plan->cpu_time};
-        struct cs_cpu_band_share share = cs_cpu_band_share_of(band, thread, omp_get_num_threads());
+        struct cs_cpu_band_share share = cs_cpu_band_share_of(band, t, threads);
         mine.scratch = memory + band->window_bytes;
         while (cs_cpu_band_next(band, &share)) {
             slide.image = share.image;
