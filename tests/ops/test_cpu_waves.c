@@ -250,8 +250,8 @@ START_TEST(shared_out)
             for (int k = 0; w->pieces && k < w->starts[threads]; k++) {
                 const struct cs_cpu_piece *p = &w->pieces[k];
                 ck_assert(p->step >= w->first && p->step < step);
-                ck_assert(plan->steps[p->step].part ? p->begin == done[p->step] : p->end == 0);
-                done[p->step] = plan->steps[p->step].part ? p->end : done[p->step] + 1;
+                ck_assert(p->begin == done[p->step] && p->end > p->begin && p->at_once > 0);
+                done[p->step] = p->end;
             }
             for (int s = w->first; s < step; s++) {
                 ck_assert_int_eq(done[s], plan->steps[s].part ? plan->steps[s].parts

@@ -61,6 +61,7 @@ struct cs_cpu_run { // what a step sees while it runs
     char *arena;
     char *scratch; // of a part of a step: the thread's alone
     char *shared;  // of the step, the same for all its parts
+    bool again;    // scratch is as the last part, of the same step, left it
     const struct cs_kernels *kernels;
     float *windows[CS_CPU_BAND_NODES]; // of a band, where row 0 of image 0 would lie
 };
@@ -78,7 +79,7 @@ struct cs_cpu_step {
     void (*part)(const struct cs_cpu_step *step, const struct cs_cpu_run *run, int64_t begin,
                  int64_t end);
     void (*finish)(const struct cs_cpu_step *step, const struct cs_cpu_run *run);
-    int64_t parts;
+    int64_t parts, at_once; // how many there are; fewer in one go would take longer each
     size_t scratch_bytes, shared_bytes; // wants; of rows or a part, of all of them
     size_t shared;                      // where that lies in scratch
     double work;                        // in multiplications and additions or as long as they take
@@ -126,7 +127,7 @@ struct cs_plan {
     struct cs_cpu_step *steps;
     int step_count, step_capacity;
     struct cs_cpu_wave *waves; // waves.h
-    int wave_count;
+    int wave_count, piece_count;
     size_t step_scratch, step_shared; // of the node that is being built
     size_t scratch_bytes;
     double *seconds; // of prepare, each step, finish; NULL while no profile is taken

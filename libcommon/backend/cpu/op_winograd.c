@@ -27,6 +27,7 @@ static struct cs_winograd_run run_of(const struct step *p, const struct cs_cpu_r
         .scratch = (float *)(void *)run->scratch,
         .finish = p->finish,
         .sums = cs_cpu_gather_sums(&p->gather, run),
+        .again = run->again,
     };
     for (int i = 0; i < p->sources.count; i++) {
         const struct cs_cpu_source *from = &p->sources.source[i];
@@ -165,6 +166,7 @@ int cs_cpu_build_winograd(struct cs_plan *plan, const struct cs_node *node,
         winograd->team ? cs_cpu_add_step(plan, node, run_team, params)
                        : cs_cpu_add_parts(plan, node, winograd->parts, run_parts, finish, params);
     step->rows = run_rows;
+    step->at_once = winograd->by_panels ? 1 : winograd->block;
     step->kernel = winograd->kernels->name;
     step->flops =
         18.0 * (double)cs_shape_elements(&out->shape) * (double)winograd->shape.in_channels;

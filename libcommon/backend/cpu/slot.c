@@ -34,6 +34,7 @@ void cs_cpu_slot_close(struct cs_slot *slot)
             cs_dnn_unbind(state->bindings[i]);
         free(state->bindings);
         free(state->left);
+        free(state->next);
     }
     free(slot->plans);
     cs_cpu_slab_give(slot->network, CS_CPU_SLAB_ARENA, slot->arena, slot->arena_bytes);
@@ -54,8 +55,8 @@ static int bind_plan(struct cs_slot *slot, struct bound_plan *bound, struct cs_e
                                              .scratch = slot->scratch + step->shared};
         if (step->op && cs_dnn_bind(step->op, &memory, &bound->state.bindings[i], err) != 0)
             return -1;
-        bound->state.left[i] = step->parts;
     }
+    cs_cpu_init_waves(plan, &bound->state);
     return 0;
 }
 
@@ -75,6 +76,7 @@ int cs_cpu_slot_open(struct cs_network *network, struct cs_plan *const *plans, i
         struct cs_cpu_waves_state *state = &made->plans[p].state;
         state->bindings = cs_xcalloc(steps, sizeof *state->bindings);
         state->left = cs_xcalloc(steps, sizeof *state->left);
+        state->next = cs_xcalloc((size_t)plans[p]->piece_count + 1, sizeof *state->next);
         arena = plans[p]->memory.arena_bytes > arena ? plans[p]->memory.arena_bytes : arena;
         scratch = plans[p]->scratch_bytes > scratch ? plans[p]->scratch_bytes : scratch;
     }

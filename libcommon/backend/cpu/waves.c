@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: MIT
 // Which nodes run side by side. A node that is too small for all threads to be worth their meeting
 // joins others that need nothing of it (the branches of an HRNet): a wave. Each thread has its list
-// of pieces of a wave, whole steps and parts of steps, so that all have about the same to do, and
-// threads meet once a wave. With one thread, or where nodes are large, a wave is one node, and
-// nodes keep their order, which is the best for the caches.
+// of pieces of a wave, whole steps and parts of steps, so that all have about the same to do; one
+// that is through with its own takes over what others have not begun. Threads meet once a wave.
+// With one thread, or where nodes are large, a wave is one node, and nodes keep their order, which
+// is the best for the caches.
 //
 // Nodes are taken in the graph's order, each to the first wave behind those of its operands that is
-// open (list scheduling, Graham 1969). All is decided when the plan is made and follows from sizes
-// and the number of threads; results depend on none of it. The memory plan keeps all tensors of a
-// wave apart (graph.h, times).
+// open (list scheduling, Graham 1969). All of that is decided when the plan is made and follows
+// from sizes and the number of threads; results depend on none of it, nor on who does what. The
+// memory plan keeps all tensors of a wave apart (graph.h, times).
 #include "backend/cpu/waves.h"
 
 #include <omp.h>
@@ -199,9 +200,19 @@ static double share_whole(struct share *s)
     }
 }
 
-static void add_piece(struct share *s, int step, int64_t begin, int64_t end)
+enum { GOES = 6 }; // in which a thread does its fair share, so that others can take over the rest
+
+static void add_piece(struct share *s, int step, int64_t begin, int64_t end, double fair)
 {
-    s->wave->pieces[s->piece_count++] = (struct cs_cpu_piece){s->wave->first + step, begin, end};
+    const struct cs_cpu_step *of = &s->steps[step];
+    double at_once = of->part ? fair / GOES * (double)of->parts / of->work : 1;
+    int64_t least = of->at_once > 1 ? of->at_once : 1;
+    struct cs_cpu_piece *piece = &s->wave->pieces[s->piece_count++];
+    *piece = (struct cs_cpu_piece){s->wave->first + step, begin, end, least};
+    if (at_once > (double)least)
+        piece->at_once = at_once < (double)(end - begin) ? (int64_t)at_once : end - begin;
+    if (s->threads == 1)
+        piece->at_once = end - begin;
 }
 
 // Then each thread in turn is filled up with parts to its fair share, so that it gets few steps.
@@ -214,7 +225,7 @@ static void share_parts(struct share *s, double fair)
         w->starts[t] = s->piece_count;
         for (int i = 0; i < w->count; i++)
             if (s->owner[i] == t)
-                add_piece(s, i, 0, 0);
+                add_piece(s, i, 0, 1, fair);
         while (step < w->count) {
             const struct cs_cpu_step *from = &s->steps[step];
             double each = from->parts > 0 ? from->work / (double)from->parts : 0;
@@ -224,7 +235,7 @@ static void share_parts(struct share *s, double fair)
                 take = room < 1 ? 0 : room < (double)left ? (int64_t)room : left;
             }
             if (take > 0)
-                add_piece(s, step, done, done + take);
+                add_piece(s, step, done, done + take, fair);
             s->load[t] += (double)take * each;
             done += take;
             if (take < left)
@@ -244,7 +255,9 @@ static void share_out(struct cs_plan *plan, struct cs_cpu_wave *w)
     s.owner = cs_xcalloc((size_t)w->count, sizeof *s.owner);
     w->starts = cs_cpu_params(plan, (size_t)(threads + 1) * sizeof *w->starts);
     w->pieces = cs_cpu_params(plan, (size_t)(w->count + threads) * sizeof *w->pieces);
+    w->first_piece = plan->piece_count;
     share_parts(&s, share_whole(&s));
+    plan->piece_count += s.piece_count;
     free(s.load);
     free(s.owner);
 }
@@ -353,28 +366,29 @@ static int run_whole(const struct running *r, int index, const struct cs_cpu_run
     return cs_err_context(err, "node %s (%s)", step->node->name, step->node->op);
 }
 
-static void run_parts(struct running *r, const struct cs_cpu_piece *piece,
-                      const struct cs_cpu_run *run)
+static void run_parts(struct running *r, int index, const struct cs_cpu_run *run, int64_t begin,
+                      int64_t end)
 {
-    const struct cs_cpu_step *step = &r->plan->steps[piece->step];
-    _Atomic int64_t *left = &r->state->left[piece->step];
-    int64_t count = piece->end - piece->begin;
-    step->part(step, run, piece->begin, piece->end);
-    if (atomic_fetch_sub(left, count) != count)
+    const struct cs_cpu_step *step = &r->plan->steps[index];
+    _Atomic int64_t *left = &r->state->left[index];
+    step->part(step, run, begin, end);
+    if (atomic_fetch_sub(left, end - begin) != end - begin)
         return;
     atomic_store(left, step->parts);
     if (step->finish)
         step->finish(step, run);
 }
 
-static void run_piece(struct running *r, const struct cs_cpu_piece *piece, struct cs_cpu_run *run)
+// Parts [begin, end) of a step, or all of it.
+static void run_some(struct running *r, int index, struct cs_cpu_run *run, int64_t begin,
+                     int64_t end)
 {
     double *busy = r->plan->busy, start = busy ? cs_clock_seconds() : 0;
     struct cs_err err = {0};
-    run->shared = r->run->scratch + r->plan->steps[piece->step].shared;
-    if (r->plan->steps[piece->step].part) {
-        run_parts(r, piece, run);
-    } else if (run_whole(r, piece->step, run, &err) != 0) {
+    run->shared = r->run->scratch + r->plan->steps[index].shared;
+    if (r->plan->steps[index].part) {
+        run_parts(r, index, run, begin, end);
+    } else if (run_whole(r, index, run, &err) != 0) {
         int none = 0;
         if (atomic_compare_exchange_strong(&r->result, &none, -1) && r->err)
             *r->err = err;
@@ -382,8 +396,41 @@ static void run_piece(struct running *r, const struct cs_cpu_piece *piece, struc
     if (busy) {
         double spent = cs_clock_seconds() - start;
 #pragma omp atomic
-        busy[piece->step] += spent;
+        busy[index] += spent;
     }
+}
+
+// What is left of a piece, until nothing is. *last: the step that the thread was at.
+static void run_piece(struct running *r, const struct cs_cpu_wave *w, int k, struct cs_cpu_run *run,
+                      int *last)
+{
+    const struct cs_cpu_piece *piece = &w->pieces[k];
+    _Atomic int64_t *next = &r->state->next[w->first_piece + k];
+    while (r->result == 0 && atomic_load_explicit(next, memory_order_relaxed) < piece->end) {
+        int64_t begin = atomic_fetch_add(next, piece->at_once), end = begin + piece->at_once;
+        if (begin >= piece->end)
+            return;
+        run->again = *last == piece->step;
+        *last = piece->step;
+        run_some(r, piece->step, run, begin, end < piece->end ? end : piece->end);
+    }
+}
+
+static void rewind_pieces(const struct cs_plan *plan, const struct cs_cpu_wave *w,
+                          struct cs_cpu_waves_state *state)
+{
+    int count = w->pieces ? w->starts[plan->network->device->threads] : 0;
+    for (int k = 0; k < count; k++)
+        atomic_store_explicit(&state->next[w->first_piece + k], w->pieces[k].begin,
+                              memory_order_relaxed);
+}
+
+void cs_cpu_init_waves(const struct cs_plan *plan, struct cs_cpu_waves_state *state)
+{
+    for (int i = 0; i < plan->step_count; i++)
+        state->left[i] = plan->steps[i].parts;
+    for (int i = 0; i < plan->wave_count; i++)
+        rewind_pieces(plan, &plan->waves[i], state);
 }
 
 // The wave's time among its steps, by how long threads worked on them.
@@ -399,6 +446,21 @@ static void share_time(struct running *r, const struct cs_cpu_wave *w)
     r->now = then;
 }
 
+// One thread's part of a wave: its own pieces, then those of others, from their ends.
+static void run_wave(struct running *r, const struct cs_cpu_wave *w, int thread,
+                     struct cs_cpu_run *run)
+{
+    int lists = r->plan->network->device->threads, last = -1;
+    run->scratch = r->run->scratch + (size_t)thread * w->thread_bytes;
+    for (int k = w->starts[thread]; k < w->starts[thread + 1]; k++)
+        run_piece(r, w, k, run, &last);
+    for (int i = 1; i < lists; i++) {
+        int other = (thread + i) % lists;
+        for (int k = w->starts[other + 1] - 1; k >= w->starts[other]; k--)
+            run_piece(r, w, k, run, &last);
+    }
+}
+
 // Waves [first, end), which have pieces. A thread that fails goes on meeting the others.
 static void run_pieces(struct running *r, int first, int end)
 {
@@ -409,13 +471,10 @@ static void run_pieces(struct running *r, int first, int end)
         int thread = omp_get_thread_num(), threads = omp_get_num_threads();
         for (int wave = first; wave < end; wave++) {
             const struct cs_cpu_wave *w = &r->plan->waves[wave];
-            // Each list once, however many threads there are.
-            for (int t = thread; t < lists; t += threads) {
-                run.scratch = r->run->scratch + (size_t)t * w->thread_bytes;
-                for (int i = w->starts[t]; i < w->starts[t + 1] && r->result == 0; i++)
-                    run_piece(r, &w->pieces[i], &run);
-            }
+            run_wave(r, w, thread, &run);
             meet(r->state, threads);
+            if (thread == 0)
+                rewind_pieces(r->plan, w, r->state);
             if (thread == 0 && r->plan->seconds)
                 share_time(r, w);
         }
@@ -448,7 +507,7 @@ int cs_cpu_run_waves(struct cs_plan *plan, const struct cs_cpu_run *run,
         else
             run_alone(&r, &plan->waves[end++]);
     }
-    for (int i = 0; r.result != 0 && i < plan->step_count; i++)
-        state->left[i] = plan->steps[i].parts; // as if nothing had run
+    if (r.result != 0)
+        cs_cpu_init_waves(plan, state);
     return r.result;
 }

@@ -339,7 +339,9 @@ static void run_units(struct worker *k, int64_t first, int64_t last, int64_t pan
         struct block next = {u + block.count, smaller(w->block, last - u - block.count)};
         struct ahead ahead;
         count_tiles(k, block);
-        transform_inputs(k, block, 0, block.count * w->unit);
+        // Other panels of the only block find it transformed.
+        if (!k->run->again || !w->by_panels || block.count < last - first)
+            transform_inputs(k, block, 0, block.count * w->unit);
         ahead_init(&ahead, k, next, products * block.count * w->unit / w->rows);
         run_panels(k, block, panel, panels, &ahead);
     }

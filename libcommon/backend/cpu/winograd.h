@@ -170,7 +170,8 @@ struct cs_winograd_run {
     // NULL, or for each image and unit the sums of y, then of y * y, of panels * panel channels;
     // then neither activation nor add.
     double *sums;
-    bool warm; // the sources are in the cache
+    bool warm;  // the sources are in the cache
+    bool again; // scratch is as other parts of this run left it
     // Of cs_winograd_run_tiles: which tiles of which image.
     int64_t image, first_tile, tile_count;
 };
