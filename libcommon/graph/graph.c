@@ -368,10 +368,16 @@ int64_t cs_shape_elements(const struct cs_shape *shape)
     if (shape->rank < 0)
         return -1;
     int64_t elements = 1;
-    for (int i = 0; i < shape->rank; i++)
-        if (shape->dim[i] < 0 || __builtin_mul_overflow(elements, shape->dim[i], &elements))
+    bool empty = false;
+    for (int i = 0; i < shape->rank; i++) {
+        // A dimension of 0 does not hide the others: strides are computed from them all the same.
+        int64_t dim = shape->dim[i] ? shape->dim[i] : 1;
+        empty = empty || shape->dim[i] == 0;
+        if (dim < 0 || __builtin_mul_overflow(elements, dim, &elements) ||
+            elements > CS_MAX_ELEMENTS)
             return -1;
-    return elements;
+    }
+    return empty ? 0 : elements;
 }
 
 bool cs_shape_equal(const struct cs_shape *a, const struct cs_shape *b)

@@ -18,6 +18,8 @@
 #include "base/err.h"
 
 enum { CS_MAX_RANK = 8, CS_MAX_NODE_IO = 64 };
+// Of one tensor: what any machine could hold, so that sizes in bytes never overflow.
+#define CS_MAX_ELEMENTS (INT64_C(1) << 38)
 
 enum cs_type { CS_TYPE_NONE, CS_TYPE_F32, CS_TYPE_I64, CS_TYPE_I32, CS_TYPE_BOOL };
 size_t cs_type_bytes(enum cs_type type);
@@ -140,7 +142,8 @@ const void *cs_constant_hold(const struct cs_value *value, struct cs_constant_ho
                              struct cs_err *err);
 // Gives pages of the file back too. Accepts a hold that failed.
 void cs_constant_release(struct cs_constant_hold *hold);
-int64_t cs_shape_elements(const struct cs_shape *shape); // -1: unknown or overflow
+// -1: unknown, or more than CS_MAX_ELEMENTS, where dimensions of 0 count as 1.
+int64_t cs_shape_elements(const struct cs_shape *shape);
 bool cs_shape_equal(const struct cs_shape *a, const struct cs_shape *b);
 // "1x64x256x256" with "?" for unknown.
 void cs_shape_text(const struct cs_shape *shape, char *text, size_t size);

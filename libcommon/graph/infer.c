@@ -179,9 +179,6 @@ static void copy_graph(const struct cs_graph *from, struct cs_graph *to)
         cs_graph_add_output(to, from->outputs[i]);
 }
 
-// Elements of one activation: what any machine could hold, so that sizes in bytes never overflow.
-static const int64_t MAX_ELEMENTS = INT64_C(1) << 38;
-
 static int set_input(struct cs_graph *graph, int i, const struct cs_shape *shape,
                      struct cs_err *err)
 {
@@ -192,8 +189,7 @@ static int set_input(struct cs_graph *graph, int i, const struct cs_shape *shape
     bool fits = value->shape.rank < 0 || value->shape.rank == shape->rank;
     for (int d = 0; fits && d < value->shape.rank; d++)
         fits = value->shape.dim[d] < 0 || value->shape.dim[d] == shape->dim[d];
-    int64_t elements = cs_shape_elements(shape);
-    if (!fits || elements < 0 || elements > MAX_ELEMENTS)
+    if (!fits || cs_shape_elements(shape) < 0)
         return cs_fail(err, CS_EMODEL, "input \"%.100s\" is %s, which %s does not fit", value->name,
                        wanted, given);
     value->shape = *shape;
@@ -231,8 +227,7 @@ static int check_outputs(const struct cs_infer *at)
             continue;
         if (value->type == CS_TYPE_NONE)
             return cs_node_fail(at->node, at->err, "output %d is not supported", i);
-        int64_t elements = cs_shape_elements(&value->shape);
-        if (elements < 0 || elements > MAX_ELEMENTS)
+        if (cs_shape_elements(&value->shape) < 0)
             return cs_node_fail(at->node, at->err, "output %d is too large", i);
     }
     return 0;

@@ -72,6 +72,8 @@ START_TEST(core_shapes)
     ck_assert_int_eq(cs_shape_elements(SHAPE(2, 3, 4)), 24);
     ck_assert_int_eq(cs_shape_elements(SHAPE(2, -1)), -1);
     ck_assert_int_eq(cs_shape_elements(SHAPE(INT64_MAX / 2, 3)), -1);
+    ck_assert_int_eq(cs_shape_elements(SHAPE(0, INT64_MAX / 2, 3)), -1);
+    ck_assert_int_eq(cs_shape_elements(SHAPE(2, 0, 3)), 0);
     ck_assert_int_eq(cs_shape_elements(&(struct cs_shape){.rank = 0}), 1);
     ck_assert(!cs_shape_equal(SHAPE(2, 3), SHAPE(2, 3, 1)));
     ck_assert(cs_shape_equal(SHAPE(2, 3), SHAPE(2, 3)));
