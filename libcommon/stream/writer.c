@@ -30,7 +30,8 @@ struct cs_writer {
     enum cs_transport transport;
     uint64_t ring_bytes;
     bool fifo, regular;
-    bool closed, failed; // the reader is gone; an output error came
+    bool closed; // the reader is gone
+    int failure; // errno of the first output error
     struct cs_order order;
     struct cs_buf text; // metadata of the current frame
     struct cs_ring ring;
@@ -79,7 +80,7 @@ static int write_vector(struct cs_writer *w, struct iovec *part, int parts, stru
             continue;
         }
         if (n < 0) {
-            w->failed = true;
+            w->failure = errno;
             w->closed = errno == EPIPE;
             return cs_fail_errno(err, CS_EIO, "standard output");
         }
@@ -103,8 +104,8 @@ static int write_frame(struct cs_writer *w, struct cs_frame_header *header,
 {
     static const struct cs_meta none;
     uint8_t bytes[CS_FRAME_BYTES];
-    if (w->failed) {
-        errno = w->closed ? EPIPE : EIO;
+    if (w->failure) {
+        errno = w->failure;
         return cs_fail_errno(err, CS_EIO, "standard output");
     }
     if (!meta)
@@ -168,12 +169,12 @@ static uint64_t open_item(const struct cs_writer *w)
 static int await_credit(struct cs_writer *w, int timeout_ms, struct cs_err *err)
 {
     if (cs_ring_wait(&w->ring, w->fd, timeout_ms) < 0) {
-        w->failed = w->closed = true;
-        errno = EPIPE;
+        w->closed = true;
+        w->failure = errno = EPIPE;
         return cs_fail_errno(err, CS_EIO, "standard output");
     }
     if (cs_ring_credits(&w->ring, err) != 0) {
-        w->failed = true;
+        w->failure = EIO;
         return -1;
     }
     return 0;
@@ -280,6 +281,16 @@ static int close_open_item(struct cs_writer *w, const char *reason, struct cs_er
     return result;
 }
 
+// File servers tell of a full disk when a file is closed, which the end of a process does unheard.
+static int flush_file(struct cs_writer *w, struct cs_err *err)
+{
+    int copy = w->regular ? fcntl(w->fd, F_DUPFD_CLOEXEC, 0) : -1;
+    if (copy < 0 || close(copy) == 0)
+        return 0;
+    w->failure = errno;
+    return cs_fail_errno(err, CS_EIO, "standard output");
+}
+
 int cs_writer_end(struct cs_writer *writer, int status, const char *reason, struct cs_err *err)
 {
     if (writer->order.open && close_open_item(writer, reason, err) != 0)
@@ -293,12 +304,12 @@ int cs_writer_end(struct cs_writer *writer, int status, const char *reason, stru
         cs_meta_set(&end, CS_KEY_REASON, reason);
     int result = write_frame(writer, &header, &end, NULL, err);
     cs_meta_release(&end);
-    return result;
+    return result == 0 ? flush_file(writer, err) : result;
 }
 
 bool cs_writer_broken(const struct cs_writer *writer)
 {
-    return writer->failed;
+    return writer->failure != 0;
 }
 
 bool cs_writer_closed(const struct cs_writer *writer)

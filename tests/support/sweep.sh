@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
 # shellcheck shell=bash
 # For tests that let the Nth call of a kind fail, for N = 1, 2, ... until no call is left. By default
-# N grows by a third each time, so that a long run costs few; FAULT_SWEEP=all takes every N.
+# N grows by a third each time (FACTOR: in percent), so that a long run costs few; FAULT_SWEEP=all
+# takes every N.
 . "$SRC/tests/support/cli.sh"
 
 # What a command leaves: its standard output in `out`, files below the folder `o`. Times and tries
@@ -74,7 +75,7 @@ promised()
 
 next() # N: the one after
 {
-    [ "${FAULT_SWEEP:-}" = all ] && echo $(($1 + 1)) || echo $(($1 + 1 + $1 / 3))
+    [ "${FAULT_SWEEP:-}" = all ] && echo $(($1 + 1)) || echo $(($1 * ${FACTOR:-133} / 100 + 1))
 }
 
 # sweep NAME STATUSES LINES RUNNER COMMAND...: RUNNER N COMMAND... runs it with the fault, and leaves
