@@ -2,8 +2,10 @@
 // Attention without the matrix of its scores: a block has 64 rows and 64 columns of the output and
 // goes through the keys 64 at a time, with the running maximum and sum of each row (Milakov and
 // Gimelshein, Online normalizer calculation for softmax, 2018; Dao et al., FlashAttention, 2022).
-// Scores are made again for every 64 columns, of which heads have no more as a rule.
+// Scores are made again for every 64 columns, of which heads have no more as a rule. Matrices of
+// fp16 are multiplied by tensor cores, the shares rounded to fp16.
 #include "backend/cuda/axes.cuh"
+#include "backend/cuda/tensor.cuh"
 
 using namespace cs;
 
@@ -19,6 +21,7 @@ struct attention_job {
     uint32_t rows, keys, depth, columns;
     int64_t q_row, q_depth, k_depth, k_key, v_key, v_column, mask_row, mask_key, out_row,
         out_column;
+    bool q_aligned, k_aligned, v_aligned; // fp16: vectors may be loaded
     float scale;
 };
 
@@ -89,6 +92,33 @@ __device__ __forceinline__ void weigh(float (&scores)[PART], float (&out)[PART],
     most = next;
 }
 
+// A thread's scores of a product: scaled, masked, -infinity behind the last key.
+__device__ __forceinline__ void finish_scores(const attention_job &j, int64_t mask, uint32_t m,
+                                              uint32_t n, float (&scores)[PART])
+{
+#pragma unroll
+    for (int c = 0; c < PART; c++) {
+        scores[c] *= j.scale;
+        if (j.mask && m < j.rows && n + c < j.keys)
+            scores[c] +=
+                load_real(j.mask, j.mask_type, mask + m * j.mask_row + (n + c) * j.mask_key);
+        if (n + c >= j.keys)
+            scores[c] = -INFINITY;
+    }
+}
+
+__device__ __forceinline__ void put(const attention_job &j, int64_t base, uint32_t m, uint32_t n,
+                                    const float (&out)[PART][PART], const float (&total)[PART])
+{
+#pragma unroll
+    for (int i = 0; i < PART; i++)
+#pragma unroll
+        for (int c = 0; c < PART; c++)
+            if (m + i < j.rows && n + c < j.columns)
+                store_real(j.out, j.out_type, base + (m + i) * j.out_row + (n + c) * j.out_column,
+                           out[i][c] / total[i]);
+}
+
 // x: tiles of rows, y: of columns, z: batches.
 __global__ void __launch_bounds__(THREADS, 2)
     attention_kernel(const __grid_constant__ attention_job j)
@@ -114,16 +144,7 @@ __global__ void __launch_bounds__(THREADS, 2)
         }
 #pragma unroll
         for (int i = 0; i < PART; i++) {
-#pragma unroll
-            for (int c = 0; c < PART; c++) {
-                uint32_t m = row + y * PART + i, n = key + x * PART + c;
-                scores[i][c] *= j.scale;
-                if (j.mask && m < j.rows && n < j.keys)
-                    scores[i][c] +=
-                        load_real(j.mask, j.mask_type, base[4] + m * j.mask_row + n * j.mask_key);
-                if (n >= j.keys)
-                    scores[i][c] = -INFINITY;
-            }
+            finish_scores(j, base[4], row + y * PART + i, key + x * PART, scores[i]);
             weigh(scores[i], out[i], most[i], total[i]);
 #pragma unroll
             for (int c = 0; c < PART; c++)
@@ -137,15 +158,63 @@ __global__ void __launch_bounds__(THREADS, 2)
             __syncthreads();
         }
     }
+    put(j, base[0], row + y * PART, column + x * PART, out, total);
+}
+
+// The same with matrices of fp16.
+__global__ void __launch_bounds__(THREADS, 2) tensor_kernel(const __grid_constant__ attention_job j)
+{
+    alignas(32) __shared__ tensor_tile left, right;
+    alignas(32) __shared__ tensor_sums sums;
+    uint32_t row = blockIdx.x * TILE, column = blockIdx.y * TILE;
+    uint32_t y = threadIdx.x / ACROSS, x = threadIdx.x % ACROSS;
+    float out[PART][PART] = {}, most[PART], total[PART] = {};
+    int64_t base[5];
+    tensor_load load;
+    tensor_part part;
+    offsets(j.batch, blockIdx.z, base);
 #pragma unroll
     for (int i = 0; i < PART; i++)
-#pragma unroll
-        for (int c = 0; c < PART; c++) {
-            uint32_t m = row + y * PART + i, n = column + x * PART + c;
-            if (m < j.rows && n < j.columns)
-                store_real(j.out, j.out_type, base[0] + m * j.out_row + n * j.out_column,
-                           out[i][c] / total[i]);
+        most[i] = -INFINITY;
+    for (uint32_t key = 0; key < j.keys; key += TILE) {
+        part.clear();
+        for (uint32_t d = 0; d < j.depth; d += TILE) {
+            __syncthreads(); // tiles have been multiplied, sums read
+            load.read(j.q, base[1], row, j.rows, j.q_row, d, j.depth, j.q_depth, j.q_aligned);
+            load.write(left);
+            load.read(j.k, base[2], d, j.depth, j.k_depth, key, j.keys, j.k_key, j.k_aligned);
+            load.write(right);
+            __syncthreads();
+            part.multiply<false>(left, right);
         }
+        part.store(sums);
+        load.read(j.v, base[3], key, j.keys, j.v_key, column, j.columns, j.v_column, j.v_aligned);
+        __syncthreads();
+        load.write(right);
+#pragma unroll
+        for (int i = 0; i < PART; i++) {
+            float scores[PART];
+#pragma unroll
+            for (int c = 0; c < PART; c++)
+                scores[c] = sums[y * PART + i][x * PART + c];
+            finish_scores(j, base[4], row + y * PART + i, key + x * PART, scores);
+            weigh(scores, out[i], most[i], total[i]);
+#pragma unroll
+            for (int c = 0; c < PART; c++)
+                left[y * PART + i][x * PART + c] = __float2half_rn(scores[c]);
+        }
+        __syncthreads();
+        part.clear();
+        part.multiply<false>(left, right);
+        part.store(sums);
+        __syncthreads();
+#pragma unroll
+        for (int i = 0; i < PART; i++)
+#pragma unroll
+            for (int c = 0; c < PART; c++)
+                out[i][c] += sums[y * PART + i][x * PART + c];
+    }
+    put(j, base[0], row + y * PART, column + x * PART, out, total);
 }
 
 } // namespace
@@ -197,8 +266,11 @@ int cs_cuda_attention_launch(void *stream, const struct cs_cuda_attention *atten
         return 0;
     if (across > 65535 || batch.count > 65535 || a.k.type != a.q.type || a.v.type != a.q.type)
         return static_cast<int>(cudaErrorInvalidValue);
+    j.q_aligned = tensor_aligned(a.q.data, j.q_depth, j.q_row, stride[1], m);
+    j.k_aligned = tensor_aligned(a.k.data, j.k_key, j.k_depth, stride[2], m);
+    j.v_aligned = tensor_aligned(a.v.data, j.v_column, j.v_key, stride[3], m);
     return launch(stream,
                   dim3(static_cast<unsigned>(tiles), static_cast<unsigned>(across),
                        static_cast<unsigned>(batch.count)),
-                  THREADS, attention_kernel, j);
+                  THREADS, j.type == CS_CUDA_F16 ? tensor_kernel : attention_kernel, j);
 }

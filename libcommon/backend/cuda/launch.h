@@ -240,8 +240,9 @@ int cs_cuda_norm_map(void *stream, const struct cs_cuda_norm *norm, enum cs_cuda
 // ---- Products (product.cu) ----------------------------------------------------------------------
 
 // out = activation(alpha * a b + beta * bias + add): matrices in the last two axes, the axes before
-// repeated where they are 1 or missing; bias and add as well, over out. Sums in float32, no tensor
-// cores. Floor: the three matrices, or 2 M N K operations at the rate of float32.
+// repeated where they are 1 or missing; bias and add as well, over out. Sums in float32; of
+// matrices of fp16 by tensor cores. Floor: the three matrices, or 2 M N K operations at the rate of
+// the type.
 struct cs_cuda_matmul {
     struct cs_cuda_tensor a, b, out; // of rank 2 and more
     struct cs_cuda_tensor bias, add; // no data: none
@@ -309,7 +310,7 @@ int cs_cuda_resize_launch(void *stream, const struct cs_cuda_resize *resize);
 // out = softmax(scale * q k + mask) v: matrices in the last two axes, k as (depth, keys); the axes
 // before as in out. The mask is repeated where an axis of it is 1 or missing; no data: none. The
 // matrix of rows x keys is never in memory. Floor: 2 rows keys (depth + columns) operations at the
-// rate of float32.
+// rate of the type.
 struct cs_cuda_attention {
     struct cs_cuda_tensor q, k, v, mask, out;
     float scale;

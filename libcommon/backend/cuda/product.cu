@@ -4,8 +4,10 @@
 //
 // A block makes a tile of 64 x 64 from slices of 16 columns in shared memory, a thread 4 x 4 of it
 // in registers; sums are float32 in the order of the columns. Plain arithmetic for any shape: what
-// cuDNN has an engine for goes there.
+// cuDNN has an engine for goes there. Matrices of fp16 are multiplied by tensor cores, from slices
+// of 64 columns, the next of which is under way meanwhile.
 #include "backend/cuda/axes.cuh"
+#include "backend/cuda/tensor.cuh"
 
 using namespace cs;
 
@@ -32,8 +34,9 @@ struct product_job {
     void *out;
     int a_type, b_type, add_type, bias_type, out_type;
     uint32_t count, columns, depth; // of rows, columns, and what is summed
-    int64_t a_column, b_row, b_column, out_column, add_column, bias_column;
+    int64_t a_row, a_column, b_row, b_column, out_column, add_column, bias_column;
     bool a_along_rows, b_along_rows; // which neighbours in memory neighbouring threads load
+    bool a_aligned, b_aligned;       // matrices of fp16: vectors may be loaded
     float alpha, beta;
     cs_cuda_activation activation;
 };
@@ -189,9 +192,53 @@ __global__ void __launch_bounds__(THREADS, 2) product_kernel(const __grid_consta
         }
 }
 
+// Matrices of fp16. TURNED: what is summed lies side by side in b too.
+template <bool TURNED>
+__global__ void __launch_bounds__(TENSOR_THREADS, 2)
+    tensor_kernel(const __grid_constant__ product_job j)
+{
+    alignas(32) __shared__ tensor_tile a, b;
+    alignas(32) __shared__ tensor_sums sums;
+    uint32_t row = blockIdx.x * TENSOR_TILE, column = blockIdx.y * TENSOR_TILE;
+    int64_t batch[5];
+    tensor_load left, right;
+    tensor_part part;
+    offsets(j.batch, blockIdx.z, batch);
+    auto read = [&](uint32_t k) {
+        left.read(j.a, batch[1], row, j.count, j.a_row, k, j.depth, j.a_column, j.a_aligned);
+        if (TURNED)
+            right.read(j.b, batch[2], column, j.columns, j.b_column, k, j.depth, j.b_row,
+                       j.b_aligned);
+        else
+            right.read(j.b, batch[2], k, j.depth, j.b_row, column, j.columns, j.b_column,
+                       j.b_aligned);
+    };
+    part.clear();
+    read(0);
+    for (uint32_t k = 0; k < j.depth; k += TENSOR_TILE) {
+        __syncthreads(); // the slice before has been multiplied
+        left.write(a);
+        right.write(b);
+        __syncthreads();
+        if (k + TENSOR_TILE < j.depth)
+            read(k + TENSOR_TILE);
+        part.multiply<TURNED>(a, b);
+    }
+    part.store(sums);
+    __syncthreads();
+    for (uint32_t i = threadIdx.x; i < TENSOR_TILE * TENSOR_TILE; i += TENSOR_THREADS) {
+        uint32_t m = row + i / TENSOR_TILE, n = column + i % TENSOR_TILE;
+        if (m < j.count && n < j.columns)
+            put(j, batch, m, n, sums[i / TENSOR_TILE][i % TENSOR_TILE]);
+    }
+}
+
 // ---- Launches ------------------------------------------------------------------------------
 
-template <kind KIND> int launch_product(void *stream, const product_job &j, int64_t batches)
+static_assert(TILE == TENSOR_TILE && THREADS == TENSOR_THREADS, "one grid for all");
+
+int launch_tiles(void *stream, const product_job &j, int64_t batches,
+                 void (*kernel)(const product_job))
 {
     int64_t x = blocks_for(j.count, TILE), y = blocks_for(j.columns, TILE);
     if (j.count == 0 || j.columns == 0 || batches == 0)
@@ -201,7 +248,15 @@ template <kind KIND> int launch_product(void *stream, const product_job &j, int6
     return launch(
         stream,
         dim3(static_cast<unsigned>(x), static_cast<unsigned>(y), static_cast<unsigned>(batches)),
-        THREADS, product_kernel<KIND>, j);
+        THREADS, kernel, j);
+}
+
+// A tile of less than that has mostly nothing in it.
+bool is_for_tensor_cores(const product_job &j)
+{
+    constexpr uint32_t LEAST = 16;
+    return j.a_type == CS_CUDA_F16 && j.b_type == CS_CUDA_F16 && j.count >= LEAST &&
+           j.columns >= LEAST && j.depth >= LEAST;
 }
 
 void set_tensors(product_job &j, const cs_cuda_tensor &a, const cs_cuda_tensor &b,
@@ -253,6 +308,7 @@ int cs_cuda_matmul_launch(void *stream, const struct cs_cuda_matmul *matmul)
     j.count = static_cast<uint32_t>(out.dim[m]);
     j.columns = static_cast<uint32_t>(out.dim[n]);
     j.depth = static_cast<uint32_t>(a.dim[a.rank - 1]);
+    j.a_row = a.stride[a.rank - 2];
     j.a_column = a.stride[a.rank - 1];
     j.b_row = b.stride[b.rank - 2];
     j.b_column = stride[2][n];
@@ -264,7 +320,13 @@ int cs_cuda_matmul_launch(void *stream, const struct cs_cuda_matmul *matmul)
     j.alpha = matmul->alpha;
     j.beta = matmul->beta;
     j.activation = matmul->activation;
-    return launch_product<MATRIX>(stream, j, batch.count);
+    if (!is_for_tensor_cores(j))
+        return launch_tiles(stream, j, batch.count, product_kernel<MATRIX>);
+    j.a_aligned = tensor_aligned(a.data, j.a_column, j.a_row, stride[1], m);
+    j.b_aligned = j.b_along_rows ? tensor_aligned(b.data, j.b_row, j.b_column, stride[2], m)
+                                 : tensor_aligned(b.data, j.b_column, j.b_row, stride[2], m);
+    return launch_tiles(stream, j, batch.count,
+                        j.b_along_rows ? tensor_kernel<true> : tensor_kernel<false>);
 }
 
 // Rows are output pixels, which are counted; batches are groups.
@@ -327,6 +389,6 @@ int cs_cuda_conv_launch(void *stream, const struct cs_cuda_conv *conv)
     }
     j.a_along_rows = c.in.stride[1] != 1;
     j.b_along_rows = j.window.weight == 1;
-    return c.transposed ? launch_product<TRANSPOSED>(stream, j, c.groups)
-                        : launch_product<CONVOLUTION>(stream, j, c.groups);
+    return launch_tiles(stream, j, c.groups,
+                        c.transposed ? product_kernel<TRANSPOSED> : product_kernel<CONVOLUTION>);
 }
