@@ -22,7 +22,8 @@ PRELOAD := $(patsubst %.c,$(BUILD)/%.so,$(wildcard tests/preload/*.c))
 FUZZ    := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/fuzz/fuzz_*.c))
 
 all: $(TOOLS:%=$(BUILD)/bin/%) $(SCRIPTS:%=$(BUILD)/bin/%)
-.PHONY: all check check-san fault-sweep demo bench install bundle check-cuda clean tests fuzz lint format
+.PHONY: all check check-san races fault-sweep demo bench install bundle check-cuda clean tests fuzz lint \
+    format
 
 $(BUILD)/bin/cs-%: $(BUILD)/tools/cs-%.o $(LIB)
 	@mkdir -p $(@D)
@@ -90,6 +91,14 @@ $(CUDA_HOST): $(CUDA_HOST_OBJ)
 $(BUILD)/host/%.o: %
 	@mkdir -p $(@D)
 	$(CXX) $(CUDA_HOST_FLAGS) -MMD -MP -x c++ -c -o $@ $<
+
+# The same kernels under ThreadSanitizer, to which every thread of a block is a thread.
+RACES := $(patsubst %,build-races/tests/ops/test_cuda_%,shim random ops)
+races:
+	$(MAKE) BUILD=build-races SANFLAGS="-fsanitize=thread" $(RACES)
+	OMP_NUM_THREADS=1 tests/run-suites -b build-races $(patsubst build-races/%,%.c,$(RACES))
+$(BUILD)/host/tests/cuda/shim/shim.cpp.o: CUDA_HOST_FLAGS += \
+    $(if $(findstring thread,$(SANFLAGS)),-fno-sanitize=thread -DSHIM_TSAN)
 
 $(filter $(BUILD)/tests/ops/test_cuda_%,$(UNIT)): $(CUDA_HOST)
 $(filter $(BUILD)/tests/ops/test_cuda_%,$(UNIT)): TEST_SUPPORT := $(CUDA_HOST) $(TEST_SUPPORT)
@@ -171,4 +180,4 @@ bundle: all $(CUDA_CHECKS)
 .SECONDARY:
 
 clean:
-	rm -rf build build-san build-fuzz build-clang build-dnn3 build-cuda
+	rm -rf build build-san build-races build-fuzz build-clang build-dnn3 build-cuda

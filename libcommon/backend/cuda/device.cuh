@@ -184,6 +184,14 @@ template <int N> __device__ __forceinline__ void activate(reals<N> &r, const cs_
                                           : apply(f.function, r.v[i], f.alpha, f.beta);
 }
 
+// ---- Samples that cannot be ----------------------------------------------------------------
+
+__device__ __forceinline__ void set_fault(uint32_t *fault)
+{
+    if (fault)
+        atomicExch(fault, 1U);
+}
+
 // ---- Blocks that wait for others -----------------------------------------------------------
 
 // Whether this block is the last of `blocks` to come here, which resets the counter. What every

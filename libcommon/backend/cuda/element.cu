@@ -213,8 +213,7 @@ __device__ int64_t wrap(uint64_t value)
 __device__ int64_t quotient(int64_t a, int64_t b, bool rest, uint32_t *fault)
 {
     if (b == 0) {
-        if (fault)
-            *fault = 1;
+        set_fault(fault);
         return 0;
     }
     if (b == -1) // the least integer has no positive counterpart

@@ -153,8 +153,7 @@ __device__ int64_t index_at(const void *indices, bool wide, int64_t at, int64_t 
     index = index < 0 ? index + size : index;
     if (index >= 0 && index < size)
         return index;
-    if (fault)
-        *fault = 1;
+    set_fault(fault);
     return index < 0 ? 0 : size - 1;
 }
 

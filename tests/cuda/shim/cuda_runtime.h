@@ -5,8 +5,10 @@
 // Threads of a block are coroutines on one thread of the system; they change at barriers only.
 // What that can show: wrong numbers, samples read or written outside (AddressSanitizer), vectors at
 // odd addresses (UndefinedBehaviorSanitizer), barriers that not all threads reach, and barriers
-// that are missing, since the order of the threads may be turned round (shim.h). What it cannot:
-// speed, registers, races within a warp, and the device's own rounding of exp, erf and the like.
+// that are missing, since the order of the threads may be turned round (shim.h); with
+// ThreadSanitizer (make races) also two threads of a block that touch the same memory with no
+// barrier between, whatever comes of it. What it cannot: speed, registers, races between blocks,
+// and the device's own rounding of exp, erf and the like.
 #ifndef SHIM_CUDA_RUNTIME_H
 #define SHIM_CUDA_RUNTIME_H
 
@@ -36,7 +38,13 @@ struct dim3 {
 struct uint3 {
     unsigned x, y, z;
 };
+#ifdef __SANITIZE_THREAD__ // the scheduler writes them beside the threads
+uint3 shim_thread(), shim_block();
+#define threadIdx shim_thread()
+#define blockIdx  shim_block()
+#else
 extern uint3 threadIdx, blockIdx;
+#endif
 extern dim3 blockDim, gridDim;
 
 enum cudaError_t { cudaSuccess = 0, cudaErrorInvalidValue = 1, cudaErrorInvalidConfiguration = 9 };
@@ -104,23 +112,22 @@ inline void __threadfence()
 
 inline unsigned atomicAdd(unsigned *at, unsigned value)
 {
-    unsigned before = *at;
-    *at += value;
-    return before;
+    return __atomic_fetch_add(at, value, __ATOMIC_RELAXED);
 }
 
 inline unsigned long long atomicAdd(unsigned long long *at, unsigned long long value)
 {
-    unsigned long long before = *at;
-    *at += value;
-    return before;
+    return __atomic_fetch_add(at, value, __ATOMIC_RELAXED);
+}
+
+inline unsigned atomicExch(unsigned *at, unsigned value)
+{
+    return __atomic_exchange_n(at, value, __ATOMIC_RELAXED);
 }
 
 inline int atomicOr(int *at, int value)
 {
-    int before = *at;
-    *at |= value;
-    return before;
+    return __atomic_fetch_or(at, value, __ATOMIC_RELAXED);
 }
 
 template <typename T> T min(T a, T b)

@@ -2,7 +2,12 @@
 // Grids on the host: blocks one after the other, the threads of a block as coroutines that run
 // until they end or wait at a barrier. A thread that meets no barrier costs no stack of its own:
 // the next one runs on the same. Coroutines are made by ucontext and changed by setjmp, which asks
-// nothing of the system; with AddressSanitizer, which must be told, by ucontext alone.
+// nothing of the system; with AddressSanitizer, which must be told, by ucontext alone. With
+// ThreadSanitizer every thread of a block has a coroutine of its own, which is a thread to it;
+// this file itself is compiled without (Makefile).
+#ifdef SHIM_TSAN
+#define __SANITIZE_THREAD__ 1
+#endif
 #include "cuda_runtime.h"
 
 #include <setjmp.h>
@@ -23,6 +28,20 @@ static const void *scheduler_bottom;
 static size_t scheduler_size;
 #endif
 
+#ifdef SHIM_TSAN
+#undef threadIdx
+#undef blockIdx
+extern "C" void *__tsan_create_fiber(unsigned flags);
+extern "C" void *__tsan_get_current_fiber();
+extern "C" void __tsan_switch_to_fiber(void *fiber, unsigned flags);
+extern "C" void __tsan_acquire(void *at);
+extern "C" void __tsan_release(void *at);
+extern "C" const char *__tsan_default_options()
+{
+    return "exitcode=0"; // the shim says what a report means
+}
+#endif
+
 uint3 threadIdx, blockIdx;
 dim3 blockDim, gridDim;
 
@@ -38,7 +57,7 @@ struct fiber {
     jmp_buf jump; // where it waits
     bool started;
     char *stack;
-    void *kept; // AddressSanitizer's, while it waits
+    void *kept; // AddressSanitizer's, while it waits; ThreadSanitizer's name of it
 };
 
 struct thread {
@@ -53,7 +72,8 @@ uint64_t slots[THREADS];
 unsigned current, count;
 void (*run_body)(void *);
 void *run_context;
-bool backward;
+bool backward, counting, running;
+int reports;
 
 [[noreturn]] void stop(const char *text)
 {
@@ -68,7 +88,50 @@ void place_of(unsigned t)
     threadIdx.z = t / blockDim.x / blockDim.y;
 }
 
-#ifdef SHIM_ASAN
+// What ThreadSanitizer takes for order: who leaves may rely on what those did that arrived.
+enum order { ORDER_START, ORDER_END, ORDER_BLOCK, ORDER_WARP };
+#ifdef SHIM_TSAN
+char orders[ORDER_WARP + THREADS / WARP];
+
+void arrive(int at)
+{
+    __tsan_release(&orders[at]);
+}
+
+void leave(int at)
+{
+    __tsan_acquire(&orders[at]);
+}
+#else
+void arrive(int)
+{
+}
+
+void leave(int)
+{
+}
+#endif
+
+#if defined SHIM_TSAN
+enum { NO_ORDER = 1 };
+ucontext_t scheduler;
+void *scheduler_name;
+
+void to_scheduler(fiber *f)
+{
+    __tsan_switch_to_fiber(scheduler_name, NO_ORDER);
+    swapcontext(&f->context, &scheduler);
+}
+
+void to_fiber(fiber *f)
+{
+    if (!f->kept)
+        f->kept = __tsan_create_fiber(0);
+    scheduler_name = __tsan_get_current_fiber();
+    __tsan_switch_to_fiber(f->kept, NO_ORDER);
+    swapcontext(&scheduler, &f->context);
+}
+#elif defined SHIM_ASAN
 ucontext_t scheduler;
 
 void to_scheduler(fiber *f)
@@ -112,7 +175,9 @@ void fiber_main()
     __sanitizer_finish_switch_fiber(nullptr, &scheduler_bottom, &scheduler_size);
 #endif
     for (;;) {
+        leave(ORDER_START);
         run_body(run_context);
+        arrive(ORDER_END);
         threads[current].where = DONE;
         to_scheduler(&fibers[threads[current].fiber]);
     }
@@ -135,6 +200,11 @@ int make_fiber()
 void resume(unsigned t)
 {
     thread *th = &threads[t];
+#ifdef SHIM_TSAN
+    while (made_count <= static_cast<int>(t))
+        make_fiber();
+    th->fiber = static_cast<int>(t);
+#endif
     if (th->fiber < 0)
         th->fiber = idle_count > 0 ? idle[--idle_count] : make_fiber();
     fiber *f = &fibers[th->fiber];
@@ -142,8 +212,10 @@ void resume(unsigned t)
     current = t;
     place_of(t);
     to_fiber(f);
+#ifndef SHIM_TSAN
     if (th->where == DONE)
         idle[idle_count++] = th->fiber;
+#endif
 }
 
 void wait_at(state where)
@@ -207,14 +279,46 @@ void shim_set_backward(bool wanted)
     backward = wanted;
 }
 
+int shim_reports(void)
+{
+    int before = reports;
+    counting = true;
+    reports = 0;
+    return before;
+}
+
+#ifdef SHIM_TSAN
+uint3 shim_thread()
+{
+    return threadIdx;
+}
+
+uint3 shim_block()
+{
+    return blockIdx;
+}
+
+extern "C" void __tsan_on_report(void *)
+{
+    reports++;
+    if (running && !counting) // and not of the host's threads
+        stop("threads touch the same memory without a barrier between them");
+}
+#endif
+
 void __syncthreads()
 {
+    arrive(ORDER_BLOCK);
     wait_at(AT_BLOCK);
+    leave(ORDER_BLOCK);
 }
 
 void __syncwarp(unsigned)
 {
+    int warp = ORDER_WARP + static_cast<int>(current / WARP);
+    arrive(warp);
     wait_at(AT_WARP);
+    leave(warp);
 }
 
 uint64_t shim_exchange(uint64_t value, unsigned from)
@@ -248,6 +352,10 @@ void shim_run(const cudaLaunchConfig_t *config, void (*body)(void *), void *cont
         blockIdx.x = (unsigned)(block % g.x);
         blockIdx.y = (unsigned)(block / g.x % g.y);
         blockIdx.z = (unsigned)(block / g.x / g.y);
+        running = true;
+        arrive(ORDER_START);
         run_block();
+        running = false;
+        leave(ORDER_END); // blocks share the memory that __shared__ is here
     }
 }

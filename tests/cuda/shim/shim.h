@@ -13,6 +13,9 @@ extern "C" {
 // kernel's result may depend on it.
 void shim_set_backward(bool backward);
 
+// Reports of ThreadSanitizer since the last call; from the first on, one ends the program no more.
+int shim_reports(void);
+
 #ifdef __cplusplus
 }
 #endif
