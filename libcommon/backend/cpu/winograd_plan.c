@@ -101,20 +101,24 @@ static void choose_blocks(struct cs_winograd *w, const struct cs_winograd_caches
     w->unit = tiles < SMALL_IMAGE ? w->rows : UNIT;
     w->units = ceil_div(tiles, w->unit);
 
-    // Weights that stay in the cache that all cores share are read by each core for its own
+    // Few tiles are shared out by output channels, as long as a core's cache holds all of V. Of
+    // more, weights that stay in the cache that all cores share are read by each core for its own
     // blocks; larger ones come from memory and are read once a block by all cores together.
-    w->team = cs_winograd_weight_floats(w) * sizeof(float) > shared / 8 * 3;
-    w->by_panels = !w->team && s->batch * w->units < FEW_UNITS && w->panels > 1;
+    int64_t units = s->batch * w->units, tile_floats = w->kernels->points * s->in_channels;
+    size_t v_bytes = (size_t)(units * w->unit * tile_floats) * sizeof(float);
+    w->by_panels = units < FEW_UNITS && w->panels > 1 && v_bytes <= core;
+    w->team = !w->by_panels && cs_winograd_weight_floats(w) * sizeof(float) > shared / 8 * 3;
     int64_t block_tiles = CS_WINOGRAD_MAX_BLOCK;
     w->panels_at_once = w->panels;
     if (!w->team) {
         int64_t tile_bytes = (int64_t)sizeof(float) * w->kernels->points * wide;
         block_tiles = (int64_t)(core / 4 * 3) / tile_bytes;
         block_tiles = block_tiles < UNIT ? UNIT : block_tiles > 2 * UNIT ? 2 * UNIT : block_tiles;
-        if (!w->by_panels && w->panels > 2 && (size_t)(UNIT * tile_bytes) > core)
+        if (w->panels > 2 && (size_t)(UNIT * tile_bytes) > core)
             w->panels_at_once = 2;
+        if (w->by_panels)
+            block_tiles = units * w->unit;
     }
-    int64_t units = s->batch * w->units;
     w->block = block_tiles / w->unit;
     w->block = w->block > units ? units : w->block;
     w->parts = w->team ? 0 : w->by_panels ? w->panels : units;
