@@ -122,8 +122,9 @@ static void choose_blocks(struct cs_winograd *w, const struct cs_winograd_caches
     w->block = block_tiles / w->unit;
     w->block = w->block > units ? units : w->block;
     w->parts = w->team ? 0 : w->by_panels ? w->panels : units;
+    // What is too large to be found in the cache again had better not go through it.
     w->stream = s->out_channels % width == 0 &&
-                (size_t)(s->batch * s->in[0] * s->in[1] * wide) * sizeof(float) > shared;
+                (size_t)(s->batch * s->in[0] * s->in[1] * wide) * sizeof(float) > shared / 2;
 
     int64_t slots = w->block * w->unit;
     w->v_point = stride_of(slots * round_up(s->in_channels, width));
