@@ -6,13 +6,14 @@
 #include "backend/cpu/winograd.h"
 
 enum {
-    DEPTH_BLOCK = 16,   // no less than a register; errors grow with the root of a sum's length
-    UNIT = 24,          // a multiple of all kernels' rows
-    FEW_UNITS = 8,      // too few for an even share
-    SMALL_IMAGE = 4096, // tiles below which a unit is as small as can be, for an even share
-    MIN_TILES = 9,      // of an image
-    FEW_TILES = 4,      // enough where the weights are few
-    FEW_WEIGHTS = 160 * 160,
+    DEPTH_BLOCK = 16,      // no less than a register; errors grow with the root of a sum's length
+    UNIT = 24,             // a multiple of all kernels' rows
+    FEW_UNITS = 8,         // too few for an even share
+    SMALL_IMAGE = 4096,    // tiles below which a unit is as small as can be, for an even share
+    MIN_TILES = 9,         // of an image
+    FEW_TILES = 4,         // enough where the weights are few
+    FEW_WEIGHTS = 64 * 64, // with registers of 16 floats
+    FEW_WEIGHTS_8 = 160 * 160, // of 8, where products take longer beside reading weights
     MIN_CHANNELS = 8,
     MIN_NORMALISED = 48, // outputs of fewer channels
     LINE = 16,           // floats
@@ -139,11 +140,13 @@ static void choose_blocks(struct cs_winograd *w, const struct cs_winograd_caches
 //   few channels: 16 to 16 1.6, 2.6; 8 to 16 1.05; 8 to 8 0.9, 2.1; 4 to 16 0.7; 3 to 64 1.1, 0.7;
 //                 1 to 64 0.9, 0.25 (the transforms of so few channels cost more than is saved);
 //                 where a norm follows, 1 to 64 @512 with it takes 5.3 ms instead of 9.0
+//   4 tiles of 4x4 or 16 of 2x2, ms, weights from the L3: 144 to 144 0.12, 0.06; AVX2 0.13, 0.17
 const struct cs_winograd_kernels *cs_winograd_pick(const struct cs_winograd_kernels *kernels,
                                                    const struct cs_winograd_shape *shape,
                                                    bool normalised)
 {
-    bool few = shape->in_channels * shape->out_channels <= FEW_WEIGHTS;
+    bool few = shape->in_channels * shape->out_channels <=
+               (kernels->width == 16 ? FEW_WEIGHTS : FEW_WEIGHTS_8);
     if (shape->in_channels < MIN_CHANNELS && !(normalised && shape->out_channels >= MIN_NORMALISED))
         return NULL;
     for (; kernels; kernels = kernels->smaller) {
