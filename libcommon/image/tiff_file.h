@@ -37,6 +37,7 @@ struct tiff_file {
     uint16_t palette[3 * 256];
     uint16_t bits, compression;
     bool tiled, separate;
+    bool differences; // of neighbours along a row: undone here, faster than by libtiff
     bool packed;      // samples are not whole bytes, or three: they have to be spread
     uint32_t plane;   // of an extended page
     size_t row_bytes; // as given out
@@ -73,6 +74,8 @@ int tiff_scope_layout(void *file, struct cs_layout *layout, struct cs_err *err);
 int tiff_rows_start(struct tiff_file *file, struct cs_err *err);
 int tiff_rows_read(struct tiff_file *file, uint32_t first, uint32_t rows, void *out,
                    struct cs_err *err);
+// Running sums of each channel along a row; samples of 1, 2 or 4 bytes.
+void tiff_undo_differences(uint8_t *row, size_t samples, size_t channels, size_t sample_bytes);
 // Are the page's rows one uncompressed run of bytes? Sets direct_offset.
 bool tiff_rows_contiguous(struct tiff_file *file);
 

@@ -20,11 +20,15 @@ bool tiff_rows_contiguous(struct tiff_file *file)
     if (file->compression != COMPRESSION_NONE || file->tiled || file->separate || file->packed ||
         fill != FILLORDER_MSB2LSB)
         return false;
-    uint32_t strips = TIFFNumberOfStrips(file->tif);
+    uint32_t strips = TIFFNumberOfStrips(file->tif), rows = file->page.height;
     uint64_t start = TIFFGetStrileOffset(file->tif, 0), at = start;
     for (uint32_t i = 0; i < strips; i++) {
-        if (TIFFGetStrileOffset(file->tif, i) != at)
+        uint32_t here = rows < file->unit_rows ? rows : file->unit_rows;
+        if (TIFFGetStrileOffset(file->tif, i) != at ||
+            (!file->extended &&
+             TIFFGetStrileByteCount(file->tif, i) < (uint64_t)file->row_bytes * here))
             return false;
+        rows -= here;
         at += (uint64_t)file->row_bytes * file->unit_rows;
     }
     file->direct_offset = start;
@@ -80,6 +84,17 @@ static int unit_size(struct tiff_file *file, struct cs_err *err)
     return 0;
 }
 
+// Differences of whole samples are left to tiff_undo_differences.
+static void take_differences(struct tiff_file *file)
+{
+    uint16_t predictor = PREDICTOR_NONE;
+    file->differences = file->way == TIFF_CHUNKS && !file->packed && file->bits <= 32 &&
+                        file->compression != COMPRESSION_NONE &&
+                        TIFFGetField(file->tif, TIFFTAG_PREDICTOR, &predictor) &&
+                        predictor == PREDICTOR_HORIZONTAL &&
+                        TIFFSetField(file->tif, TIFFTAG_PREDICTOR, PREDICTOR_NONE);
+}
+
 int tiff_rows_start(struct tiff_file *file, struct cs_err *err)
 {
     struct cs_page *page = &file->page;
@@ -98,8 +113,12 @@ int tiff_rows_start(struct tiff_file *file, struct cs_err *err)
         file->way = TIFF_DIRECT;
         return 0;
     }
+    if (file->way == TIFF_CHUNKS && tiff_rows_contiguous(file)) {
+        file->way = TIFF_DIRECT;
+        return 0;
+    }
     if (file->way == TIFF_CHUNKS && chunk > LARGE_STRIP_BYTES && !file->tiled && !file->separate) {
-        file->way = tiff_rows_contiguous(file) ? TIFF_DIRECT : TIFF_SCANLINES;
+        file->way = TIFF_SCANLINES;
         return reserve(&file->unit, &file->unit_bytes, file->unit_row_bytes, "TIFF row", err);
     }
     uint64_t unit = (uint64_t)file->unit_row_bytes * file->unit_rows;
@@ -108,6 +127,7 @@ int tiff_rows_start(struct tiff_file *file, struct cs_err *err)
     if (cs_chunk_check(chunk > unit ? chunk : unit, file->file_bytes, err) != 0)
         return cs_err_context(err, "%s of %u x %u pixels", file->tiled ? "tiles" : "strips",
                               file->unit_width, file->unit_rows);
+    take_differences(file);
     return 0;
 }
 
@@ -214,7 +234,7 @@ static int unit_failed(struct tiff_file *file, uint32_t unit, struct cs_err *err
 
 // Decode strip or tile `unit`, of `rows` rows, and spread it.
 static int decode_unit(struct tiff_file *file, uint32_t unit, uint32_t rows, uint32_t x,
-                       uint16_t plane, struct cs_err *err)
+                       uint16_t plane, uint8_t *to, struct cs_err *err)
 {
     size_t bytes = file->unit_row_bytes * (file->tiled ? file->unit_rows : rows);
     // libtiff takes uncompressed samples from where they should be, whatever their stated size.
@@ -227,15 +247,19 @@ static int decode_unit(struct tiff_file *file, uint32_t unit, uint32_t rows, uin
         return unit_failed(file, unit, err);
     uint32_t pixels = file->page.width - x;
     pixels = pixels < file->unit_width ? pixels : file->unit_width;
-    for (uint32_t y = 0; y < rows; y++)
-        spread_row(file, file->unit + y * file->unit_row_bytes, pixels, x, plane,
-                   file->chunk + y * file->row_bytes);
+    for (uint32_t y = 0; y < rows; y++) {
+        uint8_t *in = file->unit + y * file->unit_row_bytes;
+        size_t channels = file->separate ? 1 : file->page.samples;
+        if (file->differences)
+            tiff_undo_differences(in, pixels * channels, channels, file->bits / 8);
+        spread_row(file, in, pixels, x, plane, to + y * file->row_bytes);
+    }
     return 0;
 }
 
 // The same through libtiff's conversion; its rasters begin at the lower left.
 static int decode_rgba(struct tiff_file *file, uint32_t first, uint32_t rows, uint32_t x,
-                       struct cs_err *err)
+                       uint8_t *to, struct cs_err *err)
 {
     uint32_t *raster = (uint32_t *)(void *)file->unit;
     int fine = file->tiled ? TIFFReadRGBATileExt(file->tif, x, first, raster, 1)
@@ -247,7 +271,7 @@ static int decode_rgba(struct tiff_file *file, uint32_t first, uint32_t rows, ui
     uint32_t bottom = (file->tiled ? file->unit_rows : rows) - 1;
     for (uint32_t y = 0; y < rows; y++) {
         const uint32_t *in = raster + (size_t)(bottom - y) * file->unit_width;
-        uint8_t *out = file->chunk + y * file->row_bytes + (size_t)x * 3;
+        uint8_t *out = to + y * file->row_bytes + (size_t)x * 3;
         for (uint32_t i = 0; i < pixels; i++, out += 3) {
             out[0] = (uint8_t)TIFFGetR(in[i]);
             out[1] = (uint8_t)TIFFGetG(in[i]);
@@ -257,32 +281,43 @@ static int decode_rgba(struct tiff_file *file, uint32_t first, uint32_t rows, ui
     return 0;
 }
 
-static int decode_chunk(struct tiff_file *file, uint32_t index, struct cs_err *err)
+// All rows of a strip, or of a row of tiles, to `to`.
+static int decode_chunk(struct tiff_file *file, uint32_t index, uint8_t *to, struct cs_err *err)
 {
     const struct cs_page *page = &file->page;
     uint32_t first = index * file->unit_rows, rows = page->height - first;
     rows = rows < file->unit_rows ? rows : file->unit_rows;
     size_t unit = file->way == TIFF_RGBA ? (size_t)file->unit_width * 4 : file->unit_row_bytes;
-    if (reserve(&file->unit, &file->unit_bytes, unit * file->unit_rows, "TIFF strip", err) != 0 ||
-        reserve(&file->chunk, &file->chunk_bytes, file->row_bytes * file->unit_rows, "TIFF rows",
-                err) != 0)
+    if (reserve(&file->unit, &file->unit_bytes, unit * file->unit_rows, "TIFF strip", err) != 0)
         return -1;
-    file->chunk_index = UINT32_MAX;
     for (uint32_t x = 0; x < page->width; x += file->unit_width) {
         if (file->way == TIFF_RGBA) {
-            if (decode_rgba(file, first, rows, x, err) != 0)
+            if (decode_rgba(file, first, rows, x, to, err) != 0)
                 return -1;
         } else {
             for (uint16_t s = 0; s < (file->separate ? page->samples : 1); s++) {
                 uint32_t n = file->tiled ? TIFFComputeTile(file->tif, x, first, 0, s)
                                          : TIFFComputeStrip(file->tif, first, s);
-                if (decode_unit(file, n, rows, x, s, err) != 0)
+                if (decode_unit(file, n, rows, x, s, to, err) != 0)
                     return -1;
             }
         }
         if (page->width - x <= file->unit_width)
             break; // the next x could wrap round
     }
+    return 0;
+}
+
+// One that is asked for in parts is kept.
+static int keep_chunk(struct tiff_file *file, uint32_t index, struct cs_err *err)
+{
+    if (file->chunk_index == index)
+        return 0;
+    file->chunk_index = UINT32_MAX;
+    if (reserve(&file->chunk, &file->chunk_bytes, file->row_bytes * file->unit_rows, "TIFF rows",
+                err) != 0 ||
+        decode_chunk(file, index, file->chunk, err) != 0)
+        return -1;
     file->chunk_index = index;
     return 0;
 }
@@ -293,9 +328,11 @@ static int read_chunks(struct tiff_file *file, uint32_t first, uint32_t rows, ui
     while (rows) {
         uint32_t index = first / file->unit_rows, skip = first % file->unit_rows;
         uint32_t n = file->unit_rows - skip < rows ? file->unit_rows - skip : rows;
-        if (file->chunk_index != index && decode_chunk(file, index, err) != 0)
+        bool whole = !skip && (n == file->unit_rows || first + n == file->page.height);
+        if (whole ? decode_chunk(file, index, out, err) : keep_chunk(file, index, err))
             return -1;
-        memcpy(out, file->chunk + skip * file->row_bytes, n * file->row_bytes);
+        if (!whole)
+            memcpy(out, file->chunk + skip * file->row_bytes, n * file->row_bytes);
         out += n * file->row_bytes;
         first += n;
         rows -= n;

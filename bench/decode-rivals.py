@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: MIT
+# Decoding beside tifffile with imagecodecs and Pillow, on the same files and one thread each:
+# megabytes of samples a second of processor time, best of some rounds, interleaved. Called by
+# bench/decode-rivals.
+#
+#     decode-rivals.py DECODE FOLDER IMAGE.tif
+#
+# DECODE is the program bench/decode; IMAGE.tif a large gray image of 8 bits, which is written in
+# every compression into FOLDER.
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy
+import tifffile
+from PIL import Image
+
+Image.MAX_IMAGE_PIXELS = None
+ROUNDS = 5
+
+
+def write_files(folder, image):
+    """Every kind of file, by the rivals themselves."""
+    gray = tifffile.imread(image)
+    noise = numpy.random.default_rng(1).integers(0, 16, gray.shape, dtype="u2")
+    deep = gray.astype("u2") * 16 + noise  # as a camera of 12 bits gives them
+    rgb = numpy.stack([gray, gray[::-1], gray[:, ::-1]], -1)
+    tiles, strips = {"tile": (256, 256)}, {"rowsperstrip": 64}
+    kinds = []
+
+    def tiff(name, data, **how):
+        tifffile.imwrite(folder / f"{name}.tif", data, metadata=None, **how)
+        kinds.append(f"{name}.tif")
+
+    for depth, data in (("u8", gray), ("u16", deep)):
+        for layout, how in (("tiles", tiles), ("strips", strips)):
+            tiff(f"{depth}-{layout}-none", data, **how)
+            for compression in ("lzw", "deflate", "zstd", "packbits"):
+                tiff(f"{depth}-{layout}-{compression}", data, compression=compression, **how)
+            for compression in ("lzw", "deflate"):
+                tiff(f"{depth}-{layout}-{compression}-predictor", data, compression=compression,
+                     predictor=True, **how)
+    tiff("rgb-tiles-jpeg", rgb, compression="jpeg", photometric="rgb", **tiles)
+    tiff("u8-tiles-jpeg", gray, compression="jpeg", **tiles)
+    for name, data in (("u8", gray), ("u16", deep), ("rgb", rgb)):
+        Image.fromarray(data).save(folder / f"{name}.png")
+        kinds.append(f"{name}.png")
+    Image.fromarray(gray).save(folder / "u8.jpg", quality=90)
+    Image.fromarray(rgb).save(folder / "rgb.jpg", quality=90)
+    return kinds + ["u8.jpg", "rgb.jpg"]
+
+
+def seconds(work):
+    start = time.process_time()
+    data = work()
+    return time.process_time() - start, data.nbytes
+
+
+def by_tifffile(path):
+    if path.suffix != ".tif":
+        return None
+    return seconds(lambda: tifffile.imread(path, maxworkers=1))
+
+
+def by_pillow(path):
+    try:
+        return seconds(lambda: numpy.asarray(Image.open(path)))
+    except Exception:  # a kind that it does not read
+        return None
+
+
+def by_us(decode, path):
+    line = subprocess.run([decode, "-c", "-r", "1", path], capture_output=True, text=True,
+                          check=True).stdout.splitlines()[-1]
+    fields = line.split()
+    size, rate = float(fields[-8]), float(fields[-6])
+    return size / rate, size * 1e6
+
+
+def main():
+    decode, folder, image = sys.argv[1], Path(sys.argv[2]), sys.argv[3]
+    print(f"MB/s of processor time, best of {ROUNDS}")
+    print(f"{'file':34s}{'CellStream':>11s}{'tifffile':>11s}{'Pillow':>11s}{'of the best':>13s}")
+    slower = 0
+    for name in write_files(folder, image):
+        path = folder / name
+        best = {}
+        for _ in range(ROUNDS):
+            for who, result in (("us", by_us(decode, path)),
+                                ("tifffile", by_tifffile(path)),
+                                ("pillow", by_pillow(path))):
+                if result:
+                    best[who] = max(best.get(who, 0), result[1] / result[0] / 1e6)
+        rival = max(best.get("tifffile", 0), best.get("pillow", 0))
+        slower += best["us"] < rival
+        cells = "".join(f"{best[who]:11.0f}" if who in best else f"{'-':>11s}"
+                        for who in ("us", "tifffile", "pillow"))
+        print(f"{name:34s}{cells}{best['us'] / rival:13.2f}", flush=True)
+    print(f"slower than the best of them: {slower}")
+
+
+if __name__ == "__main__":
+    main()
