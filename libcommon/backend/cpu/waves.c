@@ -210,7 +210,8 @@ static void add_piece(struct share *s, int step, int64_t begin, int64_t end, dou
     struct cs_cpu_piece *piece = &s->wave->pieces[s->piece_count++];
     *piece = (struct cs_cpu_piece){s->wave->first + step, begin, end, least};
     if (at_once > (double)least)
-        piece->at_once = at_once < (double)(end - begin) ? (int64_t)at_once : end - begin;
+        piece->at_once =
+            at_once < (double)(end - begin) ? (int64_t)at_once / least * least : end - begin;
     if (s->threads == 1)
         piece->at_once = end - begin;
 }

@@ -328,15 +328,17 @@ static void run_panels(struct worker *k, struct block block, int64_t panel, int6
     }
 }
 
-// Panels [panel, panels) of units [first, last).
-static void run_units(struct worker *k, int64_t first, int64_t last, int64_t panel, int64_t panels)
+// Panels [panel, panels) of units [first, last). Those up to `beyond` are fetched, too: the thread
+// will most likely get them next.
+static void run_units(struct worker *k, int64_t first, int64_t last, int64_t beyond, int64_t panel,
+                      int64_t panels)
 {
     const struct cs_winograd *w = k->w;
     int64_t products =
         w->kernels->points * (panels - panel) * ((w->depth - 1) / w->depth_block + 1);
     for (int64_t u = first; u < last; u += w->block) {
         struct block block = {u, smaller(w->block, last - u)};
-        struct block next = {u + block.count, smaller(w->block, last - u - block.count)};
+        struct block next = {u + block.count, smaller(w->block, beyond - u - block.count)};
         struct ahead ahead;
         count_tiles(k, block);
         // Other panels of the only block find it transformed.
@@ -371,10 +373,11 @@ void cs_winograd_run_parts(const struct cs_winograd *w, const struct cs_winograd
                            int64_t begin, int64_t end)
 {
     struct worker worker = make_worker(w, run);
+    int64_t units = w->shape.batch * w->units;
     if (w->by_panels)
-        run_units(&worker, 0, w->shape.batch * w->units, begin, end);
+        run_units(&worker, 0, units, units, begin, end);
     else
-        run_units(&worker, begin, end, 0, w->panels);
+        run_units(&worker, begin, end, units, 0, w->panels);
 }
 
 void cs_winograd_run_team(const struct cs_winograd *w, const struct cs_winograd_run *run)
@@ -389,5 +392,6 @@ void cs_winograd_run_team(const struct cs_winograd *w, const struct cs_winograd_
 void cs_winograd_run_tiles(const struct cs_winograd *w, const struct cs_winograd_run *run)
 {
     struct worker worker = make_worker(w, run);
-    run_units(&worker, 0, (run->tile_count + w->unit - 1) / w->unit, 0, w->panels);
+    int64_t units = (run->tile_count + w->unit - 1) / w->unit;
+    run_units(&worker, 0, units, units, 0, w->panels);
 }
