@@ -251,11 +251,16 @@ static void set_page(struct cs_meta *begin, const struct cs_plan *plan)
 
 // What is known of the file before it is read, and, after that, whether it is still so: rows of a
 // file that is being written are no image.
-static void note_input(struct load *load, const char *path)
+static int note_input(struct load *load, const char *path, struct cs_err *err)
 {
-    bool file = strcmp(path, "-") != 0 && stat(path, &load->input) == 0;
-    if (!file || !S_ISREG(load->input.st_mode))
+    load->input.st_mode = 0;
+    if (strcmp(path, "-") == 0)
+        return 0;
+    if (stat(path, &load->input) != 0)
+        return cs_fail_errno(err, CS_EIO, "cannot be read");
+    if (!S_ISREG(load->input.st_mode))
         load->input.st_mode = 0;
+    return 0;
 }
 
 static int check_unchanged(const struct load *load, const char *path, struct cs_err *err)
@@ -435,10 +440,10 @@ static int load_file(struct load *load, const struct cs_input *input, struct cs_
     int fd = -1, status = 1;
     const struct cs_decoder *decoder =
         cs_decoder_find(load->decoders, load->decoder_count, input->path);
-    note_input(load, input->path);
-    if (!decoder)
+    bool there = note_input(load, input->path, &why) == 0;
+    if (there && !decoder)
         cs_source_open(&source, input->path, &why);
-    else if (cs_decoder_run(decoder, input->path, &fd, &why) == 0)
+    else if (there && cs_decoder_run(decoder, input->path, &fd, &why) == 0)
         status = load_stream(load, input, fd, &why, err);
     if (fd >= 0 && status == 1)
         cs_source_open_fd(&source, fd, &why);

@@ -133,12 +133,31 @@ static bool is_result(const char *folder)
     return false;
 }
 
+// What cannot be looked at stands in the list itself: reading it fails, and says why.
+static void add_unreadable(struct walk *walk, const char *path)
+{
+    size_t len = strlen(path);
+    const char *name = len > walk->root ? path + walk->root : "folder";
+    add(walk->inputs, cs_xstrdup(path),
+        extension_length(name) ? cs_output_name(name) : cs_xstrdup(name));
+}
+
+// A link that leads nowhere, or what is gone since it was listed.
+static bool is_nothing(int error)
+{
+    return error == ENOENT || error == ENOTDIR || error == ELOOP;
+}
+
 static int visit(struct walk *walk, char *path, int depth, struct cs_err *err)
 {
     struct stat st;
     const char *relative = path + walk->root;
-    if (stat(path, &st) != 0)
-        return 0; // a dangling link, or gone since it was listed
+    if (stat(path, &st) != 0) {
+        if (!is_nothing(errno) &&
+            !matches(walk->options->exclude, walk->options->exclude_count, relative))
+            add_unreadable(walk, path);
+        return 0;
+    }
     if (S_ISDIR(st.st_mode)) {
         if (matches(walk->options->exclude, walk->options->exclude_count, relative) ||
             is_result(path))
@@ -155,20 +174,15 @@ static int visible(const struct dirent *entry)
     return entry->d_name[0] != '.';
 }
 
-// A folder that cannot be listed stands in the list itself: reading it fails, and says why.
-static void add_unreadable(struct walk *walk, const char *path)
-{
-    size_t len = strlen(path);
-    const char *name = len > walk->root ? path + walk->root : "folder";
-    add(walk->inputs, cs_xstrdup(path), cs_xstrdup(name));
-}
-
 static int walk_folder(struct walk *walk, const char *path, int depth, struct cs_err *err)
 {
     struct stat st;
     struct dirent **entries = NULL;
-    if (stat(path, &st) != 0)
-        return 0; // gone since it was listed
+    if (stat(path, &st) != 0) {
+        if (!is_nothing(errno))
+            add_unreadable(walk, path);
+        return 0;
+    }
     for (int i = 0; i < depth; i++)
         if (walk->above[i].device == st.st_dev && walk->above[i].inode == st.st_ino)
             return 0;

@@ -23,6 +23,8 @@ static bool tiff_sniff(const uint8_t *head, size_t bytes)
     return false;
 }
 
+enum { CUT = -1 }; // in read_errno: the file has become shorter than it was
+
 // ---- libtiff's procedures ------------------------------------------------------------------
 
 static tmsize_t read_proc(thandle_t handle, void *data, tmsize_t bytes)
@@ -34,10 +36,10 @@ static tmsize_t read_proc(thandle_t handle, void *data, tmsize_t bytes)
             pread(file->fd, (char *)data + done, (size_t)(bytes - done), (off_t)file->position);
         if (n < 0 && errno == EINTR)
             continue;
-        if (n < 0)
-            file->read_errno = errno;
-        if (n <= 0)
+        if (n <= 0) {
+            file->read_errno = n ? errno : CUT;
             break;
+        }
         done += n;
         file->position += (uint64_t)n;
     }
@@ -116,6 +118,10 @@ void tiff_clear(struct tiff_file *file)
 
 int tiff_fail(struct tiff_file *file, const char *otherwise, struct cs_err *err)
 {
+    if (file->read_errno == CUT) {
+        tiff_clear(file);
+        return cs_fail(err, CS_EINPUT, "truncated: the file was cut while it was read");
+    }
     if (file->read_errno) {
         errno = file->read_errno;
         cs_fail_errno(err, CS_EIO, "read");

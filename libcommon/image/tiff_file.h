@@ -21,7 +21,7 @@ struct tiff_file {
     uint64_t file_bytes, position; // position: of the read procedure
     TIFF *tif;
     char message[300]; // first error of libtiff since tiff_clear
-    int read_errno;    // of a read that failed since then
+    int read_errno;    // of a read that failed since then; -1: it found the end too early
     bool lost_tag;     // the current directory has a tag that could not be read
 
     uint64_t *directories; // offset of each

@@ -88,8 +88,10 @@ static void add_neighbours(struct sums *s, const struct window *w, const struct 
 {
     const uint8_t *up = w->rows[(run->row + 2) % 3], *down = w->rows[(run->row + 1) % 3];
     uint8_t *border = w->border[run->row % 3];
-    size_t first = run->first - w->box.left, last = run->end - w->box.left - (size_t)1;
-    for (size_t x = first; x <= last; x++) {
+    // Signed: x - 1 may be the margin before a row.
+    ptrdiff_t first = (ptrdiff_t)run->first - w->box.left;
+    ptrdiff_t last = (ptrdiff_t)run->end - w->box.left - 1;
+    for (ptrdiff_t x = first; x <= last; x++) {
         bool above = !up[x], above_left = !up[x - 1];
         s->above += above;
         s->above_left += above_left;
@@ -111,7 +113,8 @@ static void add_outline(struct sums *s, const struct window *w, const struct cs_
 {
     const uint8_t *up = w->border[(run->row + 2) % 3], *here = w->border[run->row % 3],
                   *down = w->border[(run->row + 1) % 3];
-    for (size_t x = run->first - w->box.left; x < run->end - w->box.left; x++) {
+    ptrdiff_t end = (ptrdiff_t)run->end - w->box.left;
+    for (ptrdiff_t x = (ptrdiff_t)run->first - w->box.left; x < end; x++) {
         if (!here[x])
             continue;
         int edges = up[x] + down[x] + here[x - 1] + here[x + 1];
