@@ -56,6 +56,7 @@ struct cs_profile {
     const char *kernel;         // the library's name of its kernel, "own" or "plain" for ours
     double seconds;             // sum over the runs since profile_start
     double flops;               // of one run; 0 where memory decides
+    double bytes;               // that one run moves; 0: those of the node's tensors
 };
 
 struct cs_backend {

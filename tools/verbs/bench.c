@@ -141,7 +141,7 @@ static void collect(const struct cs_trial_facts *t, int batch, int runs, const s
         double seconds = step.seconds / runs, bytes, floor;
         char text[96];
         if (!step.node) {
-            bytes = is_of_images(step.kernel) ? job_bytes(t, batch, i == 0) : 0;
+            bytes = is_of_images(step.kernel) ? job_bytes(t, batch, i == 0) : step.bytes;
             add(line_of(classes, NULL, step.kernel), seconds, step.flops, bytes,
                 floor_of(peak, step.flops, bytes));
             continue;

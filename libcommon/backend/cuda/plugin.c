@@ -33,8 +33,10 @@ static bool profile_step(const struct cs_plan *plan, int i, struct cs_profile *s
     if (!p->on || i >= PARTS)
         return false;
     *step = all[i];
-    for (int s = 0; i == COMPUTE && s < plan->step_count; s++)
+    for (int s = 0; i == COMPUTE && s < plan->step_count; s++) {
         step->flops += plan->steps[s].flops;
+        step->bytes += plan->steps[s].bytes;
+    }
     return true;
 }
 
