@@ -33,7 +33,8 @@ struct cs_plan {
     int block_count;
     struct cs_cuda_step steps[MAX_STEPS];
     int step_count;
-    size_t scratch_bytes;
+    size_t scratch_bytes, kept_bytes;
+    size_t *early; // per value
     int runs;
     void *kept[CS_MAX_NODE_IO]; // outputs of the run before
     uint32_t counters[CS_CUDA_COUNTERS], fault;
@@ -76,6 +77,19 @@ struct cs_cuda_step *cs_cuda_add_step(struct cs_plan *plan, const struct cs_node
 void cs_cuda_need_scratch(struct cs_plan *plan, size_t bytes)
 {
     plan->scratch_bytes = bytes > plan->scratch_bytes ? bytes : plan->scratch_bytes;
+}
+
+size_t cs_cuda_keep(struct cs_plan *plan, size_t bytes)
+{
+    plan->kept_bytes += ALIGN;
+    size_t at = plan->kept_bytes;
+    plan->kept_bytes += (bytes + ALIGN - 1) / ALIGN * ALIGN;
+    return at;
+}
+
+size_t *cs_cuda_early(const struct cs_plan *plan, int value)
+{
+    return &plan->early[value];
 }
 
 // No convolution here does a part of a norm.
@@ -264,6 +278,7 @@ static int host_plan_open(struct cs_network *network, const struct cs_graph *gra
     p->graph = graph;
     p->real = precision == CS_FP16 ? CS_CUDA_F16 : CS_CUDA_F32;
     p->values = cs_xcalloc((size_t)graph->value_count + 1, sizeof *p->values);
+    p->early = cs_xcalloc((size_t)graph->value_count + 1, sizeof *p->early);
     for (int v = 0; v < graph->value_count; v++) {
         const struct cs_value *value = &graph->values[v];
         if (value->data || cs_shape_elements(&value->shape) <= 0)
@@ -285,6 +300,7 @@ static void host_plan_close(struct cs_plan *plan)
         free(plan->blocks[i]);
     free(plan->blocks);
     free(plan->values);
+    free(plan->early);
     cs_arena_release(&plan->arena);
     free(plan);
 }
@@ -340,8 +356,12 @@ static int run_steps(struct cs_plan *plan, const void *const *inputs, bool backw
                      struct cs_err *err)
 {
     void *scratch = aligned_alloc(ALIGN, (plan->scratch_bytes + ALIGN) / ALIGN * ALIGN);
-    struct cs_cuda_run run = {
-        .plan = plan, .scratch = scratch, .counters = plan->counters, .fault = &plan->fault};
+    void *kept = aligned_alloc(ALIGN, (plan->kept_bytes + ALIGN) / ALIGN * ALIGN);
+    struct cs_cuda_run run = {.plan = plan,
+                              .scratch = scratch,
+                              .kept = kept,
+                              .counters = plan->counters,
+                              .fault = &plan->fault};
     int failed = 0;
     shim_set_backward(backward);
     memset(scratch, GUARD, plan->scratch_bytes);
@@ -353,6 +373,7 @@ static int run_steps(struct cs_plan *plan, const void *const *inputs, bool backw
             failed = cs_fail(err, CS_EDEVICE, "%s: error %d", plan->steps[s].node->op, failed);
     }
     free(scratch);
+    free(kept);
     return failed < 0 ? -1 : check_after(plan, err);
 }
 

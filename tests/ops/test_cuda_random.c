@@ -166,6 +166,32 @@ static void make_reduce(struct opcase *c, int round)
     last_int(c, "keepdims", round % 3 != 0);
 }
 
+// Mean and maximum of the same, one behind the other's reader, as attention has them.
+static void make_pair(struct opcase *c, int round)
+{
+    int64_t channels = round % 2 ? 24 : 7, axes[2] = {2, 3};
+    const char *const names[2][2] = {{"GlobalAveragePool", "GlobalMaxPool"},
+                                     {"ReduceMax", "ReduceMean"}};
+    bool pool = round % 4 < 2;
+    int in = opcase_input(c, SHAPE(2, channels, 40, 31)), made[2];
+    for (int i = 0; i < 2; i++) {
+        if (i)
+            opcase_value(c, in);
+        opcase_node(c, names[!pool][i], 1);
+        if (!pool) {
+            last_ints(c, "axes", round < 8 ? (const int64_t[]){1} : axes, round < 8 ? 1 : 2);
+            last_int(c, "keepdims", round % 3 != 0);
+        }
+        opcase_value(c, c->graph.outputs[0]);
+        opcase_node(c, i ? "Relu" : "Sigmoid", 1);
+        made[i] = c->graph.outputs[0];
+    }
+    c->fused = round % 3 == 1;
+    opcase_value(c, made[0]);
+    opcase_value(c, made[1]);
+    opcase_node(c, "Sub", 1);
+}
+
 static void make_global_pool(struct opcase *c, int round)
 {
     opcase_input(c, SHAPE(2, round % 4 < 2 ? 16 : 7, 40, 31));
@@ -370,6 +396,7 @@ static const struct {
     {"Pad", make_pad, 4, 0, 0},
     {"moves", make_move, 8, 0, 0},
     {"reductions", make_reduce, 10, 1e-6, 5e-4},
+    {"pairs of reductions", make_pair, 12, 1e-6, 1e-3},
     {"global pools", make_global_pool, 4, 1e-6, 1e-3},
     {"pools", make_pool, 12, 2e-7, 1e-4},
     {"norms", make_norm, 12, 1e-6, 6e-4},

@@ -80,6 +80,10 @@ typedef int cs_cuda_fill(const void *context, const struct cs_value *constant, c
 void *cs_cuda_pack(struct cs_plan *plan, int value, uint64_t key, size_t bytes, cs_cuda_fill *fill,
                    const void *context, struct cs_err *err);
 
+// Where in kept memory, dense, the value lies before the step of its node copies it to its place;
+// 0: it does not. Written while steps are built.
+size_t *cs_cuda_early(const struct cs_plan *plan, int value);
+
 // ---- Norms that convolutions do a part of (late.h) -------------------------------------------
 
 // Elements between vectors of one number a channel.

@@ -61,6 +61,11 @@ static void *late_at(const struct cs_cuda_run *run, size_t at)
     return at == CS_CUDA_NOT_LATE ? NULL : run->kept + at;
 }
 
+size_t *cs_cuda_early(const struct cs_plan *plan, int value)
+{
+    return &plan->late[value].early;
+}
+
 float *cs_cuda_sums(const struct cs_cuda_run *run, int value)
 {
     return late_at(run, run->plan->late[value].sums);

@@ -12,6 +12,7 @@
 struct cs_cuda_late { // of a value
     size_t sums, map; // in kept memory, as cs_cuda_sums and cs_cuda_map have them
     enum cs_cuda_type map_type;
+    size_t early;                  // cs_cuda_early's
     struct cs_cuda_engine *engine; // for who reads the value instead of its map, until it has it
 };
 enum { CS_CUDA_NOT_LATE = 0 }; // nothing lies at the start of kept memory

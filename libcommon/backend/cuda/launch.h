@@ -169,12 +169,15 @@ enum cs_cuda_reduction {
 };
 // out has the input's rank, with 1 element on the axes that are reduced. Floats in float32, others
 // in int64. A sum is split over blocks where outputs are few, into scratch of CS_CUDA_CHUNKS floats
-// an output but never more than CS_CUDA_SUMS, and put together by the last block to end. Floor: the
-// input.
+// an output but never more than CS_CUDA_SUMS, twice that for two kinds, and put together by the
+// last block to end. Floor: the input.
 struct cs_cuda_reduce {
     struct cs_cuda_tensor in, out;
     enum cs_cuda_reduction kind;
     struct cs_cuda_activation activation;
+    struct cs_cuda_tensor second; // of floats: another kind of the same axes; no data: none
+    enum cs_cuda_reduction second_kind;
+    struct cs_cuda_activation second_activation;
     void *scratch;
     uint32_t *counters;
 };

@@ -14,14 +14,17 @@ static int build_first(struct cs_plan *plan, const struct cs_node *node, cs_cuda
 
 static enum cs_cuda_reduction kind_of(const char *op)
 {
-    static const char *const names[] = {
-        [CS_RED_MEAN] = "ReduceMean",    [CS_RED_MAX] = "ReduceMax",
-        [CS_RED_MIN] = "ReduceMin",      [CS_RED_SUM] = "ReduceSum",
-        [CS_RED_PRODUCT] = "ReduceProd", [CS_RED_LENGTH] = "ReduceL2"};
-    int kind = 0;
-    while (strcmp(names[kind], op) != 0)
-        kind++;
-    return (enum cs_cuda_reduction)kind;
+    static const struct {
+        const char *name;
+        enum cs_cuda_reduction kind;
+    } names[] = {{"ReduceMean", CS_RED_MEAN},        {"ReduceMax", CS_RED_MAX},
+                 {"ReduceMin", CS_RED_MIN},          {"ReduceSum", CS_RED_SUM},
+                 {"ReduceProd", CS_RED_PRODUCT},     {"ReduceL2", CS_RED_LENGTH},
+                 {"GlobalAveragePool", CS_RED_MEAN}, {"GlobalMaxPool", CS_RED_MAX}};
+    int i = 0;
+    while (strcmp(names[i].name, op) != 0)
+        i++;
+    return names[i].kind;
 }
 
 // The output with the input's axes, those that are reduced having 1 element.
@@ -40,17 +43,92 @@ static struct cs_cuda_tensor with_axes(const struct cs_cuda_tensor *in,
     return wide;
 }
 
-static int run_reduction(void *stream, const struct cs_cuda_run *run,
-                         const struct cs_cuda_tensor *in, const struct cs_cuda_tensor *out,
-                         enum cs_cuda_reduction kind, const struct cs_node *node)
+// ---- Two of one value ----------------------------------------------------------------------
+
+// Attention over channels or space takes mean and maximum of the same: the step of the first makes
+// both, in one reading, and that of the second copies its result to where it is to lie.
+
+static bool is_pair(const char *a, const char *b)
 {
-    const struct cs_cuda_reduce reduce = {.in = *in,
-                                          .out = *out,
-                                          .kind = kind,
-                                          .activation = cs_cuda_fused(node),
-                                          .scratch = run->scratch,
-                                          .counters = run->counters};
-    return cs_cuda_reduce_launch(stream, &reduce);
+    static const char *const pairs[][2] = {{"GlobalAveragePool", "GlobalMaxPool"},
+                                           {"ReduceMean", "ReduceMax"}};
+    for (int i = 0; i < 4; i++)
+        if (strcmp(pairs[i / 2][i % 2], a) == 0 && strcmp(pairs[i / 2][!(i % 2)], b) == 0)
+            return true;
+    return false;
+}
+
+static bool same_axes(const struct cs_graph *graph, const struct cs_node *a,
+                      const struct cs_node *b)
+{
+    struct cs_reduce x = {0}, y = {0};
+    return *a->op == 'G' ||
+           (cs_node_reduce(graph, a, &x, NULL) == 0 && cs_node_reduce(graph, b, &y, NULL) == 0 &&
+            memcmp(x.axes, y.axes, sizeof x.axes) == 0);
+}
+
+// The node behind this one that can be made with it; NULL: none.
+static const struct cs_node *twin_of(const struct cs_graph *graph, const struct cs_node *node)
+{
+    const struct cs_value *out = cs_node_output(graph, node, 0);
+    if (!out || out->type != CS_TYPE_F32 || cs_node_input(graph, node, 0)->data)
+        return NULL;
+    for (const struct cs_node *n = node + 1; n < graph->nodes + graph->node_count; n++) {
+        const struct cs_value *other = cs_node_output(graph, n, 0);
+        if (n->inputs[0] == node->inputs[0] && is_pair(node->op, n->op) && other &&
+            cs_shape_equal(&out->shape, &other->shape) && same_axes(graph, node, n))
+            return n;
+    }
+    return NULL;
+}
+
+// What was made before: dense.
+static struct cs_cuda_tensor early_tensor(const struct cs_cuda_run *run, size_t at,
+                                          const struct cs_cuda_tensor *like)
+{
+    struct cs_cuda_tensor tensor = *like;
+    struct cs_shape shape = {.rank = like->rank};
+    memcpy(shape.dim, like->dim, sizeof shape.dim);
+    tensor.data = run->kept + at;
+    cs_cuda_dense(&shape, false, tensor.stride);
+    return tensor;
+}
+
+// Room for the twin's result, unless this is one itself.
+static void keep_twin(struct cs_plan *plan, const struct cs_node *node)
+{
+    const struct cs_graph *graph = cs_cuda_graph(plan);
+    const struct cs_node *twin = twin_of(graph, node);
+    if (!twin || *cs_cuda_early(plan, node->outputs[0]) || *cs_cuda_early(plan, twin->outputs[0]))
+        return;
+    size_t count = (size_t)cs_shape_elements(&cs_node_output(graph, twin, 0)->shape);
+    *cs_cuda_early(plan, twin->outputs[0]) =
+        cs_cuda_keep(plan, count * cs_cuda_type_bytes(cs_cuda_real(plan)));
+}
+
+static int run_reduction(const struct cs_cuda_step *step, const struct cs_cuda_run *run,
+                         const struct cs_cuda_tensor *in, const struct cs_cuda_tensor *out)
+{
+    const struct cs_node *node = step->node, *twin = NULL;
+    size_t at = *cs_cuda_early(run->plan, node->outputs[0]);
+    if (at) {
+        struct cs_cuda_tensor made = early_tensor(run, at, out);
+        return cs_cuda_copy(run->stream, &made, out);
+    }
+    struct cs_cuda_reduce reduce = {.in = *in,
+                                    .out = *out,
+                                    .kind = kind_of(node->op),
+                                    .activation = cs_cuda_fused(node),
+                                    .scratch = run->scratch,
+                                    .counters = run->counters};
+    twin = twin_of(cs_cuda_graph(run->plan), node);
+    at = twin ? *cs_cuda_early(run->plan, twin->outputs[0]) : 0;
+    if (at) {
+        reduce.second = early_tensor(run, at, out);
+        reduce.second_kind = kind_of(twin->op);
+        reduce.second_activation = cs_cuda_fused(twin);
+    }
+    return cs_cuda_reduce_launch(run->stream, &reduce);
 }
 
 static struct cs_cuda_tensor shaped(const struct cs_value *value)
@@ -77,14 +155,15 @@ static int run_reduce(const struct cs_cuda_step *step, const struct cs_cuda_run 
     if (!in.data)
         in.type = out.type;
     out = with_axes(&in, &out, reduce.axes);
-    return run_reduction(run->stream, run, &in, &out, kind_of(call->node->op), call->node);
+    return run_reduction(step, run, &in, &out);
 }
 
 static void need_scratch(struct cs_plan *plan, const struct cs_node *node)
 {
     const struct cs_value *out = cs_node_output(cs_cuda_graph(plan), node, 0);
     size_t sums = out ? (size_t)cs_shape_elements(&out->shape) * CS_CUDA_CHUNKS : 0;
-    cs_cuda_need_scratch(plan, (sums < CS_CUDA_SUMS ? sums : CS_CUDA_SUMS) * sizeof(float));
+    cs_cuda_need_scratch(plan, 2 * (sums < CS_CUDA_SUMS ? sums : CS_CUDA_SUMS) * sizeof(float));
+    keep_twin(plan, node);
 }
 
 static int build_reduce(struct cs_plan *plan, const struct cs_node *node, struct cs_err *err)
@@ -118,11 +197,8 @@ static int run_global_pool(const struct cs_cuda_step *step, const struct cs_cuda
                            struct cs_err *err)
 {
     struct cs_cuda_tensor in = cs_cuda_in(step, run, 0), out = cs_cuda_out(step, run, 0);
-    bool mean = strcmp(step->node->op, "GlobalAveragePool") == 0;
     (void)err;
-    return out.data ? run_reduction(run->stream, run, &in, &out, mean ? CS_RED_MEAN : CS_RED_MAX,
-                                    step->node)
-                    : 0;
+    return out.data ? run_reduction(step, run, &in, &out) : 0;
 }
 
 static int build_global_pool(struct cs_plan *plan, const struct cs_node *node, struct cs_err *err)

@@ -5,7 +5,8 @@
 // a block has lanes along what is kept and lanes along what is reduced; whichever is dense in
 // memory lies along neighbouring threads. A thread sums its share with Kahan's compensation, the
 // block adds its lanes up as a tree. Where outputs are few, the reduced part is cut into chunks,
-// one a block, and the block that ends last adds the chunks up in their order.
+// one a block, and the block that ends last adds the chunks up in their order. Two reductions of
+// the same axes, as of channel attention, are made in one reading.
 #include "backend/cuda/axes.cuh"
 
 using namespace cs;
@@ -18,7 +19,7 @@ static_assert(2 * BLOCKS * THREADS * 8 <= CS_CUDA_SUMS, "scratch");
 
 // How a reduction is cut up; depends on shapes alone.
 struct cut {
-    loop<2> kept;          // output, input
+    loop<3> kept;          // output, input, second output
     loop<1> gone;          // input
     int width, lanes;      // outputs of a thread, and lanes along them
     int64_t groups;        // blocks along what is kept
@@ -27,15 +28,16 @@ struct cut {
 };
 
 struct reduce_job {
-    steps<2> kept;
+    steps<3> kept;
     steps<1> gone;
     const void *in;
-    void *out;
-    int in_type, out_type, kind;
+    int in_type, out_type;
     uint32_t lanes, chunks, share, outputs; // outputs: of one chunk in scratch
     bool along_gone;
-    float scale; // of a mean
-    cs_cuda_activation activation;
+    void *out[2]; // of the kinds
+    int kind[2];
+    float scale[2]; // of a mean
+    cs_cuda_activation activation[2];
     float *scratch;
     uint32_t *counters;
 };
@@ -87,100 +89,121 @@ __device__ __forceinline__ float join(float a, float b, int kind)
     }
 }
 
-template <int W> __device__ void finish(const reduce_job &j, int64_t to, const float *sums)
+// `k`: which of the kinds.
+template <int W>
+__device__ void finish(const reduce_job &j, int k, const int64_t (&at)[3], const float *sums)
 {
     reals<W> r;
 #pragma unroll
     for (int i = 0; i < W; i++)
-        r.v[i] = j.kind == CS_RED_LENGTH ? sqrtf(sums[i]) : sums[i] * j.scale;
-    activate(r, j.activation);
-    store<W>(j.out, j.out_type, to, r);
+        r.v[i] = j.kind[k] == CS_RED_LENGTH ? sqrtf(sums[i]) : sums[i] * j.scale[k];
+    activate(r, j.activation[k]);
+    store<W>(j.out[k], j.out_type, at[k == 0 ? 0 : 2], r);
 }
 
-template <int W>
+__device__ __forceinline__ void take(total &t, float x, int kind)
+{
+    add(t, kind == CS_RED_LENGTH ? x * x : x, kind);
+}
+
+template <int W, int KINDS>
 __global__ void __launch_bounds__(THREADS) reduce_kernel(const __grid_constant__ reduce_job j)
 {
-    __shared__ float sums[THREADS][W];
+    __shared__ float sums[KINDS][THREADS][W];
     uint32_t depth = THREADS / j.lanes;
     uint32_t lane = j.along_gone ? threadIdx.x / depth : threadIdx.x % j.lanes;
     uint32_t level = j.along_gone ? threadIdx.x % depth : threadIdx.x / j.lanes;
     uint32_t index = blockIdx.x * j.lanes + lane, begin = blockIdx.y * j.share;
     uint32_t end = min(begin + j.share, j.gone.count);
-    int64_t at[2] = {0, 0}, from[1];
-    total totals[W];
+    int64_t at[3] = {0, 0, 0}, from[1];
+    total totals[KINDS][W];
     if (index < j.kept.count)
         offsets(j.kept, index, at);
 #pragma unroll
-    for (int i = 0; i < W; i++)
-        start(totals[i], j.kind);
+    for (int i = 0; i < KINDS * W; i++)
+        start(totals[i / W][i % W], j.kind[i / W]);
     for (uint32_t k = begin + level; index < j.kept.count && k < end; k += depth) {
         offsets(j.gone, k, from);
         reals<W> x = load<W>(j.in, j.in_type, at[1] + from[0]);
 #pragma unroll
-        for (int i = 0; i < W; i++)
-            add(totals[i], j.kind == CS_RED_LENGTH ? x.v[i] * x.v[i] : x.v[i], j.kind);
+        for (int i = 0; i < KINDS * W; i++)
+            take(totals[i / W][i % W], x.v[i % W], j.kind[i / W]);
     }
     uint32_t slot = level * j.lanes + lane;
 #pragma unroll
-    for (int i = 0; i < W; i++)
-        sums[slot][i] = totals[i].sum;
+    for (int i = 0; i < KINDS * W; i++)
+        sums[i / W][slot][i % W] = totals[i / W][i % W].sum;
     for (uint32_t half = depth / 2; half > 0; half /= 2) {
         __syncthreads();
         if (level < half) {
+            uint32_t other = slot + half * j.lanes;
 #pragma unroll
-            for (int i = 0; i < W; i++)
-                sums[slot][i] = join(sums[slot][i], sums[slot + half * j.lanes][i], j.kind);
+            for (int i = 0; i < KINDS * W; i++)
+                sums[i / W][slot][i % W] =
+                    join(sums[i / W][slot][i % W], sums[i / W][other][i % W], j.kind[i / W]);
         }
     }
     bool mine = level == 0 && index < j.kept.count;
     if (j.chunks == 1) {
-        if (mine)
-            finish<W>(j, at[0], sums[slot]);
+#pragma unroll
+        for (int k = 0; mine && k < KINDS; k++)
+            finish<W>(j, k, at, sums[k][slot]);
         return;
     }
-    for (int i = 0; mine && i < W; i++)
-        j.scratch[static_cast<int64_t>(blockIdx.y) * j.outputs + index * W + i] = sums[slot][i];
+    // Of each kind the chunks, of a chunk all outputs.
+    for (int i = 0; mine && i < KINDS * W; i++) {
+        int64_t chunk = static_cast<int64_t>(i / W) * j.chunks + blockIdx.y;
+        j.scratch[chunk * j.outputs + index * W + i % W] = sums[i / W][slot][i % W];
+    }
     if (!is_last(&j.counters[blockIdx.x], j.chunks) || !mine)
         return;
-    for (int i = 0; i < W; i++) {
+    for (int i = 0; i < KINDS * W; i++) {
+        int64_t first = static_cast<int64_t>(i / W) * j.chunks;
         total all;
-        start(all, j.kind);
+        start(all, j.kind[i / W]);
         for (uint32_t c = 0; c < j.chunks; c++)
-            add(all, j.scratch[static_cast<int64_t>(c) * j.outputs + index * W + i], j.kind);
-        sums[slot][i] = all.sum;
+            add(all, j.scratch[(first + c) * j.outputs + index * W + i % W], j.kind[i / W]);
+        sums[i / W][slot][i % W] = all.sum;
     }
-    finish<W>(j, at[0], sums[slot]);
+#pragma unroll
+    for (int k = 0; k < KINDS; k++)
+        finish<W>(j, k, at, sums[k][slot]);
 }
 
 // Short rows that are dense, as the channels of a pixel: LANES threads a row, W elements at a time.
-template <int W, int LANES>
+template <int W, int LANES, int KINDS>
 __global__ void __launch_bounds__(THREADS) row_kernel(const __grid_constant__ reduce_job j)
 {
     // Not from the thread's number in the grid, which may be beyond 32 bits.
     uint32_t index = blockIdx.x * (THREADS / LANES) + threadIdx.x / LANES;
     uint32_t lane = threadIdx.x % LANES;
     bool real = index < j.kept.count;
-    int64_t at[2];
-    total t;
+    int64_t at[3];
+    total t[KINDS];
     offsets(j.kept, real ? index : j.kept.count - 1, at);
-    start(t, j.kind);
-    for (uint32_t k = lane * W; k < j.gone.count; k += LANES * W) {
-        reals<W> x = load<W>(j.in, j.in_type, at[1] + k);
 #pragma unroll
-        for (int i = 0; i < W; i++)
-            add(t, j.kind == CS_RED_LENGTH ? x.v[i] * x.v[i] : x.v[i], j.kind);
+    for (int k = 0; k < KINDS; k++)
+        start(t[k], j.kind[k]);
+    for (uint32_t e = lane * W; e < j.gone.count; e += LANES * W) {
+        reals<W> x = load<W>(j.in, j.in_type, at[1] + e);
+#pragma unroll
+        for (int i = 0; i < KINDS * W; i++)
+            take(t[i / W], x.v[i % W], j.kind[i / W]);
     }
 #pragma unroll
-    for (int by = LANES / 2; by > 0; by /= 2)
-        t.sum = join(t.sum, __shfl_xor_sync(ALL, t.sum, by), j.kind);
-    if (real && lane == 0)
-        finish<1>(j, at[0], &t.sum);
+    for (int k = 0; k < KINDS; k++) {
+#pragma unroll
+        for (int by = LANES / 2; by > 0; by /= 2)
+            t[k].sum = join(t[k].sum, __shfl_xor_sync(ALL, t[k].sum, by), j.kind[k]);
+        if (real && lane == 0)
+            finish<1>(j, k, at, &t[k].sum);
+    }
 }
 
 // ---- Integers and arguments: a thread an output ---------------------------------------------
 
 struct serial_job {
-    steps<2> kept;
+    steps<3> kept;
     steps<1> gone;
     const void *in;
     void *out;
@@ -205,7 +228,7 @@ __device__ int64_t limit_of(int type, bool most)
 __global__ void __launch_bounds__(THREADS) integer_kernel(const __grid_constant__ serial_job j)
 {
     uint32_t index = blockIdx.x * THREADS + threadIdx.x;
-    int64_t at[2], from[1], most = limit_of(j.in_type, false), least = limit_of(j.in_type, true);
+    int64_t at[3], from[1], most = limit_of(j.in_type, false), least = limit_of(j.in_type, true);
     uint64_t sum = 0, product = 1;
     double squares = 0;
     if (index >= j.kept.count)
@@ -239,7 +262,7 @@ __global__ void __launch_bounds__(THREADS) integer_kernel(const __grid_constant_
 __global__ void __launch_bounds__(THREADS) arg_kernel(const __grid_constant__ serial_job j)
 {
     uint32_t index = blockIdx.x * THREADS + threadIdx.x;
-    int64_t at[2], from[1], best = 0, best_integer = 0;
+    int64_t at[3], from[1], best = 0, best_integer = 0;
     bool real = j.in_type == CS_CUDA_F32 || j.in_type == CS_CUDA_F16;
     float best_real = 0;
     if (index >= j.kept.count)
@@ -265,13 +288,15 @@ __global__ void __launch_bounds__(THREADS) arg_kernel(const __grid_constant__ se
 // ---- Launches ------------------------------------------------------------------------------
 
 // Axes where the output has as many elements are kept.
-void split(const cs_cuda_tensor &in, const cs_cuda_tensor &out, cut &c)
+void split(const cs_cuda_tensor &in, const cs_cuda_tensor &out, const cs_cuda_tensor &second,
+           cut &c)
 {
     c.kept.count = c.gone.count = 1;
     for (int d = 0; d < in.rank; d++) {
         if (out.dim[d] == in.dim[d]) {
             c.kept.dim[c.kept.rank] = in.dim[d];
             c.kept.stride[0][c.kept.rank] = out.stride[d];
+            c.kept.stride[2][c.kept.rank] = second.stride[d];
             c.kept.stride[1][c.kept.rank++] = in.stride[d];
             c.kept.count *= in.dim[d];
         } else {
@@ -292,15 +317,16 @@ int64_t power_below(int64_t n, int64_t most)
     return power;
 }
 
-cut cut_up(const cs_cuda_tensor &in, const cs_cuda_tensor &out)
+cut cut_up(const cs_cuda_tensor &in, const cs_cuda_tensor &out, const cs_cuda_tensor &second)
 {
     cut c = {};
-    split(in, out, c);
+    split(in, out, second, c);
     c.along_gone = c.gone.rank > 0 && c.gone.stride[0][c.gone.rank - 1] == 1;
-    const cs_cuda_tensor *const tensors[2] = {&out, &in};
+    const cs_cuda_tensor *const tensors[3] = {&out, &in, &second};
     bool floats = in.type <= CS_CUDA_F16 && out.type <= CS_CUDA_F16;
     bool columns = floats && !c.along_gone && c.kept.rank > 0 &&
-                   c.kept.stride[1][c.kept.rank - 1] == 1 && c.kept.stride[0][c.kept.rank - 1] == 1;
+                   c.kept.stride[1][c.kept.rank - 1] == 1 &&
+                   c.kept.stride[0][c.kept.rank - 1] == 1 && c.kept.stride[2][c.kept.rank - 1] == 1;
     c.width = columns ? width_of(c.kept, tensors) : 1;
     for (int d = 0; c.width > 1 && d < c.gone.rank; d++) // addresses stay aligned on the way
         if (c.gone.stride[0][d] % c.width != 0)
@@ -325,8 +351,9 @@ cut cut_up(const cs_cuda_tensor &in, const cs_cuda_tensor &out)
 
 template <int W> int launch_reduce(void *stream, const reduce_job &j, int64_t groups)
 {
-    return launch(stream, dim3(static_cast<unsigned>(groups), j.chunks), THREADS, reduce_kernel<W>,
-                  j);
+    dim3 blocks(static_cast<unsigned>(groups), j.chunks);
+    return j.out[1] ? launch(stream, blocks, THREADS, reduce_kernel<W, 2>, j)
+                    : launch(stream, blocks, THREADS, reduce_kernel<W, 1>, j);
 }
 
 // How many elements of a short dense row can be loaded at once; 0: the rows are no such.
@@ -346,15 +373,20 @@ int row_width(const cs_cuda_tensor &in, const cut &c)
     return 1;
 }
 
+template <int W, int LANES> int launch_lanes(void *stream, const reduce_job &j)
+{
+    dim3 blocks(
+        static_cast<unsigned>(blocks_for(static_cast<int64_t>(j.kept.count) * LANES, THREADS)));
+    return j.out[1] ? launch(stream, blocks, THREADS, row_kernel<W, LANES, 2>, j)
+                    : launch(stream, blocks, THREADS, row_kernel<W, LANES, 1>, j);
+}
+
 template <int W> int launch_rows(void *stream, const reduce_job &j)
 {
     uint32_t vectors = j.gone.count / W;
-    int lanes = vectors >= 16 ? 16 : vectors >= 4 ? 4 : 1;
-    dim3 blocks(
-        static_cast<unsigned>(blocks_for(static_cast<int64_t>(j.kept.count) * lanes, THREADS)));
-    return lanes == 16  ? launch(stream, blocks, THREADS, row_kernel<W, 16>, j)
-           : lanes == 4 ? launch(stream, blocks, THREADS, row_kernel<W, 4>, j)
-                        : launch(stream, blocks, THREADS, row_kernel<W, 1>, j);
+    return vectors >= 16  ? launch_lanes<W, 16>(stream, j)
+           : vectors >= 4 ? launch_lanes<W, 4>(stream, j)
+                          : launch_lanes<W, 1>(stream, j);
 }
 
 serial_job serial_of(const cs_cuda_tensor &in, const cs_cuda_tensor &out, const cut &c)
@@ -379,10 +411,13 @@ unsigned blocks_of(const cut &c)
 int cs_cuda_reduce_launch(void *stream, const struct cs_cuda_reduce *reduce)
 {
     const cs_cuda_tensor &in = reduce->in, &out = reduce->out;
-    cut c = cut_up(in, out);
+    const cs_cuda_tensor &second = reduce->second.data ? reduce->second : out;
+    cut c = cut_up(in, out, second);
     if (c.kept.count == 0)
         return 0;
     if (c.kept.count > CS_CUDA_MAX_ITEMS || c.gone.count > CS_CUDA_MAX_ITEMS)
+        return static_cast<int>(cudaErrorInvalidValue);
+    if (reduce->second.data && (in.type > CS_CUDA_F16 || second.type != out.type))
         return static_cast<int>(cudaErrorInvalidValue);
     if (in.type > CS_CUDA_F16) {
         serial_job serial = serial_of(in, out, c);
@@ -393,17 +428,21 @@ int cs_cuda_reduce_launch(void *stream, const struct cs_cuda_reduce *reduce)
     j.kept = steps_of(c.kept, c.width);
     j.gone = steps_of(c.gone, 1);
     j.in = in.data;
-    j.out = out.data;
     j.in_type = in.type;
     j.out_type = out.type;
-    j.kind = reduce->kind;
+    j.out[0] = out.data;
+    j.out[1] = reduce->second.data;
+    j.kind[0] = reduce->kind;
+    j.kind[1] = reduce->second_kind;
+    j.activation[0] = reduce->activation;
+    j.activation[1] = reduce->second_activation;
+    for (int k = 0; k < 2; k++)
+        j.scale[k] = j.kind[k] == CS_RED_MEAN ? 1 / static_cast<float>(c.gone.count) : 1;
     j.lanes = static_cast<uint32_t>(c.lanes);
     j.chunks = static_cast<uint32_t>(c.chunks);
     j.share = static_cast<uint32_t>(c.share);
     j.outputs = static_cast<uint32_t>(c.kept.count);
     j.along_gone = c.along_gone;
-    j.scale = reduce->kind == CS_RED_MEAN ? 1 / static_cast<float>(c.gone.count) : 1;
-    j.activation = reduce->activation;
     j.scratch = static_cast<float *>(reduce->scratch);
     j.counters = reduce->counters;
     int width = row_width(in, c);
@@ -420,7 +459,7 @@ int cs_cuda_arg(void *stream, const struct cs_cuda_tensor *in, const struct cs_c
                 bool least, bool last)
 {
     cut c = {};
-    split(*in, *out, c);
+    split(*in, *out, *out, c);
     if (c.kept.count == 0)
         return 0;
     if (c.kept.count > CS_CUDA_MAX_ITEMS || c.gone.count > CS_CUDA_MAX_ITEMS)

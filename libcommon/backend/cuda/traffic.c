@@ -64,6 +64,8 @@ double cs_cuda_traffic(const struct cs_plan *plan, const struct cs_node *node)
     if (is(node, "InstanceNormalization") || is(node, "GroupNormalization") ||
         is(node, "BatchNormalization"))
         return of_norm(plan, node);
+    if (plan->late[node->outputs[0]].early) // a copy
+        return 2 * bytes_of(plan, node->outputs[0]);
     for (int i = 0; i < node->input_count; i++)
         bytes += bytes_of(plan, node->inputs[i]);
     for (int i = 0; i < node->output_count; i++)
