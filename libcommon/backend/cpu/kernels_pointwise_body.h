@@ -67,8 +67,9 @@ ALWAYS_INLINE void point_store(const struct cs_pointwise_tile *t, vec *y, int ro
     if (add)
         EACH for (int r = 0; r < rows; r++) EACH for (int j = 0; j < vectors; j++)
             y[r * vectors + j] += LOAD(add + r * step + j * WIDTH);
-    for (int j = 0; t->sum && j < vectors; j++)
-        point_gather(y + j, rows, vectors, t->sum + j * WIDTH, t->square + j * WIDTH);
+    if (t->sum)
+        EACH for (int j = 0; j < vectors; j++)
+            point_gather(y + j, rows, vectors, t->sum + j * WIDTH, t->square + j * WIDTH);
     if (t->finish.kind != CS_FINISH_LINEAR)
         EACH for (int r = 0; r < rows; r++) EACH for (int j = 0; j < vectors; j++)
             y[r * vectors + j] = point_finish(&t->finish, y[r * vectors + j]);
@@ -114,22 +115,37 @@ ALWAYS_INLINE void point_sums(const struct cs_pointwise_part *part, const float 
     }
 }
 
-ALWAYS_INLINE void point_tile(const struct cs_pointwise_tile *t, int rows, int vectors)
+// One sum over all parts: it stays in registers from one to the next.
+ALWAYS_INLINE void point_chain(const struct cs_pointwise_tile *t, vec *sum, int rows, int vectors)
 {
-    vec sum[POINT_LEAST * POINT_VECTORS], next[POINT_LEAST * POINT_VECTORS];
     const float *b = t->b;
-    EACH for (int n = 0; n < rows * vectors; n++) sum[n] = (vec){0};
+    for (int i = 0; i < t->part_count; i++) {
+        point_sums(&t->parts[i], b, sum, rows, vectors);
+        b += t->parts[i].depth * vectors * WIDTH;
+    }
+}
+
+ALWAYS_INLINE void point_apart(const struct cs_pointwise_tile *t, vec *sum, int rows, int vectors)
+{
+    vec next[POINT_LEAST * POINT_VECTORS];
+    const float *b = t->b;
     point_sums(&t->parts[0], b, sum, rows, vectors);
     for (int i = 1; i < t->part_count; i++) {
         b += t->parts[i - 1].depth * vectors * WIDTH;
-        if (t->chained) {
-            point_sums(&t->parts[i], b, sum, rows, vectors);
-            continue;
-        }
         EACH for (int n = 0; n < rows * vectors; n++) next[n] = (vec){0};
         point_sums(&t->parts[i], b, next, rows, vectors);
         EACH for (int n = 0; n < rows * vectors; n++) sum[n] += next[n];
     }
+}
+
+ALWAYS_INLINE void point_tile(const struct cs_pointwise_tile *t, int rows, int vectors)
+{
+    vec sum[POINT_LEAST * POINT_VECTORS];
+    EACH for (int n = 0; n < rows * vectors; n++) sum[n] = (vec){0};
+    if (t->chained)
+        point_chain(t, sum, rows, vectors);
+    else
+        point_apart(t, sum, rows, vectors);
     if (t->columns == vectors * WIDTH)
         point_store(t, sum, rows, vectors, t->c, t->step, t->add);
     else
