@@ -67,6 +67,11 @@ expect 0 cs-model plan nuclei --size 32768x32768
 # CUDA: an estimate, with half the arena in fp16.
 cs-model plan nuclei --size 512x512 -d cuda >cuda || fail "plan -d cuda"
 grep -q 'estimate' cuda || fail "not said to be an estimate"
+[ "$(field slots cuda)" = 4 ] || fail "slots: $(field slots cuda)"
+cs-model plan nuclei --size 512x512 -d cuda:1 -s 1 >one || fail "plan -d cuda:1"
+[ "$(field arena one)" = "$(field arena cuda)" ] || fail "arena: $(field arena one)"
+expect 2 cs-model plan nuclei -d cudafoo
+says "'cudafoo' is none of auto, cuda, cpu, ref"
 awk -F '\t' '$1 == "arena" { arena[n++] = $2 + 0 } END { exit !(n == 2 && arena[1] <= 0.55 * arena[0]) }' \
     cuda || fail "arenas of fp32 and fp16: $(cat cuda)"
 exit 0

@@ -182,7 +182,8 @@ int model_plan(const struct model_options *options, const struct cs_package *pac
                struct cs_err *err)
 {
     const char *device = options->device ? options->device : "auto";
-    bool cuda = strncmp(device, "cuda", 4) == 0, flexible = !options->slots && !cuda;
+    bool cuda = cs_device_names(device, "cuda"), flexible = !options->slots && !cuda;
+    const struct cs_device_choice gpu = {.backend = "cuda"};
     struct cs_device_choice choice;
     struct plan p = {.package = package,
                      .slots = options->slots ? (int)options->slots : 1,
@@ -194,6 +195,8 @@ int model_plan(const struct model_options *options, const struct cs_package *pac
     int threads = options->threads ? (int)options->threads : cs_usable_threads();
     if (flexible)
         p.slots = cs_untuned_slots(&choice, threads, 0);
+    else if (cuda && !options->slots)
+        p.slots = cs_untuned_slots(&gpu, threads, 0);
     int result = open_session(&p, &choice, threads, options, err);
     if (result == 0 && flexible)
         result = share_flexibly(&p, &choice, threads, options, err);
