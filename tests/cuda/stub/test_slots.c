@@ -322,8 +322,8 @@ START_TEST(same_maps_as_ref)
     ck_assert_msg(run(&a, 0, got, 2, precisions[_i]) == 0, "%s", err.text);
     // What cs-model plan says without a device is what it has.
     struct cs_memory_use planned, use = cs_session_memory(a.session);
-    ck_assert_int_eq(
-        cs_estimate_cuda(cs_session_graph(a.session), precisions[_i], &planned, &err), 0);
+    ck_assert_int_eq(cs_estimate_cuda(cs_session_graph(a.session), precisions[_i], &planned, &err),
+                     0);
     ck_assert_uint_eq(planned.arena, use.arena);
     ck_assert_double_eq_tol((double)planned.weights / (double)use.weights, 1, 0.02);
     for (int i = 0; i < 2; i++) {
