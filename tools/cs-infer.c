@@ -12,10 +12,10 @@
 
 enum { PROB_U16 = 1, PROB_F32, PROB_AUTO = -1 };
 static const char *model, *device = "auto", *slots = "auto", *batch = "auto", *keep = "", *input;
-static const char *cache, *rescale = "none", *gpu_memory = "auto", *scratch_dir;
+static const char *cache, *rescale = "none", *gpu_memory = "auto", *timeout = "auto", *scratch_dir;
 static int precision, conv, fit, compat, prob = PROB_AUTO, transport;
 static int64_t threads, retries = 3, tile;
-static double timeout, load_timeout = 300, pause_seconds = 60;
+static double load_timeout = 300, pause_seconds = 60;
 static uint64_t memory, ring_bytes;
 
 static const struct cs_opt options[] = {
@@ -48,8 +48,9 @@ static const struct cs_opt options[] = {
      .shapes_result = true, .choices = "none|hub", .env = NULL},
     {0, "prob", CS_OPT_CHOICE, &prob, "TYPE", "samples of the maps", .shapes_result = true,
      .choices = "u8|u16|f32", .env = NULL},
-    {0, "timeout", CS_OPT_REAL, &timeout, "SEC", "time limit of an image on the device; 0: none",
-     .min = 0, .max = 1e6, .env = "CELLSTREAM_TIMEOUT"},
+    {0, "timeout", CS_OPT_STRING, &timeout, "SEC",
+     "time limit of an image on the device; 0: none; auto: 30 on a GPU",
+     .env = "CELLSTREAM_TIMEOUT"},
     {0, "load-timeout", CS_OPT_REAL, &load_timeout, "SEC",
      "time limit of loading the model; 0: none", .min = 0, .max = 1e6, .env = NULL},
     {0, "pause", CS_OPT_REAL, &pause_seconds, "SEC",
@@ -87,6 +88,13 @@ static int parse_rescale(double *factor, struct cs_err *err)
     return cs_num_real(rescale, 0.02, 50, "--rescale", factor, err);
 }
 
+static int parse_timeout(double *seconds, struct cs_err *err)
+{
+    *seconds = CS_TIMEOUT_AUTO;
+    return strcmp(timeout, "auto") == 0 ? 0
+                                        : cs_num_real(timeout, 0, 1e6, "--timeout", seconds, err);
+}
+
 static int parse_gpu_memory(struct cs_infer_options *o, struct cs_err *err)
 {
     size_t n = strlen(gpu_memory);
@@ -104,7 +112,8 @@ static int parse(struct cs_infer_options *o, struct cs_err *err)
 {
     if (!model)
         return cs_fail(err, CS_EUSAGE, "which model? (-m, see --help)");
-    if (parse_rescale(&o->rescale, err) != 0 || parse_gpu_memory(o, err) != 0)
+    if (parse_rescale(&o->rescale, err) != 0 || parse_timeout(&o->timeout, err) != 0 ||
+        parse_gpu_memory(o, err) != 0)
         return -1;
     if (compat && (fit || tile || o->rescale))
         return cs_fail(err, CS_EUSAGE,
@@ -153,7 +162,6 @@ int main(int argc, char **argv)
     o.fit = (enum cs_infer_fit)fit;
     o.tile = (uint32_t)tile;
     o.map = maps[prob];
-    o.timeout = timeout;
     o.load_timeout = load_timeout;
     o.pause = pause_seconds;
     o.retries = (int)retries;

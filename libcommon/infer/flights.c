@@ -111,9 +111,13 @@ static void sooner(double *soonest, double time)
         *soonest = time;
 }
 
-static double deadline_of(const struct cs_pipeline *p, int images)
+// When a run of so many images is late; one that has not begun may make a plan first, which takes
+// as long as the loading of a network may. 0: never.
+static double deadline_of(const struct cs_pipeline *p, int images, bool begun)
 {
-    return p->options->timeout > 0 ? cs_clock_seconds() + p->options->timeout * images : 0;
+    double limit = p->timeout * images + (begun ? 0 : p->options->load_timeout);
+    return p->timeout > 0 && (begun || p->options->load_timeout > 0) ? cs_clock_seconds() + limit
+                                                                     : 0;
 }
 
 // A worker that does not start is one more failure of the device, or its answer when it is asked.
@@ -178,7 +182,7 @@ static int ask_device(struct cs_pipeline *p, struct cs_lane *lane, struct cs_err
                         .part_height = 1},
     };
     lane->check = p->runs;
-    lane->check_deadline = deadline_of(p, 1);
+    lane->check_deadline = deadline_of(p, 1, false);
     return send_run(p, lane, &why) ? answered(p, lane, &why, err) : 0;
 }
 
@@ -250,7 +254,7 @@ static void take_off(struct cs_pipeline *p, struct cs_lane *lane, struct cs_batc
     while (f->batch)
         f++;
     *f = (struct cs_flight){.batch = batch, .run = ++p->runs, .first = first, .count = count};
-    f->deadline = deadline_of(p, count);
+    f->deadline = deadline_of(p, count, false);
     lane->lonely = batch->works[first].alone;
     lane->flying++;
     for (int i = 0; i < count; i++) {
@@ -326,39 +330,59 @@ static int hear_load(struct cs_pipeline *p, struct cs_lane *lane, struct cs_err 
     return cs_supervisor_loaded(&lane->supervisor, &why) == 0 ? 0 : not_started(p, lane, &why, err);
 }
 
+// From now on its time counts.
+static void begun(struct cs_pipeline *p, struct cs_lane *lane, uint32_t run)
+{
+    if (lane->check == run)
+        lane->check_deadline = deadline_of(p, 1, true);
+    for (int i = 0; i < p->recipe->slots; i++)
+        if (lane->flights[i].batch && lane->flights[i].run == run)
+            lane->flights[i].deadline = deadline_of(p, lane->flights[i].count, true);
+}
+
+static void landed(struct cs_pipeline *p, struct cs_lane *lane, struct cs_flight *f,
+                   const struct cs_wire_done *done)
+{
+    struct cs_err why = done->err;
+    struct cs_failure failure = {why.code, true, lane->flying == 1, f->count};
+    if (done->prepared > LONG_PREPARATION)
+        cs_log(CS_LOG_INFO, "%smade ready for %d x %u x %u in %.2f s", name_of(lane), f->count,
+               f->batch->plane_width, f->batch->plane_height, done->prepared);
+    if (why.code != CS_OK && cs_failure_of_device(&failure)) {
+        cs_supervisor_end(&lane->supervisor, &why);
+        worker_lost(p, lane, &why);
+        return;
+    }
+    if (why.code == CS_OK)
+        cs_works_done(p, lane, f, done);
+    else
+        cs_works_failed(p, lane, f, &failure, &why);
+    f->batch = NULL;
+    lane->flying--;
+}
+
 int cs_flights_hear(struct cs_pipeline *p, struct cs_lane *lane, struct cs_err *err)
 {
-    struct cs_wire_done done;
+    union cs_wire_packet *packet = lane->supervisor.packet;
+    const struct cs_wire_done *done = &packet->done;
     struct cs_err why = {0};
     if (lane->supervisor.loading)
         return hear_load(p, lane, err);
-    bool alive = cs_supervisor_receive(&lane->supervisor, &done, &why) != 0;
-    if (alive)
-        why = done.err;
-    if (lane->check && (!alive || done.run == lane->check))
-        return answered(p, lane, why.code == CS_OK ? NULL : &why, err);
-    for (int i = 0; i < p->recipe->slots && alive; i++) {
-        struct cs_flight *f = &lane->flights[i];
-        struct cs_failure failure = {why.code, true, lane->flying == 1, f->count};
-        if (!f->batch || f->run != done.run)
-            continue;
-        if (done.prepared > LONG_PREPARATION)
-            cs_log(CS_LOG_INFO, "%smade ready for %d x %u x %u in %.2f s", name_of(lane), f->count,
-                   f->batch->plane_width, f->batch->plane_height, done.prepared);
-        if (why.code != CS_OK && cs_failure_of_device(&failure)) {
-            cs_supervisor_end(&lane->supervisor, &why);
-            break;
-        }
-        if (why.code == CS_OK)
-            cs_works_done(p, lane, f, &done);
-        else
-            cs_works_failed(p, lane, f, &failure, &why);
-        f->batch = NULL;
-        lane->flying--;
-        return 0;
-    }
-    if (!lane->supervisor.pid)
+    if (!cs_supervisor_receive(&lane->supervisor, packet, &why)) {
+        if (lane->check)
+            return answered(p, lane, &why, err);
         worker_lost(p, lane, &why);
+    } else if (packet->kind == CS_WIRE_BEGUN) {
+        begun(p, lane, packet->begun.run);
+    } else if (lane->check && done->run == lane->check) {
+        return answered(p, lane, done->err.code == CS_OK ? NULL : &done->err, err);
+    } else {
+        for (int i = 0; i < p->recipe->slots; i++)
+            if (lane->flights[i].batch && lane->flights[i].run == done->run) {
+                landed(p, lane, &lane->flights[i], done);
+                break;
+            }
+    }
     return 0;
 }
 
@@ -383,11 +407,11 @@ static int watch_time(struct cs_pipeline *p, struct cs_lane *lane, struct cs_err
     if (lane->supervisor.loading)
         return is_over_time(lane->supervisor.ready_by, now) ? end_late_load(p, lane, err) : 0;
     if (lane->check && is_over_time(lane->check_deadline, now))
-        late = p->options->timeout;
+        late = p->timeout;
     for (int i = 0; i < p->recipe->slots; i++) {
         const struct cs_flight *f = &lane->flights[i];
         if (f->batch && is_over_time(f->deadline, now))
-            late = p->options->timeout * f->count;
+            late = p->timeout * f->count;
     }
     if (late <= 0)
         return 0;

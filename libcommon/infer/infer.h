@@ -22,6 +22,7 @@ enum cs_infer_fit {
 };
 
 #define CS_RESCALE_AUTO (-1.0)
+#define CS_TIMEOUT_AUTO (-1.0) // half a minute on a GPU, else none
 
 struct cs_infer_options {
     const char *tool;       // "cs-infer"
@@ -42,7 +43,7 @@ struct cs_infer_options {
     uint32_t tile;       // side of a tile; 0: auto
     bool hub;            // --compat hub (hub.h)
     enum cs_dtype map;   // sample type of the maps
-    double timeout;      // seconds for one image on the device; 0: none
+    double timeout;      // seconds for one image on the device; 0: none; CS_TIMEOUT_AUTO
     double load_timeout; // seconds for a worker process to be ready; 0: none
     double pause;        // seconds before a device that does not work is tried again
     int retries;

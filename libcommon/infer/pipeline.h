@@ -35,6 +35,7 @@ struct cs_pipeline {
     const struct cs_recipe *recipe;
     struct cs_lane *lanes;
     int lane_count;
+    double timeout; // seconds for one image on the device; 0: none
     struct cs_reader *reader;
     struct cs_writer *writer;
     struct cs_buffers buffers;

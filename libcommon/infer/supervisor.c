@@ -242,17 +242,16 @@ int cs_supervisor_run(struct cs_supervisor *s, struct cs_buffers *pool,
                         -1, err);
 }
 
-int cs_supervisor_receive(struct cs_supervisor *s, struct cs_wire_done *done, struct cs_err *err)
+int cs_supervisor_receive(struct cs_supervisor *s, union cs_wire_packet *packet, struct cs_err *err)
 {
     int fd;
-    ssize_t n = cs_wire_receive(s->socket, s->packet, &fd, err);
-    if (n != sizeof s->packet->done || s->packet->kind != CS_WIRE_DONE) {
-        struct cs_err why = {0};
-        reap(s, &why);
-        if (err)
-            *err = why;
-        return 0;
-    }
-    *done = s->packet->done;
-    return 1;
+    ssize_t n = cs_wire_receive(s->socket, packet, &fd, NULL);
+    if ((n == sizeof packet->begun && packet->kind == CS_WIRE_BEGUN) ||
+        (n == sizeof packet->done && packet->kind == CS_WIRE_DONE))
+        return 1;
+    struct cs_err why = {0};
+    reap(s, &why);
+    if (err)
+        *err = why;
+    return 0;
 }

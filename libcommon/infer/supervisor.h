@@ -47,8 +47,9 @@ bool cs_supervisor_ready(const struct cs_supervisor *s);
 // is gone.
 int cs_supervisor_run(struct cs_supervisor *s, struct cs_buffers *pool,
                       const struct cs_wire_run *run, struct cs_err *err);
-// The next DONE: 1, or 0 when the worker is gone. Blocks; poll s->socket first.
-int cs_supervisor_receive(struct cs_supervisor *s, struct cs_wire_done *done, struct cs_err *err);
+// The next BEGUN or DONE: 1, or 0 when the worker is gone. Blocks; poll s->socket first.
+int cs_supervisor_receive(struct cs_supervisor *s, union cs_wire_packet *packet,
+                          struct cs_err *err);
 // End the worker at once and say in `why` what became of it, unless that says something already.
 void cs_supervisor_end(struct cs_supervisor *s, struct cs_err *why);
 

@@ -3,7 +3,8 @@
 // SOCK_SEQPACKET socket pair. Both ends are the same program, so structs travel as they are.
 //
 //   cs-infer -> worker   LOAD, then BUFFER (with a file descriptor) and RUN, any number
-//   worker -> cs-infer   READY or FAILED once, then one DONE for each RUN, in any order
+//   worker -> cs-infer   READY or FAILED once, then for each RUN a BEGUN, once plan and memory are
+//                        there, and a DONE, in any order; a DONE alone where they cannot be had
 //
 // The end of the socket is the end of the other process.
 #ifndef CS_INFER_WIRE_H
@@ -22,6 +23,7 @@ enum cs_wire_kind {
     CS_WIRE_RUN,
     CS_WIRE_READY,
     CS_WIRE_FAILED,
+    CS_WIRE_BEGUN,
     CS_WIRE_DONE,
 };
 
@@ -71,6 +73,11 @@ struct cs_wire_failed {
     struct cs_err err;
 };
 
+struct cs_wire_begun {
+    uint32_t kind;
+    uint32_t run;
+};
+
 struct cs_wire_done {
     uint32_t kind;
     uint32_t run;
@@ -87,6 +94,7 @@ union cs_wire_packet {
     struct cs_wire_run run;
     struct cs_wire_ready ready;
     struct cs_wire_failed failed;
+    struct cs_wire_begun begun;
     struct cs_wire_done done;
 };
 

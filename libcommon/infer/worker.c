@@ -255,6 +255,8 @@ static int on_run(struct worker *w, const struct cs_wire_run *run, size_t bytes,
     slot->prepared = seconds;
     if (place_jobs(w, slot, run, err) != 0)
         return -1;
+    struct cs_wire_begun begun = {.kind = CS_WIRE_BEGUN, .run = run->run};
+    cs_wire_send(w->socket, &begun, sizeof begun, -1, NULL); // as in answer()
     pthread_mutex_lock(&w->lock);
     slot->busy = true;
     pthread_cond_broadcast(&w->changed);

@@ -22,9 +22,9 @@ for script in "crash@1:once=F;" "error@1:once=F;" "crash@1:once=F;slow@1" \
     "crash@1:once=F;crash@1:once=G"; do
     for options in "" "-s 2 -b 2"; do
         n=$((n + 1))
+        faults=${script/F/once.$n}
         # shellcheck disable=SC2086
-        infer 0 out.cs -m tiny --pause 1 --timeout 0.5 $options \
-            -d "fake:$(sed "s|F|$PWD/once.$n|; s|G|$PWD/other.$n|" <<<"$script")"
+        infer 0 out.cs -m tiny --pause 1 --timeout 0.5 $options -d "fake:${faults/G/other.$n}"
         same_maps good.cs out.cs
         [ -e once.$n ] || fail "$script did not happen"
         # While the one hangs, the other has images.
