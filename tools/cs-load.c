@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "backend/backend.h"
 #include "base/clock.h"
 #include "base/hash.h"
 #include "base/log.h"
@@ -14,6 +15,7 @@
 #include "image/decode.h"
 #include "image/inputs.h"
 #include "shared_options.h"
+#include "stream/ahead.h"
 #include "stream/relay.h"
 
 static struct cs_opt_list include, exclude, decoder_list;
@@ -70,6 +72,7 @@ struct load {
     struct cs_decoder decoders[CS_MAX_DECODERS];
     int decoder_count;
     struct cs_writer *writer;
+    struct cs_record *record; // takes the items instead, in a thread that is ahead
     void *band;
     size_t band_bytes;
     uint64_t failed;
@@ -299,7 +302,10 @@ static int write_rows(struct load *load, const struct cs_plan *plan, uint32_t n,
         status = cs_decode_rows(&decode, rows, load->band, err);
         if (status != 0)
             break;
-        status = cs_writer_data(load->writer, CS_PLANE_IMAGE, &shape, y, rows, load->band, err);
+        status =
+            load->record
+                ? cs_record_data(load->record, CS_PLANE_IMAGE, &shape, y, rows, load->band, err)
+                : cs_writer_data(load->writer, CS_PLANE_IMAGE, &shape, y, rows, load->band, err);
         *fatal = status != 0;
     }
     cs_decode_release(&decode);
@@ -319,7 +325,8 @@ static int write_item(struct load *load, const struct cs_meta *begin, struct cs_
     struct cs_meta done = {0};
     bool fatal = false;
     int64_t start = cs_clock_ms();
-    if (cs_writer_begin(load->writer, begin, err) != 0)
+    if ((load->record ? cs_record_begin(load->record, begin, err)
+                      : cs_writer_begin(load->writer, begin, err)) != 0)
         return -1;
     if (why->code == CS_OK && write_rows(load, plan, n, &fatal, why) == 0)
         check_unchanged(load, path, why);
@@ -334,11 +341,13 @@ static int write_item(struct load *load, const struct cs_meta *begin, struct cs_
         cs_meta_set(&done, CS_KEY_ERROR_CODE, cs_err_item_code(code));
         cs_meta_set(&done, CS_KEY_ERROR_STAGE, tool.name);
         cs_meta_set(&done, CS_KEY_ERROR_TEXT, why->text);
-        log_failure(load, path, why->text);
+        if (!load->record) // else when it is written
+            log_failure(load, path, why->text);
     } else {
         cs_meta_setf(&done, CS_KEY_MS "load", "%lld", (long long)(cs_clock_ms() - start));
     }
-    int status = cs_writer_done(load->writer, &done, err);
+    int status = load->record ? cs_record_done(load->record, &done, err)
+                              : cs_writer_done(load->writer, &done, err);
     cs_meta_release(&done);
     return status;
 }
@@ -455,15 +464,81 @@ static int load_file(struct load *load, const struct cs_input *input, struct cs_
     return status;
 }
 
+// ---- Ahead ---------------------------------------------------------------------------------
+
+enum { MOST_AHEAD = 16, AHEAD_BYTES = 8 << 20 }; // threads, samples of a file
+
+struct ahead {
+    struct load threads[MOST_AHEAD]; // what each works with
+    struct load *main;
+    const char *path; // that is being written
+};
+
+// Files of few samples; commands and standard input have their turn only.
+static int make_ahead(size_t i, int thread, struct cs_record *record, void *context)
+{
+    struct ahead *a = context;
+    struct load *load = &a->threads[thread];
+    const struct cs_input *input = &a->main->inputs.list[i];
+    struct cs_err err;
+    struct stat st;
+    if (cs_drain_status() || strcmp(input->path, "-") == 0 ||
+        cs_decoder_find(load->decoders, load->decoder_count, input->path) ||
+        stat(input->path, &st) != 0 || !S_ISREG(st.st_mode) || st.st_size > AHEAD_BYTES)
+        return -1;
+    load->record = record;
+    return load_file(load, input, &err);
+}
+
+static void tell_failure(const struct cs_meta *done, void *context)
+{
+    const struct ahead *a = context;
+    const char *text = cs_meta_get(done, CS_KEY_ERROR_TEXT);
+    if (text)
+        log_failure(a->main, a->path, text);
+}
+
+// Decoding is never what the stages behind wait for, as long as there are threads for it.
+static struct cs_ahead *open_ahead(struct ahead *a)
+{
+    struct cs_err ignored;
+    struct cs_ahead *ahead;
+    int threads = cs_usable_threads();
+    struct cs_ahead_how how = {.count = a->main->inputs.count,
+                               .threads = threads < MOST_AHEAD ? threads : MOST_AHEAD,
+                               .most_bytes = AHEAD_BYTES,
+                               .make = make_ahead,
+                               .context = a};
+    if (how.count < 2 || threads < 2)
+        return NULL;
+    for (int i = 0; i < how.threads; i++) {
+        a->threads[i] = *a->main;
+        a->threads[i].band = NULL;
+        a->threads[i].band_bytes = 0;
+    }
+    return cs_ahead_open(&ahead, &how, &ignored) == 0 ? ahead : NULL;
+}
+
 static int run(struct load *load, struct cs_err *err)
 {
-    if (write_head(load, err) != 0)
-        return -1;
-    for (size_t i = 0; i < load->inputs.count && !cs_drain_status(); i++) {
-        cs_log(CS_LOG_INFO, "%s", load->inputs.list[i].path);
-        if (load_file(load, &load->inputs.list[i], err) != 0)
-            return -1;
+    struct ahead *a = cs_xcalloc(1, sizeof *a);
+    int status = write_head(load, err);
+    a->main = load;
+    struct cs_ahead *ahead = status == 0 ? open_ahead(a) : NULL;
+    for (size_t i = 0; i < load->inputs.count && status == 0 && !cs_drain_status(); i++) {
+        const struct cs_input *input = &load->inputs.list[i];
+        const struct cs_record *record = ahead ? cs_ahead_next(ahead) : NULL;
+        cs_log(CS_LOG_INFO, "%s", input->path);
+        a->path = input->path;
+        status = record ? cs_record_write(record, load->writer, tell_failure, a, err)
+                        : load_file(load, input, err);
     }
+    cs_ahead_close(ahead);
+    for (int i = 0; i < MOST_AHEAD; i++)
+        free(a->threads[i].band);
+    free(a);
+    if (status != 0)
+        return -1;
     int drained = cs_drain_status();
     return cs_writer_end(load->writer, drained, drained ? "stopped by a signal" : NULL, err);
 }
