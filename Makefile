@@ -180,4 +180,4 @@ bundle: all $(CUDA_CHECKS)
 .SECONDARY:
 
 clean:
-	rm -rf build build-san build-races build-fuzz build-clang build-dnn3 build-cuda
+	rm -rf build build-san build-races build-fuzz build-clang build-dnn3 build-cuda build-cuda12
