@@ -17,7 +17,11 @@
 
 #include "image/codec.h"
 
-enum { INPUT_BYTES = 1 << 16 };
+enum {
+    INPUT_BYTES = 1 << 16,
+    MAX_SCANS =
+        100, // of a progressive file: an empty one costs a few bytes and a whole image's time
+};
 
 struct jpeg_file {
     int fd;
@@ -25,6 +29,7 @@ struct jpeg_file {
     struct jpeg_decompress_struct jpeg;
     struct jpeg_error_mgr errors;
     struct jpeg_source_mgr source;
+    struct jpeg_progress_mgr progress;
     jmp_buf back;
     char message[JMSG_LENGTH_MAX];
     struct cs_err read; // of a read that failed
@@ -54,6 +59,16 @@ static void on_message(j_common_ptr common, int level)
     if (level < 0 && (code == JWRN_HIT_MARKER || code == JWRN_JPEG_EOF ||
                       code == JWRN_HUFF_BAD_CODE || code == JWRN_MUST_RESYNC))
         on_error(common);
+}
+
+// Called now and then while the library works.
+static void on_progress(j_common_ptr common)
+{
+    struct jpeg_file *file = common->client_data;
+    if (file->jpeg.input_scan_number <= MAX_SCANS)
+        return;
+    snprintf(file->message, sizeof file->message, "more than %d scans", MAX_SCANS);
+    longjmp(file->back, 1);
 }
 
 // ---- Input ---------------------------------------------------------------------------------
@@ -116,6 +131,8 @@ static int guarded_header(struct jpeg_file *file)
     file->source.term_source = on_start;
     file->source.bytes_in_buffer = 0;
     file->jpeg.src = &file->source;
+    file->progress.progress_monitor = on_progress;
+    file->jpeg.progress = &file->progress;
     file->jpeg.mem->max_memory_to_use = CS_MAX_CHUNK_BYTES;
     jpeg_read_header(&file->jpeg, TRUE);
     return 0;
