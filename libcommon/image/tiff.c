@@ -295,14 +295,14 @@ static int sample_type(struct tiff_file *file, struct cs_err *err)
                 : bits <= 8  ? CS_U8
                 : bits <= 16 ? CS_U16
                 : bits <= 32 ? CS_U32
-                : bits == 64 ? CS_U64
+                : bits <= 64 ? CS_U64
                              : 0;
     else if (format == SAMPLEFORMAT_INT)
         dtype = bits < 2     ? 0
                 : bits <= 8  ? CS_I8
                 : bits <= 16 ? CS_I16
                 : bits <= 32 ? CS_I32
-                : bits == 64 ? CS_I64
+                : bits <= 64 ? CS_I64
                              : 0;
     else if (format == SAMPLEFORMAT_IEEEFP)
         dtype = bits == 16 ? CS_F16 : bits == 24 || bits == 32 ? CS_F32 : bits == 64 ? CS_F64 : 0;

@@ -147,21 +147,36 @@ static uint32_t widen_float(uint32_t value)
     return sign | value;
 }
 
-static uint32_t extend_sign(uint32_t value, unsigned bits)
+static uint64_t extend_sign(uint64_t value, unsigned bits)
 {
-    uint32_t sign = (uint32_t)1 << (bits - 1);
+    uint64_t sign = (uint64_t)1 << (bits - 1);
     return (value ^ sign) - sign;
 }
 
-static void put(uint8_t *out, size_t bytes, uint32_t value)
+static void put(uint8_t *out, size_t bytes, uint64_t value)
 {
     if (bytes == 1) {
         *out = (uint8_t)value;
     } else if (bytes == 2) {
         uint16_t v = (uint16_t)value;
         memcpy(out, &v, sizeof v);
+    } else if (bytes == 4) {
+        uint32_t v = (uint32_t)value;
+        memcpy(out, &v, sizeof v);
     } else {
         memcpy(out, &value, sizeof value);
+    }
+}
+
+// Samples of 40, 48 or 56 bits, in the file's byte order.
+static void spread_bytes(const uint8_t *in, unsigned bytes, bool little, bool is_signed,
+                         size_t count, uint8_t *out, size_t step)
+{
+    for (size_t i = 0; i < count; i++, in += bytes, out += step) {
+        uint64_t value = 0;
+        for (unsigned k = 0; k < bytes; k++)
+            value = value << 8 | in[little ? bytes - 1 - k : k];
+        put(out, 8, is_signed ? extend_sign(value, 8 * bytes) : value);
     }
 }
 
@@ -187,12 +202,19 @@ static void spread_bits(const uint8_t *in, unsigned bits, enum cs_dtype dtype, s
         }
         return;
     }
-    uint64_t mask = ((uint64_t)1 << bits) - 1;
+    // Above 32 bits in two steps: the window holds at most 7 bits more than one takes.
+    unsigned low = bits > 32 ? 32 : 0, first = bits - low;
+    uint64_t first_mask = ((uint64_t)1 << first) - 1;
     for (size_t i = 0; i < count; i++, out += step) {
-        for (; have < bits; have += 8)
+        for (; have < first; have += 8)
             window = window << 8 | *in++;
-        have -= bits;
-        uint32_t value = (uint32_t)(window >> have & mask);
+        have -= first;
+        uint64_t value = window >> have & first_mask;
+        for (; low && have < low; have += 8)
+            window = window << 8 | *in++;
+        have -= low;
+        if (low)
+            value = value << low | (window >> have & UINT32_MAX);
         put(out, sample_bytes, is_signed ? extend_sign(value, bits) : value);
     }
 }
@@ -218,7 +240,10 @@ static void spread_row(const struct tiff_file *file, const uint8_t *in, uint32_t
     uint8_t *out = row + x * pixel + plane * sample;
     size_t count = file->separate ? pixels : (size_t)pixels * page->samples;
     size_t step = file->separate ? pixel : sample;
-    if (file->packed)
+    bool is_signed = page->dtype >= CS_I8 && page->dtype <= CS_I64;
+    if (file->packed && file->bits >= 40 && file->bits % 8 == 0)
+        spread_bytes(in, file->bits / 8, !TIFFIsBigEndian(file->tif), is_signed, count, out, step);
+    else if (file->packed)
         spread_bits(in, file->bits, page->dtype, count, out, step);
     else
         spread_whole(in, count, out, sample, step);

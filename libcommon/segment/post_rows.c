@@ -85,7 +85,8 @@ static int put_held(struct cs_post_run *r, struct cs_err *err)
     for (uint32_t y = 0; y < r->held_row_count; y++) {
         if (put_row(r, spans, r->held_rows[y], err) != 0)
             return -1;
-        spans += r->held_rows[y];
+        if (spans) // none at all: no span in any row
+            spans += r->held_rows[y];
     }
     free(r->held);
     free(r->held_rows);

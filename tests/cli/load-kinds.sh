@@ -18,3 +18,23 @@ for kind in png bmp npy jpeg tiff; do
         [ "$(wc -l <stderr)" = 1 ] || fail "not one message: $(cat stderr)"
     done
 done
+
+# Integers of odd sizes above 32 bits are those of 64.
+samples()
+{
+    cs-load --transport pipe "$1" | cs-view --item 0 --as npy | tail -c +129
+}
+for format in uint int; do
+    image-make -b 64 -f $format -W 40 wide.tif
+    samples wide.tif >wanted
+    for bits in 33 40 47 48 56 57 63; do
+        image-make -b $bits -f $format -W 40 odd.tif
+        samples odd.tif | cmp -s - wanted || fail "$bits bits, $format"
+        # All bits set: libtiff puts the samples first.
+        image-make -b $bits -f $format -W 8 -H 1 full.tif
+        printf '\377%.0s' $(seq $bits) | dd of=full.tif bs=1 seek=8 conv=notrunc status=none
+        [ $format = int ] && value=-1 || value=$(((1 << bits) - 1))
+        [ "$(samples full.tif | od -A n -t d8 -v | tr -s ' \n' '\n' | sort -u | tr -d '\n')" = $value ] ||
+            fail "$bits bits set, $format: $(samples full.tif | od -A n -t d8)"
+    done
+done
