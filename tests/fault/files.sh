@@ -21,8 +21,9 @@ load()
 }
 
 image-make good.tif
-for kind in tif png; do image-make -W 2000 -H 3000 large.$kind; done
-image-make -W 2000 -H 3000 -c deflate deflate.tif
+# Larger than what cs-load decodes ahead of its turn.
+for kind in tif png; do image-make -W 3000 -H 4000 large.$kind; done
+image-make -W 3000 -H 4000 -c deflate deflate.tif
 
 # While its rows are on their way it grows, is cut, is written anew, is replaced, is removed. The
 # reader of the stream waits: more rows than the pipe holds are still in the file.
