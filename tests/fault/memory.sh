@@ -63,4 +63,26 @@ for n in 1 10 40 100; do
             fail "$command, no memory from call $n on: status $status: $(cat err)"
     done
 done
+
+# One stage of cs-run: its status is that of the run, and what it had begun to write is gone.
+mkdir bin
+for tool in "$BUILD"/bin/cs-*; do ln -s "$tool" bin/; done
+rm bin/cs-run bin/cs-save
+cp "$BUILD/bin/cs-run" bin/
+cat >bin/cs-save <<END
+#!/bin/sh
+[ "\$1" = --options ] || [ ! "\$N" ] || export CS_FAULT_N=\$N LD_PRELOAD=$BUILD/tests/preload/alloc.so
+exec "$BUILD/bin/cs-save" "\$@"
+END
+chmod +x bin/cs-save
+ended=
+for n in 90 120 150 180; do
+    rm -rf o
+    status=0
+    N=$n bin/cs-run -q -m tiny -d ref -o o "$TESTDATA/nuclei" 2>err || status=$?
+    [[ $status = [015] ]] || fail "cs-run, call $n of cs-save: status $status: $(cat err)"
+    [ -z "$(find o -name '.*.tmp-*')" ] || fail "cs-run, call $n: $(find o -name '.*.tmp-*')"
+    ended+=$status
+done
+[[ $ended == *5* ]] || fail "cs-run: statuses $ended"
 exit 0
