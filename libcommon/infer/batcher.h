@@ -40,6 +40,7 @@ struct cs_work {
     struct cs_job job; // pixels and out point into the unit's buffer
     int unit;
     enum cs_work_state state;
+    bool over;       // state is CS_WORK_OVER: for the writer, under the pipeline's lock
     bool alone;      // it was in flight when something went wrong: nothing else flies with it
     bool careful;    // its result was not finite: again, in fp32 and direct
     int tries;       // runs that it was in
@@ -74,6 +75,7 @@ struct cs_batch {
     bool full;
     bool tiled;            // its one image is run in tiles, whose works lie in raster order
     bool begun;            // BEGIN and the planes that pass are written
+    bool spoiled;          // the image has failed: under the pipeline's lock
     int settled;           // works, from the first on, that are seen to be over
     uint32_t rows_written; // of the maps
 };

@@ -171,9 +171,9 @@ static void finish_unit(struct cs_pipeline *p, struct cs_unit *unit, int tries)
 static uint32_t final_rows(struct cs_batch *batch)
 {
     const struct cs_work *works = batch->works;
-    while (batch->settled < batch->work_count && works[batch->settled].state == CS_WORK_OVER)
+    while (batch->settled < batch->work_count && works[batch->settled].over)
         batch->settled++;
-    if (cs_item_failed(&batch->units[0].item))
+    if (batch->spoiled)
         return batch->rows_written; // what is over may have failed
     return batch->settled < batch->work_count ? works[batch->settled].job.part_y
                                               : works[0].job.out_height;

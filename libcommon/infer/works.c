@@ -12,6 +12,7 @@ static void work_over(struct cs_pipeline *p, struct cs_batch *batch, struct cs_w
     assert(work->state != CS_WORK_OVER && batch->works_left > 0);
     pthread_mutex_lock(&p->lock);
     work->state = CS_WORK_OVER;
+    work->over = true;
     batch->works_left--;
     pthread_cond_broadcast(&p->changed);
     pthread_mutex_unlock(&p->lock);
@@ -25,6 +26,9 @@ static void work_fail(struct cs_pipeline *p, struct cs_batch *batch, struct cs_w
     int unit = work->unit;
     if (!cs_item_failed(&batch->units[unit].item))
         cs_item_fail(&batch->units[unit].item, p->options->tool, why);
+    pthread_mutex_lock(&p->lock);
+    batch->spoiled = true;
+    pthread_mutex_unlock(&p->lock);
     for (int i = 0; i < batch->work_count; i++)
         if (batch->works[i].unit == unit && batch->works[i].state == CS_WORK_WAITING)
             work_over(p, batch, &batch->works[i]);
