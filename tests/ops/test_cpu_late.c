@@ -11,6 +11,7 @@
 #include "backend/cpu/cpu.h"
 #include "isa.h"
 #include "opcase.h"
+#include "same_bytes.h"
 #include "suite.h"
 
 enum { SIZE = 32, BATCH = 2 };
@@ -305,33 +306,10 @@ END_TEST
 
 START_TEST(same_bytes)
 {
-    // For one to four threads; and each image of the batch alone.
     struct opcase c;
-    struct cs_err err = {0};
-    int64_t count, alone_count;
     isa_limit(_i / NETS);
     make(&c, _i % NETS);
-    c.threads = 1;
-    float *first = opcase_run(&c, "cpu", &count, &err);
-    ck_assert_msg(first, "%s", err.text);
-    for (c.threads = 2; c.threads <= 4; c.threads++) {
-        float *other = opcase_run(&c, "cpu", &count, &err);
-        ck_assert_msg(other, "%s", err.text);
-        ck_assert_mem_eq(first, other, (size_t)count * sizeof *first);
-        free(other);
-    }
-    c.shapes[0].dim[0] = 1;
-    const float *images = c.data[0];
-    for (int n = 0; n < BATCH; n++) {
-        c.data[0] = images + n * cs_shape_elements(&c.shapes[0]);
-        float *alone = opcase_run(&c, "cpu", &alone_count, &err);
-        ck_assert_msg(alone, "%s", err.text);
-        ck_assert_int_eq(alone_count * BATCH, count);
-        ck_assert_mem_eq(first + n * alone_count, alone, (size_t)alone_count * sizeof *alone);
-        free(alone);
-    }
-    c.data[0] = images;
-    free(first);
+    same_bytes_expect(&c);
     opcase_release(&c);
 }
 END_TEST

@@ -10,6 +10,7 @@
 #include "backend/cpu/cpu.h"
 #include "isa.h"
 #include "opcase.h"
+#include "same_bytes.h"
 #include "suite.h"
 
 enum { ROUNDS = 64, BATCH = 2 };
@@ -113,24 +114,8 @@ START_TEST(same_bytes)
     isa_limit(_i);
     for (int round = 0; round < ROUNDS; round++) {
         struct opcase c;
-        struct cs_err err = {0};
-        int64_t count, alone_count;
         make(&c, round);
-        c.threads = 1;
-        float *first = opcase_run(&c, "cpu", &count, &err);
-        ck_assert_msg(first, "round %d: %s", round, err.text);
-        c.threads = 3;
-        float *other = opcase_run(&c, "cpu", &count, &err);
-        ck_assert_msg(other, "round %d: %s", round, err.text);
-        ck_assert_mem_eq(first, other, (size_t)count * sizeof *first);
-        c.shapes[0].dim[0] = 1;
-        float *alone = opcase_run(&c, "cpu", &alone_count, &err);
-        ck_assert_msg(alone, "round %d: %s", round, err.text);
-        ck_assert_int_eq(alone_count * BATCH, count);
-        ck_assert_mem_eq(first, alone, (size_t)alone_count * sizeof *alone);
-        free(first);
-        free(other);
-        free(alone);
+        same_bytes_expect(&c);
         opcase_release(&c);
     }
 }
