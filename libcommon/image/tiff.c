@@ -75,7 +75,7 @@ static toff_t size_proc(thandle_t handle)
 
 void tiff_check_memory(const char *text)
 {
-    if (strstr(text, "fields array"))
+    if (strstr(text, "fields array") || strstr(text, "list of custom values"))
         cs_out_of_memory();
 }
 

@@ -54,7 +54,7 @@ struct tiff_file {
 };
 
 // Looks at each error of libtiff, from within its handler, and ends the process at the one that
-// libtiff does not survive: no memory for its table of known fields, a kilobyte.
+// libtiff does not survive: no memory for its tables of fields, a kilobyte.
 void tiff_check_memory(const char *text);
 
 // Before calls of libtiff: forget earlier errors.
