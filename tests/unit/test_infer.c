@@ -315,8 +315,7 @@ START_TEST(limits_large)
     c.pending_count = 0;
     opcase_ints(&c, (int64_t[]){1 << 20, 1 << 20}, 2);
     opcase_node(&c, "ConstantOfShape", 1);
-    ck_assert_str_eq(shape_after(&c, 0),
-                     "node ConstantOfShape (ConstantOfShape): output 0 is too large");
+    ck_assert_str_eq(shape_after(&c, 0), "node ConstantOfShape (ConstantOfShape): bad shape");
     opcase_init(&c, 17, 1);
     opcase_input(&c, SHAPE(1, 1, 2, 2));
     opcase_ints(&c, (int64_t[]){1, 1, INT64_MAX / 2, 2}, 4);
