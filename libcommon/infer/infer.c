@@ -332,7 +332,7 @@ static int end_good(struct infer *in, struct cs_err *err)
     return status ? status : in->pipeline.failures ? 1 : 0;
 }
 
-// A GPU that stands still is no rare thing, and computes an image in far less time.
+// Nothing else ends a kernel that does not; on a CPU a large image may well take minutes.
 static double timeout_of(const struct infer *in)
 {
     enum { ON_GPU = 30 };
