@@ -139,9 +139,10 @@ static inline float *cs_cpu_at(const struct cs_cpu_run *run, struct cs_cpu_place
 {
     if (place.window)
         return run->windows[place.window - 1];
-    // Constants are only ever read.
-    return place.constant ? (float *)(uintptr_t)place.constant
-                          : (float *)(void *)(run->arena + place.offset);
+    if (place.constant)
+        return (float *)(uintptr_t)place.constant; // only ever read
+    // A tensor without elements has no place.
+    return place.offset == SIZE_MAX ? NULL : (float *)(void *)(run->arena + place.offset);
 }
 
 // ---- The backend's table (backend/backend.h) ----------------------------------------------
