@@ -78,7 +78,7 @@ $(HELPERS): $(BUILD)/%: $(BUILD)/%.o $(TEST_SUPPORT) $(LIB)
 CUDA_HOST := $(BUILD)/tests/libcudahost.a
 CUDA_HOST_FLAGS = -std=c++17 -g $(OPT) -fPIC -fno-exceptions -fno-rtti -fno-strict-aliasing \
     -ffp-contract=off -Wall -Wextra \
-    -Wshadow -Wno-unknown-pragmas $(if $(WERROR),-Werror) $(SANFLAGS) -Ilibcommon -Itests/cuda/shim
+    -Wshadow -Wno-unknown-pragmas $(if $(WERROR),-Werror) $(SANFLAGS) $(RACES) -Ilibcommon -Itests/cuda/shim
 CUDA_HOST_OBJ := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/cuda/*.c) \
     libcommon/backend/cuda/call.c libcommon/backend/cuda/ops.c \
     $(filter-out %/op_conv.c,$(wildcard libcommon/backend/cuda/op_*.c))) \
@@ -93,12 +93,12 @@ $(BUILD)/host/%.o: %
 	$(CXX) $(CUDA_HOST_FLAGS) -MMD -MP -x c++ -c -o $@ $<
 
 # The same kernels under ThreadSanitizer, to which every thread of a block is a thread.
-RACES := $(patsubst %,build-races/tests/ops/test_cuda_%,shim random ops)
+RACING := shim random ops
 races:
-	$(MAKE) BUILD=build-races SANFLAGS="-fsanitize=thread" $(RACES)
-	OMP_NUM_THREADS=1 tests/run-suites -b build-races $(patsubst build-races/%,%.c,$(RACES))
+	$(MAKE) BUILD=build-races RACES=-fsanitize=thread $(RACING:%=build-races/tests/ops/test_cuda_%)
+	CK_TIMEOUT_MULTIPLIER=10 tests/run-suites -b build-races $(RACING:%=tests/ops/test_cuda_%.c)
 $(BUILD)/host/tests/cuda/shim/shim.cpp.o: CUDA_HOST_FLAGS += \
-    $(if $(findstring thread,$(SANFLAGS)),-fno-sanitize=thread -DSHIM_TSAN)
+    $(if $(RACES),-fno-sanitize=thread -DSHIM_TSAN)
 
 $(filter $(BUILD)/tests/ops/test_cuda_%,$(UNIT)): $(CUDA_HOST)
 $(filter $(BUILD)/tests/ops/test_cuda_%,$(UNIT)): TEST_SUPPORT := $(CUDA_HOST) $(TEST_SUPPORT)

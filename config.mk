@@ -32,6 +32,6 @@ OPT     = $(if $(SANITIZE),-O1,-O2)
 CFLAGS  = -std=c11 -g $(OPT) -fopenmp $(WARN) $(SANFLAGS)
 # Libraries that lie beside the programs (make bundle) come before all others, those that these need
 # too: hence RPATH, not RUNPATH.
-LDFLAGS = -fopenmp $(SANFLAGS) -Wl,--disable-new-dtags,-rpath,'$$ORIGIN/../lib' $(if $(DNNL),-L$(DNNL)/lib -Wl$(comma)-rpath$(comma)$(DNNL)/lib)
+LDFLAGS = -fopenmp $(SANFLAGS) $(RACES) -Wl,--disable-new-dtags,-rpath,'$$ORIGIN/../lib' $(if $(DNNL),-L$(DNNL)/lib -Wl$(comma)-rpath$(comma)$(DNNL)/lib)
 LDLIBS  = -ldnnl -ltiff -lpng -ljpeg -lprotobuf-c -lyaml -lexpat -lxxhash -lnettle -lz -ldl -lpthread -lm
 comma   := ,

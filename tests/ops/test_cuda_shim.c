@@ -35,15 +35,13 @@ END_TEST
 // The barrier that is missing is told even where its absence does no harm.
 START_TEST(shim_races)
 {
-#ifdef __SANITIZE_THREAD__
     float data[SHIM_SIZE];
-    shim_reports();
-    for (int barrier = 0; barrier < 2; barrier++) {
+    bool watched = shim_reports() >= 0;
+    for (int barrier = 0; watched && barrier < 2; barrier++) {
         fill(data);
         shim_turn(data, barrier == 1);
         ck_assert_int_eq(shim_reports() > 0, barrier == 0);
     }
-#endif
 }
 END_TEST
 

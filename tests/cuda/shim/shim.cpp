@@ -36,6 +36,8 @@ extern "C" void *__tsan_get_current_fiber();
 extern "C" void __tsan_switch_to_fiber(void *fiber, unsigned flags);
 extern "C" void __tsan_acquire(void *at);
 extern "C" void __tsan_release(void *at);
+static bool counting, running;
+static int reports;
 extern "C" const char *__tsan_default_options()
 {
     return "exitcode=0"; // the shim says what a report means
@@ -72,8 +74,7 @@ uint64_t slots[THREADS];
 unsigned current, count;
 void (*run_body)(void *);
 void *run_context;
-bool backward, counting, running;
-int reports;
+bool backward;
 
 [[noreturn]] void stop(const char *text)
 {
@@ -93,6 +94,11 @@ enum order { ORDER_START, ORDER_END, ORDER_BLOCK, ORDER_WARP };
 #ifdef SHIM_TSAN
 char orders[ORDER_WARP + THREADS / WARP];
 
+void set_running(bool is)
+{
+    running = is;
+}
+
 void arrive(int at)
 {
     __tsan_release(&orders[at]);
@@ -103,6 +109,10 @@ void leave(int at)
     __tsan_acquire(&orders[at]);
 }
 #else
+void set_running(bool)
+{
+}
+
 void arrive(int)
 {
 }
@@ -281,10 +291,14 @@ void shim_set_backward(bool wanted)
 
 int shim_reports(void)
 {
+#ifdef SHIM_TSAN
     int before = reports;
     counting = true;
     reports = 0;
     return before;
+#else
+    return -1;
+#endif
 }
 
 #ifdef SHIM_TSAN
@@ -352,10 +366,10 @@ void shim_run(const cudaLaunchConfig_t *config, void (*body)(void *), void *cont
         blockIdx.x = (unsigned)(block % g.x);
         blockIdx.y = (unsigned)(block / g.x % g.y);
         blockIdx.z = (unsigned)(block / g.x / g.y);
-        running = true;
+        set_running(true);
         arrive(ORDER_START);
         run_block();
-        running = false;
+        set_running(false);
         leave(ORDER_END); // blocks share the memory that __shared__ is here
     }
 }

@@ -14,6 +14,7 @@ extern "C" {
 void shim_set_backward(bool backward);
 
 // Reports of ThreadSanitizer since the last call; from the first on, one ends the program no more.
+// -1: built without it.
 int shim_reports(void);
 
 #ifdef __cplusplus
