@@ -141,7 +141,7 @@ fuzz:
 
 # Every call fails in turn, where `make check` takes a sample.
 fault-sweep: tests
-	@FAULT_SWEEP=all CLI_TIMEOUT=7200 tests/run-cli $(shell grep -l sweep.sh tests/fault/*.sh)
+	@FAULT_SWEEP=all CLI_TIMEOUT=36000 tests/run-cli $(shell grep -l sweep.sh tests/fault/*.sh)
 
 demo: all
 	@scripts/demo --no-install
