@@ -567,7 +567,7 @@ int main(void)
     tcase_add_test(core, threshold_of_floats);
     tcase_add_loop_test(core, distances, 0, 17);
     tcase_add_loop_test(core, opening_and_closing, 0, 12);
-    tcase_add_loop_test(core, objects_of_random_masks, 0, 160);
+    tcase_add_loop_test(core, objects_of_random_masks, 0, 90);
     tcase_add_test(core, two_discs);
     tcase_add_loop_test(core, bands, 0, 8);
     tcase_add_test(limits, nested_boxes);
