@@ -22,7 +22,7 @@ CUDNN      =
 BUILD   = build$(if $(SANITIZE),-san)
 
 WARN    = -Wall -Wextra -Wshadow -Wvla -Wstrict-prototypes -Wmissing-prototypes \
-          $(if $(WERROR),-Werror)
+          $(if $(WERROR),-Werror) $(if $(FUZZER),-Wno-pass-failed)
 CPPFLAGS = -D_GNU_SOURCE -Ilibcommon -I$(BUILD)/gen $(if $(DNNL),-I$(DNNL)/include) \
           -DCS_VERSION='"$(VERSION)"' -DCS_MODEL_DIR='"$(PREFIX)/share/cellstream/models"'
 SANFLAGS = $(if $(SANITIZE),-fsanitize=address$(comma)undefined -fno-sanitize-recover=undefined \
