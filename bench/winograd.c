@@ -16,10 +16,8 @@
 #include "backend/backend.h"
 #include "backend/cpu/dnn.h"
 #include "backend/cpu/kernels.h"
-#include "backend/cpu/peak.h"
 #include "backend/cpu/winograd.h"
-#include "base/mem.h"
-#include "base/num.h"
+#include "layers.h"
 
 enum { LEAST_ROUNDS = 5, MOST_ROUNDS = 200 };
 
@@ -174,6 +172,10 @@ static int measure(struct bench *b, int threads, double best[2], struct cs_err *
 static int bench_layer(const int64_t *layer, struct cs_dnn *dnn, int threads, double peak,
                        struct cs_err *err)
 {
+    const struct cs_kernels *kernels = cs_kernels_pick(err);
+    if (!kernels || !kernels->winograd)
+        return kernels ? cs_fail(err, CS_EDEVICE, "this processor has neither AVX-512 nor AVX2")
+                       : -1;
     struct bench b = {.shape = {.batch = 1,
                                 .in_channels = layer[0],
                                 .out_channels = layer[1],
@@ -186,7 +188,7 @@ static int bench_layer(const int64_t *layer, struct cs_dnn *dnn, int threads, do
     b.dst = memory(pixels * (size_t)layer[1] * sizeof *b.dst);
     b.weights = noise((size_t)(layer[0] * layer[1]) * 9);
     b.bias = noise((size_t)layer[1] + 256);
-    init_winograd(&b, cs_kernels_pick(NULL)->winograd, threads);
+    init_winograd(&b, kernels->winograd, threads);
     int result = init_direct(&b, dnn, err);
     if (result == 0)
         result = measure(&b, threads, best, err);
@@ -196,49 +198,15 @@ static int bench_layer(const int64_t *layer, struct cs_dnn *dnn, int threads, do
                (int)layer[0], (int)layer[1], (int)layer[2], (int)layer[3], best[0] * 1e3,
                best[1] * 1e3, best[0] / best[1], 100 * floor / best[1],
                b.w.team ? "team" : "private",
-               cs_winograd_pick(cs_kernels_pick(NULL)->winograd, &b.shape, false)
-                   ? ""
-                   : ", direct is taken");
+               cs_winograd_pick(kernels->winograd, &b.shape, false) ? "" : ", direct is taken");
     }
     release(&b);
     return result;
 }
 
-static int parse(int argc, char **argv, int64_t *threads, int64_t (*own)[4], struct cs_err *err)
-{
-    if (argc > 1 && cs_num_int(argv[1], 1, 1024, "threads", threads, err) != 0)
-        return -1;
-    if (argc > 2 && (argc - 2) % 4 != 0)
-        return cs_fail(err, CS_EUSAGE, "a layer is IN OUT HEIGHT WIDTH");
-    for (int i = 2; i < argc; i++)
-        if (cs_num_int(argv[i], 1, 16384, "size", &own[(i - 2) / 4][(i - 2) % 4], err) != 0)
-            return -1;
-    return (argc - 1) / 4;
-}
-
 int main(int argc, char **argv)
 {
-    struct cs_err err = {0};
-    struct cs_dnn *dnn = NULL;
-    struct cs_peak peak;
-    int64_t threads = cs_usable_threads(), (*own)[4] = cs_xcalloc((size_t)argc, sizeof *own);
-    int count = parse(argc, argv, &threads, own, &err);
-    const struct cs_kernels *kernels = count >= 0 ? cs_kernels_pick(&err) : NULL;
-    if (kernels && !kernels->winograd)
-        count = cs_fail(&err, CS_EDEVICE, "this processor has neither AVX-512 nor AVX2");
-    if (count >= 0 && kernels && cs_dnn_open(&dnn, cs_isa_limit(), &err) == 0) {
-        omp_set_num_threads((int)threads);
-        cs_cpu_peak(threads == 1, &peak);
-        printf("%s, fp32 peak %.0f GFLOP/s, %d threads: direct, Winograd\n", cs_dnn_text(),
-               peak.flops / 1e9, (int)threads);
-        const int64_t(*todo)[4] = count ? (const int64_t(*)[4])own : layers;
-        count = count ? count : (int)(sizeof layers / sizeof *layers);
-        for (int i = 0; i < count && err.code == CS_OK; i++)
-            bench_layer(todo[i], dnn, (int)threads, peak.flops, &err);
-    }
-    cs_dnn_close(dnn);
-    free(own);
-    if (err.code != CS_OK)
-        fprintf(stderr, "winograd: %s\n", err.text);
-    return err.code == CS_OK ? 0 : 1;
+    const struct layers all = {"winograd", "direct, Winograd", layers,
+                               sizeof layers / sizeof *layers, bench_layer};
+    return layers_main(&all, argc, argv);
 }
