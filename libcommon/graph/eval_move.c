@@ -184,8 +184,7 @@ static void move_slice(const struct cs_eval *at)
     dense_strides(out_shape(at), s.to);
     for (int d = 0; d < s.rank; d++) {
         s.count[d] = slice.count[d];
-        // A step that is never taken may be of any size.
-        s.from[d] = slice.count[d] > 1 ? strides[d] * slice.step[d] : 0;
+        s.from[d] = strides[d] * slice.step[d];
         offset += strides[d] * slice.start[d];
     }
     if (cs_shape_elements(out_shape(at)) > 0)

@@ -142,15 +142,18 @@ static int64_t clamp(int64_t value, int64_t low, int64_t high)
     return value < low ? low : value > high ? high : value;
 }
 
-// One axis by ONNX's rules: negative counts from the end, then everything is clamped.
+// One axis by ONNX's rules: negative counts from the end, then everything is clamped, the step too:
+// one that leads past the axis may be of any size.
 static void slice_axis(struct cs_slice *slice, int axis, int64_t size, int64_t start, int64_t end,
                        int64_t step)
 {
     slice->start[axis] = 0;
-    slice->step[axis] = step;
+    slice->step[axis] = 1;
     slice->count[axis] = 0;
     if (size == 0)
         return;
+    step = clamp(step, -size, size);
+    slice->step[axis] = step;
     if (start < 0)
         start = start < -size ? -1 : start + size;
     if (end < 0)
