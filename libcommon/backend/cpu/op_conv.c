@@ -189,7 +189,7 @@ static int build_conv(struct cs_plan *plan, const struct cs_node *node, struct c
         return cs_cpu_build_direct(plan, node, &conv, err);
     if (cs_cpu_suits_rows(plan, node, &conv))
         return cs_cpu_build_rows(plan, node, &conv, err);
-    bool activated = set_activation(&conv, &activation) || activation.unary == CS_UNARY_IDENTITY;
+    bool activated = set_activation(&conv, &activation);
     conv.sum = node->fusion.add >= 0;
     if (conv.sum)
         build_addend(plan, node);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Steps that run side by side (waves.c).
+// Steps that run side by side: how they are laid out when a plan is made (waves.c), and how they
+// run (waves_run.c).
 #ifndef CS_BACKEND_CPU_WAVES_H
 #define CS_BACKEND_CPU_WAVES_H
 
@@ -29,9 +30,9 @@ int *cs_cpu_time_nodes(const struct cs_plan *plan);
 // that takes. Once, when all steps are there.
 void cs_cpu_make_waves(struct cs_plan *plan, const int *times);
 
-// Of a slot.
+// Where a slot's threads are; the slot owns the arrays. Between runs everything is left to do.
 struct cs_cpu_waves_state {
-    _Atomic int64_t *left;            // parts of each step that are left to do; between waves all
+    _Atomic int64_t *left;            // parts of each step that are left to do
     _Atomic int64_t *next;            // part of each piece that nobody has taken
     _Atomic int arrived;              // threads that are through with the wave
     _Atomic unsigned wave;            // counts up when all are
