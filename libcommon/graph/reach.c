@@ -10,8 +10,7 @@
 #include <string.h>
 
 #include "base/mem.h"
-#include "graph/params.h"
-#include "graph/passes.h"
+#include "graph/local.h"
 
 enum { MAX_RATIO = 1 << 16 };
 
@@ -71,7 +70,7 @@ static const struct track *input_track(const struct walk *w, int i)
     return value < 0 ? NULL : &w->tracks[value];
 }
 
-// ---- Operators that are local ---------------------------------------------------------------
+// ---- The walk ------------------------------------------------------------------------------
 
 // A constant that differs from place to place ties the network to positions.
 static bool varies_in_space(const struct cs_value *constant, const struct cs_value *out)
@@ -105,245 +104,46 @@ static void join(struct walk *w, struct track *t, int value)
     }
 }
 
-static void walk_pointwise(struct walk *w, struct track *t)
+// What the windows of all phases reach beyond the pixel's own place.
+static void follow(struct track *t, int a, const struct cs_local_axis *axis)
 {
-    *t = (struct track){0};
-    for (int i = 0; i < w->node->input_count; i++)
-        if (w->node->inputs[i] >= 0)
-            join(w, t, w->node->inputs[i]);
-}
-
-static void walk_window(struct walk *w, struct track *t)
-{
-    struct cs_window win;
-    const struct cs_shape *in = &cs_node_input(w->graph, w->node, 0)->shape;
-    cs_node_window(w->graph, w->node, &win, NULL);
-    bool pool = strstr(w->node->op, "Pool") != NULL;
-    for (int a = 0; a < 2; a++) {
-        double scale = scale_of(t, a), reach = (double)((win.kernel[a] - 1) * win.dilation[a]);
-        if (pool && win.kernel[a] >= in->dim[2 + a] && in->dim[2 + a] > 1)
-            unsafe(w);
-        t->axis[a].left += (double)win.pad_begin[a] * scale;
-        t->axis[a].right += (reach + 1 - (double)win.pad_begin[a] - (double)win.stride[a]) * scale;
-        rescale(t, a, win.stride[a], 1);
+    double left = -INFINITY, right = -INFINITY, scale = scale_of(t, a);
+    double num = (double)axis->num, den = (double)axis->den;
+    for (int64_t p = 0; p < axis->den && p < MAX_RATIO; p++) {
+        int64_t first = cs_floor_div(p * axis->num + axis->low, axis->den);
+        int64_t last = cs_floor_div(p * axis->num + axis->high, axis->den);
+        left = fmax(left, (double)p * num / den - (double)first);
+        right = fmax(right, (double)(last + 1) - (double)(p + 1) * num / den);
     }
+    t->axis[a].left += left * scale;
+    t->axis[a].right += right * scale;
+    rescale(t, a, axis->num, axis->den);
 }
-
-// Output o takes from inputs i with i * stride + k * dilation - pad = o; the worst of all phases.
-static void walk_transposed(struct walk *w, struct track *t)
-{
-    struct cs_window win;
-    cs_node_window(w->graph, w->node, &win, NULL);
-    for (int a = 0; a < 2; a++) {
-        double scale = scale_of(t, a), stride = (double)win.stride[a];
-        double left = 0, right = 0, reach = (double)((win.kernel[a] - 1) * win.dilation[a]);
-        for (int64_t o = 0; o < win.stride[a] && o < MAX_RATIO; o++) {
-            double at = (double)(o + win.pad_begin[a]);
-            double first = ceil((at - reach) / stride), last = floor(at / stride);
-            left = fmax(left, ((double)o / stride - first) * scale);
-            right = fmax(right, (last + 1 - (double)(o + 1) / stride) * scale);
-        }
-        t->axis[a].left += left;
-        t->axis[a].right += right;
-        rescale(t, a, 1, win.stride[a]);
-    }
-}
-
-static void walk_resize(struct walk *w, struct track *t)
-{
-    struct cs_resize r;
-    cs_node_resize(w->graph, w->node, &r, NULL);
-    for (int a = 0; a < 2; a++) {
-        if (r.in[a] == r.out[a])
-            continue;
-        if (r.coord == CS_COORD_ALIGN_CORNERS)
-            unsafe(w);
-        bool whole = r.length[a] == (double)r.out[a];
-        if (r.coord == CS_COORD_CROP || (r.coord == CS_COORD_HALF_PIXEL_SYMMETRIC && !whole))
-            unsafe(w); // positions are counted from the plane's end too
-        // Taps around the source coordinate, which lies within a pixel of its place.
-        double radius = r.mode == CS_RESIZE_CUBIC ? 2 : r.mode == CS_RESIZE_LINEAR ? 1 : 0;
-        if (r.antialias && r.scale[a] < 1)
-            radius = ceil(radius / r.scale[a]);
-        double margin = (radius + 1) * scale_of(t, a);
-        t->axis[a].left += margin;
-        t->axis[a].right += margin;
-        rescale(t, a, r.in[a], r.out[a]);
-    }
-}
-
-static void walk_depth_to_space(struct walk *w, struct track *t)
-{
-    int64_t block = cs_node_int(w->node, "blocksize", 1);
-    for (int a = 0; a < 2; a++) {
-        double margin = scale_of(t, a) * (1 - 1 / (double)block);
-        t->axis[a].left += margin;
-        t->axis[a].right += margin;
-        rescale(t, a, 1, block);
-    }
-}
-
-static void walk_space_to_depth(struct walk *w, struct track *t)
-{
-    for (int a = 0; a < 2; a++)
-        rescale(t, a, cs_node_int(w->node, "blocksize", 1), 1);
-}
-
-static void shift(struct track *t, int axis, double pixels)
-{
-    t->axis[axis].left += pixels * scale_of(t, axis);
-    t->axis[axis].right -= pixels * scale_of(t, axis);
-}
-
-static void walk_pad(struct walk *w, struct track *t)
-{
-    struct cs_pads pads;
-    cs_node_pads(w->graph, w->node, &pads, NULL);
-    for (int a = 0; a < 2; a++)
-        shift(t, a, (double)pads.begin[2 + a]);
-}
-
-static void walk_slice(struct walk *w, struct track *t)
-{
-    struct cs_slice slice;
-    cs_node_slice(w->graph, w->node, &slice, NULL);
-    for (int a = 0; a < 2; a++) {
-        if (slice.step[2 + a] != 1)
-            unsafe(w);
-        shift(t, a, -(double)slice.start[2 + a]);
-    }
-}
-
-// ---- Operators that are local along channels only -------------------------------------------
-
-static bool along_channels(const struct walk *w, int64_t fallback)
-{
-    int axis = 0;
-    return cs_node_axis(w->node, fallback, 4, &axis, NULL) == 0 && axis < 2;
-}
-
-static void walk_concat(struct walk *w, struct track *t)
-{
-    if (!along_channels(w, 1))
-        unsafe(w);
-    walk_pointwise(w, t);
-}
-
-static void walk_split(struct walk *w, struct track *t)
-{
-    (void)t;
-    if (!along_channels(w, 0))
-        unsafe(w);
-}
-
-static void walk_softmax(struct walk *w, struct track *t)
-{
-    int first, last;
-    (void)t;
-    if (cs_node_softmax(w->graph, w->node, &first, &last, NULL) < 0 || last >= 2)
-        unsafe(w);
-}
-
-static void walk_reduce(struct walk *w, struct track *t)
-{
-    struct cs_reduce reduce;
-    cs_node_reduce(w->graph, w->node, &reduce, NULL);
-    if (reduce.axes[2] || reduce.axes[3] || !reduce.keep) {
-        unsafe(w);
-        t->spatial = false;
-    }
-}
-
-// Repeats along channels are local.
-static void walk_repeat(struct walk *w, struct track *t)
-{
-    const struct cs_shape *in = &cs_node_input(w->graph, w->node, 0)->shape;
-    const struct cs_shape *out = &cs_node_output(w->graph, w->node, 0)->shape;
-    (void)t;
-    if (out->rank != 4 || in->dim[2] != out->dim[2] || in->dim[3] != out->dim[3])
-        unsafe(w);
-}
-
-// The position of the greatest channel.
-static void walk_arg(struct walk *w, struct track *t)
-{
-    int axis = 0;
-    if (cs_node_axis(w->node, 0, 4, &axis, NULL) < 0 || axis >= 2 ||
-        cs_node_int(w->node, "keepdims", 1) == 0) {
-        unsafe(w);
-        t->spatial = false;
-    }
-}
-
-static void walk_norm(struct walk *w, struct track *t)
-{
-    (void)t;
-    unsafe(w);
-}
-
-static void walk_anything(struct walk *w, struct track *t)
-{
-    unsafe(w);
-    t->spatial = false;
-}
-
-// ---- The walk ------------------------------------------------------------------------------
-
-// Each gets the track of input 0, which is spatial, and makes that of the outputs.
-static const struct {
-    const char *ops[20];
-    void (*walk)(struct walk *w, struct track *t);
-} walks[] = {
-    {{"Conv", "MaxPool", "AveragePool", NULL}, walk_window},
-    {{"ConvTranspose", NULL}, walk_transposed},
-    {{"Resize", "Upsample", NULL}, walk_resize},
-    {{"DepthToSpace", NULL}, walk_depth_to_space},
-    {{"SpaceToDepth", NULL}, walk_space_to_depth},
-    {{"Pad", NULL}, walk_pad},
-    {{"Slice", NULL}, walk_slice},
-    {{"Concat", NULL}, walk_concat},
-    {{"Split", "Gather", NULL}, walk_split},
-    {{"Softmax", NULL}, walk_softmax},
-    {{"ReduceMean", "ReduceMax", "ReduceMin", "ReduceSum", "ReduceProd", "ReduceL2", NULL},
-     walk_reduce},
-    {{"ArgMax", "ArgMin", NULL}, walk_arg},
-    {{"Expand", "Tile", NULL}, walk_repeat},
-    {{"InstanceNormalization", "GroupNormalization", NULL}, walk_norm},
-    {{"Relu", "LeakyRelu", "Elu",   "Sigmoid", "HardSigmoid", "HardSwish", "Softplus",
-      "Tanh", "Erf",       "Gelu",  "Mish",    "Exp",         "Log",       "Sqrt",
-      "Abs",  "Neg",       "Floor", "Ceil",    "Clip",        NULL},
-     walk_pointwise},
-    {{"Equal", "Greater", "Less", "GreaterOrEqual", "LessOrEqual", "And", "Or", "Xor", "Not", NULL},
-     walk_pointwise},
-    {{"PRelu", "Add", "Sub", "Mul", "Div", "Pow", "Mod", "Max", "Min", "Sum", "Mean", "Where",
-      "Identity", "Dropout", "Cast", "Sign", "Swish", NULL},
-     walk_pointwise},
-};
 
 static void walk_node(struct walk *w)
 {
     struct track t = {0};
-    void (*visit)(struct walk *, struct track *) = walk_anything;
     bool spatial = false;
     for (int i = 0; i < w->node->input_count; i++)
         spatial |= input_track(w, i) && input_track(w, i)->spatial;
     if (!spatial)
         return; // what constants and whole-image values become
-    for (size_t i = 0; i < sizeof walks / sizeof *walks; i++)
-        if (cs_node_is(w->node, walks[i].ops))
-            visit = walks[i].walk;
-    bool batch_norm = strcmp(w->node->op, "BatchNormalization") == 0;
-    bool joins = visit == walk_pointwise || visit == walk_concat;
-    t = *input_track(w, 0);
-    for (int i = 1; !joins && i < w->node->input_count; i++)
-        if (input_track(w, i) && input_track(w, i)->spatial)
+    struct cs_local local = cs_node_local(w->graph, w->node);
+    if (!local.joins)
+        t = *input_track(w, 0);
+    for (int i = 0; i < w->node->input_count; i++) {
+        const struct track *input = input_track(w, i);
+        if (local.joins && input)
+            join(w, &t, w->node->inputs[i]);
+        else if (i > 0 && input && input->spatial)
             unsafe(w); // pixels as weights, indices or parameters
-    if (!t.spatial && !joins)
+    }
+    if (!t.spatial || !local.local)
         unsafe(w);
-    else if (!batch_norm)
-        visit(w, &t);
+    for (int a = 0; t.spatial && a < 2; a++)
+        follow(&t, a, &local.axis[a]);
     const struct cs_value *out = cs_node_output(w->graph, w->node, 0);
-    if (t.spatial && out && out->shape.rank != 4) {
+    if (t.spatial && (!local.plane || (out && out->shape.rank != 4))) {
         unsafe(w);
         t.spatial = false;
     }
