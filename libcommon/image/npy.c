@@ -168,7 +168,9 @@ static int parse(struct npy_file *file, uint64_t file_bytes, struct cs_err *err)
     struct header header = {.at = text};
     int status = cs_codec_pread(file->fd, text, bytes, wide ? 12 : 10, err);
     if (status == 0 && !parse_dictionary(&header))
-        status = cs_fail(err, CS_EINPUT, "NPY: the header is broken or not understood");
+        status = cs_fail(err, CS_EINPUT,
+                         *header.at == '[' ? "NPY: an array of records is not supported"
+                                           : "NPY: the header is broken or not understood");
     free(text);
     if (status != 0 || parse_type(file, header.descr, err) != 0)
         return -1;

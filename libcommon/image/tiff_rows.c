@@ -48,9 +48,11 @@ static int reserve(uint8_t **block, size_t *have, size_t need, const char *what,
     return 0;
 }
 
-// libtiff turns subsampled YCbCr and old JPEG into RGBA itself.
+// libtiff turns subsampled YCbCr and old JPEG into RGBA itself; it would also turn each strip or
+// tile as the orientation tag says.
 static void use_rgba(struct tiff_file *file)
 {
+    TIFFSetField(file->tif, TIFFTAG_ORIENTATION, ORIENTATION_TOPLEFT);
     file->way = TIFF_RGBA;
     file->page.samples = 3;
     file->page.alpha = 0;
@@ -251,9 +253,11 @@ static void spread_row(const struct tiff_file *file, const uint8_t *in, uint32_t
 
 // ---- Decoding ------------------------------------------------------------------------------
 
+// A sparse file leaves strips and tiles out.
 static int unit_failed(struct tiff_file *file, uint32_t unit, struct cs_err *err)
 {
-    tiff_fail(file, "the samples end too early", err);
+    bool there = TIFFGetStrileByteCount(file->tif, unit) != 0;
+    tiff_fail(file, there ? "the samples end too early" : "the file holds no samples of it", err);
     return cs_err_context(err, "%s %u", file->tiled ? "tile" : "strip", unit);
 }
 

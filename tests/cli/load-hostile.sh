@@ -80,6 +80,10 @@ image-make -t 16 a.tif
 tag a.tif 322 16 1048576 w.tif
 tag w.tif 323 16 1048576 tile.tif
 refuses tile.tif 'tiles of 1048576 x 1048576 pixels: '
+# A strip that a sparse file leaves out: of 27, 27 and 9 bytes the second.
+image-make a.tif
+LC_ALL=C sed 's/\x1b\x00\x1b\x00\x09\x00/\x1b\x00\x00\x00\x09\x00/' a.tif >sparse.tif
+refuses sparse.tif 'strip 1: the file holds no samples of it'
 # One page that stands for many planes.
 image-make -c deflate -d "<OME><Image><Pixels SizeT='9999'>$(seq -f '<TiffData IFD="0" FirstT="%.0f"/>' 0 2000
     )</Pixels></Image></OME>" a.tif
@@ -133,6 +137,8 @@ npy big.npy '|u1' '4000000000, 4000000000'
 refuses big.npy ''
 npy bomb.npy '<f8' '100000, 30000'
 refuses bomb.npy ''
+printf '\x93NUMPY\x01\x00\x76\x00%-117s\n' "{'descr': [('a', '|u1')], 'fortran_order': False, 'shape': (2, 2), }" >records.npy
+refuses records.npy 'NPY: an array of records is not supported'
 npy dims.npy '|u1' '1, 1, 1, 1, 1, 1, 1, 1, 1, 1'
 refuses dims.npy ''
 cp "$SRC/tests/fuzz/corpus/bmp/gray.bmp" big.bmp

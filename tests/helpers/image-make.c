@@ -16,6 +16,7 @@ static bool separate, big, alpha, reduced, one_directory, stk, thumbnails;
 static int64_t lsm_z;
 static double resolution;
 static int unit;
+static int64_t orientation;
 static const char *description, *description_file;
 
 static const struct cs_opt options[] = {
@@ -26,7 +27,7 @@ static const struct cs_opt options[] = {
     {'b', "bits", CS_OPT_INT, &bits, "N", "bits a sample", .min = 1, .max = 64},
     {'f', "format", CS_OPT_CHOICE, &format, "TYPE", "sample format", .choices = "uint|int|float"},
     {'p', "photometric", CS_OPT_CHOICE, &photometric, "HOW", "meaning of the samples",
-     .choices = "white|black|rgb|palette|mask|cmyk"},
+     .choices = "white|black|rgb|palette|mask|cmyk|ycbcr"},
     {'c', "compression", CS_OPT_CHOICE, &compression, "HOW", "compression",
      .choices = "none|lzw|deflate|zstd|packbits|jpeg"},
     {0, "predictor", CS_OPT_CHOICE, &predictor, "HOW", "predictor",
@@ -47,6 +48,7 @@ static const struct cs_opt options[] = {
      .env = NULL},
     {0, "resolution", CS_OPT_REAL, &resolution, "N", "pixels a unit", .min = 0, .max = 1e9},
     {0, "unit", CS_OPT_CHOICE, &unit, "HOW", "that unit", .choices = "none|inch|cm"},
+    {0, "orientation", CS_OPT_INT, &orientation, "N", "orientation tag", .min = 1, .max = 8},
     {'d', "description", CS_OPT_STRING, &description, "TEXT", "image description", .env = NULL},
     {'D', "description-file", CS_OPT_STRING, &description_file, "FILE", "that, from a file",
      .env = NULL},
@@ -149,6 +151,10 @@ static void set_tags(TIFF *tif, int64_t n)
         TIFFSetField(tif, TIFFTAG_YRESOLUTION, resolution);
         TIFFSetField(tif, TIFFTAG_RESOLUTIONUNIT, (uint16_t)(unit + 1));
     }
+    if (orientation)
+        TIFFSetField(tif, TIFFTAG_ORIENTATION, (uint16_t)orientation);
+    if (photometric == PHOTOMETRIC_YCBCR)
+        TIFFSetField(tif, TIFFTAG_YCBCRSUBSAMPLING, 1, 1);
     if (n == 0)
         set_scope(tif);
     if (description && n == 0)

@@ -31,7 +31,15 @@ START_TEST(test_units)
 {
     ck_assert_double_eq(cs_unit_um("\xc2\xb5m"), 1);
     ck_assert_double_eq(cs_unit_um("\\u00B5m"), 1);
+    ck_assert_double_eq(cs_unit_um("\\u03bcm"), 1);
+    ck_assert_double_eq(cs_unit_um(" Microns "), 1);
+    ck_assert_double_eq(cs_unit_um("micrometers"), 1);
     ck_assert_double_eq(cs_unit_um("nm"), 1e-3);
+    ck_assert_double_eq(cs_unit_um("mm"), 1e3);
+    ck_assert_double_eq(cs_unit_um("Mm"), 0);
+    ck_assert_double_eq(cs_unit_um("ms"), 0);
+    ck_assert_double_eq(cs_unit_um("s"), 0);
+    ck_assert_double_eq(cs_unit_um(" "), 0);
     ck_assert_double_eq(cs_unit_um("inch"), 25400);
     ck_assert_double_eq(cs_unit_um("pixel"), 0);
     ck_assert_double_eq(cs_unit_um(""), 0);
