@@ -14,8 +14,7 @@ static bool covers_plane(const struct cs_graph *graph, const struct cs_node *nod
         cs_node_window(graph, node, &w, NULL) < 0)
         return false;
     for (int i = 0; i < 2; i++)
-        if (w.out[i] != 1 || w.kernel[i] != in->shape.dim[2 + i] || w.pad_begin[i] ||
-            w.pad_end[i] || w.dilation[i] != 1)
+        if (w.out[i] != 1 || w.kernel[i] != in->shape.dim[2 + i] || w.pad_begin[i] || w.pad_end[i])
             return false;
     return true;
 }

@@ -74,7 +74,7 @@ START_TEST(norms)
         cs_node_add_float(&c.graph, node, "epsilon", 1e-3F);
         if (group)
             cs_node_add_int(&c.graph, node, "num_groups", 2);
-        c.fused = round % 2;
+        c.fused = round / 4 % 2; // with each activation
         if (round % 3 == 1) {
             opcase_value(&c, c.graph.outputs[0]);
             opcase_input(&c, &shape);
@@ -138,6 +138,40 @@ START_TEST(not_a_number)
             bad += isnan(out[i]);
         ck_assert_msg(bad == 1, "%s round %d: %d NaN", ops[round % 4], round, (int)bad);
         free(out);
+        opcase_release(&c);
+    }
+}
+END_TEST
+
+START_TEST(infinite)
+{
+    // ReLU makes 0 of minus infinity, where a slope of 0 would make NaN.
+    isa_limit(_i);
+    for (int round = 0; round < 20; round++) {
+        struct opcase c;
+        struct cs_err err = {0};
+        opcase_init(&c, 17, 150 + (uint64_t)round);
+        struct cs_shape shape = random_image(&c);
+        int64_t count = cs_shape_elements(&shape), elements, same;
+        float *data = cs_arena_alloc(&c.graph.arena, (size_t)count, sizeof *data);
+        for (int64_t i = 0; i < count; i++)
+            data[i] = opcase_pick(&c, 0, 3) ? 1 : opcase_pick(&c, 0, 1) ? INFINITY : -INFINITY;
+        opcase_input_data(&c, &shape, data);
+        for (int i = 0; i < 4; i++)
+            opcase_weight_range(&c, SHAPE(shape.dim[1]), 0.5, 2);
+        opcase_node(&c, "BatchNormalization", 1);
+        opcase_value(&c, opcase_last(&c));
+        opcase_node(&c, "Relu", 1);
+        c.fused = true;
+        float *want = opcase_run(&c, "ref", &same, &err);
+        float *got = opcase_run(&c, "cpu", &elements, &err);
+        ck_assert_msg(want && got && same == elements, "%s", err.text);
+        for (int64_t i = 0; i < elements; i++)
+            ck_assert_msg(want[i] == got[i] || fabsf(want[i] - got[i]) < 1e-5F,
+                          "round %d, element %d: %g, ref: %g", round, (int)i, (double)got[i],
+                          (double)want[i]);
+        free(want);
+        free(got);
         opcase_release(&c);
     }
 }
@@ -523,6 +557,7 @@ int main(void)
     tcase_add_test(core, moves);
     tcase_add_loop_test(limits, norm_of_large_mean, 0, ISA_LIMITS);
     tcase_add_loop_test(limits, not_a_number, 0, ISA_LIMITS);
+    tcase_add_loop_test(limits, infinite, 0, ISA_LIMITS);
     suite_add_tcase(suite, core);
     suite_add_tcase(suite, limits);
     return suite_run(suite);

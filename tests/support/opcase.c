@@ -139,6 +139,11 @@ struct cs_node *opcase_node(struct opcase *c, const char *op, int outputs)
     return cs_graph_add_node(&c->graph, op, op, inputs, count, made, outputs);
 }
 
+int opcase_last(const struct opcase *c)
+{
+    return c->graph.outputs[0];
+}
+
 // ---- Running -------------------------------------------------------------------------------
 
 struct session {

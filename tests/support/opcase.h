@@ -52,6 +52,7 @@ int opcase_tensor(struct opcase *c, bool constant, enum cs_type type, const stru
 void opcase_value(struct opcase *c, int value); // an earlier value; -1: omitted
 // A node that reads what is pending; its last output is the graph's output so far.
 struct cs_node *opcase_node(struct opcase *c, const char *op, int outputs);
+int opcase_last(const struct opcase *c); // the last node's first output
 
 // All outputs of the last node, one behind the other, as double whatever their type. Caller frees
 // with free(); NULL with err.

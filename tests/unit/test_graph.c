@@ -304,6 +304,118 @@ START_TEST(core_plan_times)
 }
 END_TEST
 
+// ---- Plans of values whose sizes and lives are given -----------------------------------------
+
+enum { LINE = 64 }; // bytes that places are multiples of
+
+// A graph of the given nodes, one a time, that nothing runs.
+struct schedule {
+    struct cs_graph graph;
+    int lines[16]; // of each value; 0: it needs no memory
+};
+
+static size_t size_in_lines(const struct cs_graph *graph, int value, void *context)
+{
+    (void)graph;
+    return (size_t)((const struct schedule *)context)->lines[value] * LINE;
+}
+
+static int add_lines(struct schedule *s, int lines)
+{
+    int value = cs_graph_add_value(&s->graph, "v", CS_TYPE_F32, SHAPE(1));
+    s->lines[value] = lines;
+    return value;
+}
+
+// A place that holds one value after the other is the smallest that fits: neither the first, nor
+// the last.
+START_TEST(core_plan_gaps)
+{
+    enum { COUNT = 11, TIMES = 8 };
+    static const struct {
+        int lines, first, last, place; // of the plan
+    } values[COUNT] = {
+        // Free at time 2: lines 6 to 8 below the third, 15 to 21.
+        {8, 0, 1, 0},
+        {7, 0, 2, 8},
+        {6, 2, 3, 0},
+        {6, 0, 1, 15},
+        {5, 0, 2, 21},
+        {2, 2, 3, 6},
+        // At time 6: lines 0 to 8, 15 to 21.
+        {8, 4, 5, 0},
+        {7, 4, 6, 8},
+        {6, 4, 5, 15},
+        {5, 4, 6, 21},
+        {4, 6, 7, 15},
+    };
+    struct schedule s = {.lines = {0}};
+    struct cs_memory_plan plan;
+    struct cs_err err = {0};
+    cs_graph_init(&s.graph, 17);
+    for (int v = 0; v < COUNT; v++)
+        add_lines(&s, values[v].lines);
+    for (int t = 0; t < TIMES; t++) {
+        int in[COUNT], out[COUNT], reads = 0, makes = 0;
+        for (int v = 0; v < COUNT; v++) {
+            if (values[v].last == t)
+                in[reads++] = v;
+            if (values[v].first == t)
+                out[makes++] = v;
+        }
+        cs_graph_add_node(&s.graph, "Any", "any", in, reads, out, makes);
+    }
+    ck_assert_int_eq(cs_memory_plan_make(&s.graph, size_in_lines, &s, &plan, &err), 0);
+    for (int v = 0; v < COUNT; v++)
+        ck_assert_uint_eq(plan.offset[v], (size_t)values[v].place * LINE);
+    ck_assert_uint_eq(plan.arena_bytes, 26 * LINE);
+    cs_memory_plan_release(&plan);
+    cs_graph_release(&s.graph);
+}
+END_TEST
+
+static bool overlap(const struct cs_memory_plan *plan, int a, int b)
+{
+    return plan->offset[a] < plan->offset[b] + plan->bytes[b] &&
+           plan->offset[b] < plan->offset[a] + plan->bytes[a];
+}
+
+// What must be intact at times that no reader of its own tells.
+START_TEST(core_plan_lives)
+{
+    struct schedule s = {.lines = {0}};
+    struct cs_memory_plan plan;
+    struct cs_err err = {0};
+    cs_graph_init(&s.graph, 17);
+    int x = add_lines(&s, 0), late = add_lines(&s, 2), early = add_lines(&s, 2);
+    int part = add_lines(&s, 1), whole = add_lines(&s, 2), added = add_lines(&s, 2);
+    int none = add_lines(&s, 2), between = add_lines(&s, 2), last = add_lines(&s, 2);
+    cs_graph_add_input(&s.graph, x);
+    cs_graph_add_input(&s.graph, late); // read at time 2 for the first time
+    cs_graph_add_output(&s.graph, last);
+    cs_graph_add_node(&s.graph, "Any", "0", &x, 1, (int[]){early, part}, 2);
+    cs_graph_add_node(&s.graph, "Any", "1", &early, 1, &added, 1);
+    cs_graph_add_node(&s.graph, "Any", "2", (int[]){part, late}, 2, &whole, 1);
+    struct cs_node *node = cs_graph_add_node(&s.graph, "Any", "3", &whole, 1, &none, 1);
+    node->fusion.add = added;
+    cs_graph_add_node(&s.graph, "Any", "4", &x, 1, &between, 1);
+    cs_graph_add_node(&s.graph, "Any", "5", (int[]){none, between}, 2, &last, 1);
+    // `part` is made where `whole` will be; `none` is worked out by who reads it.
+    int share[] = {x, late, early, whole, whole, added, CS_MEMORY_NONE, between, last};
+    ck_assert_int_eq(
+        cs_memory_plan_make_shared(&s.graph, size_in_lines, &s, share, NULL, &plan, &err), 0);
+    ck_assert_uint_eq(plan.offset[part], plan.offset[whole]);
+    ck_assert(plan.offset[none] == SIZE_MAX);
+    ck_assert(!overlap(&plan, early, late));
+    ck_assert(!overlap(&plan, early, whole));
+    ck_assert(!overlap(&plan, between, whole));
+    ck_assert(!overlap(&plan, between, added));
+    ck_assert(!overlap(&plan, last, added));
+    cs_memory_plan_release(&plan);
+    cs_graph_release(&s.graph);
+}
+END_TEST
+
 static size_t huge_size(const struct cs_graph *graph, int value, void *context)
 {
     (void)graph, (void)value, (void)context;
@@ -337,6 +449,8 @@ int main(void)
     tcase_add_test(core, core_plan_chain);
     tcase_add_test(core, core_plan_none);
     tcase_add_test(core, core_plan_times);
+    tcase_add_test(core, core_plan_gaps);
+    tcase_add_test(core, core_plan_lives);
     tcase_add_test(limits, limits_order);
     tcase_add_test(limits, limits_plan);
     suite_add_tcase(suite, core);
