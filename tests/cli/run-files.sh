@@ -39,13 +39,13 @@ cp -r out first
 
 # Again: nothing is done twice, and the status is still that of the results.
 expect 1 cs-run -m nuclei -o out --overlay in
-says 'all 4 inputs are done already'
+says 'all inputs are done already: 4'
 diff -r first out >diff || fail "changed by a run with nothing to do: $(cat diff)"
 
 # The broken one is mended: it alone is done, and the tables are those of one run.
 cp "$TESTDATA/nuclei/histology.png" in/plate/broken.png
 expect 0 cs-run -v -m nuclei -o out --overlay in
-says '3 of 4 inputs are done already'
+says 'inputs: 4, done already: 3, to do: 1'
 [ ! -s out/failed.txt ] || fail "failed.txt: $(cat out/failed.txt)"
 expect 0 cs-run -q -m nuclei -o fresh --overlay in
 [ ! -s stderr ] || fail "not quiet: $(cat stderr)"
@@ -70,6 +70,12 @@ says '"threshold":"0.6"'
 CELLSTREAM_CONV=direct expect 2 cs-run -m nuclei -o out --overlay -t 0.7 in
 says '"conv":"direct"'
 
+# Where all images failed there are no results that could be mixed.
+expect 1 cs-run -m nuclei -o none -c DAPI in
+expect 0 cs-run -n -m nuclei -o none in
+grep -q 'to do: 4' stdout || fail "$(cat stdout)"
+expect 0 cs-run -m nuclei -o none in
+
 # So do results that another program left: their parameters are not known.
 rm out/run.json
 expect 2 cs-run -m nuclei -o out --overlay -t 0.7 in
@@ -84,7 +90,7 @@ cp in/z.png $'bytes/5\xb5m.png'
 head -c 3000 in/z.png >$'bytes/9\xb5m.png'
 expect 1 cs-run -m nuclei -o latin bytes
 expect 1 cs-run -m nuclei -o latin bytes
-says 'all 2 inputs are done already'
+says 'all inputs are done already: 2'
 cp in/z.png $'bytes/9\xb5m.png'
 expect 0 cs-run -m nuclei -o latin --retry-failed -F latin/failed.txt
 
@@ -101,7 +107,7 @@ mkdir tree
 cp in/z.png tree/z.png
 expect 0 cs-run -m nuclei -o tree/results tree
 expect 0 cs-run -m nuclei -o tree/results tree
-says 'all 1 inputs are done already'
+says 'all inputs are done already: 1'
 expect 2 cs-run -m nuclei -o tree ./tree
 says 'results need a folder of their own'
 
@@ -114,7 +120,7 @@ printf '%s\0' in/z.png in/plate/a.png | cs-run -q -mnuclei -o list -0F - 2>stder
 expect 0 cs-run -q -m nuclei -o stack -c DAPI -z all "$TESTDATA/stack.ome.tif"
 [ "$(ls stack/labels | wc -l)" = 3 ] || fail "$(ls stack/labels)"
 expect 0 cs-run -m nuclei -o stack -c DAPI -z all "$TESTDATA/stack.ome.tif"
-says 'all 1 inputs are done already'
+says 'all inputs are done already: 1'
 
 # Wrong use.
 expect 2 cs-run -m nuclei in
@@ -125,6 +131,19 @@ expect 2 cs-run -m nuclei -o x -t 7 in
 says 'cs-run: --threshold'
 expect 2 cs-run -m nuclei -o x --batch=none in
 expect 2 cs-run -m nuclei -o x -f tables in
+expect 2 cs-run -m nuclei -o x --treshhold 0.4 in
+says 'unknown option --treshhold (--threshold? see --help)'
+expect 2 cs-run -m nuclei -o x --xyzzy in
+says 'unknown option --xyzzy (see --help)'
+# What a stage says of its options is said before anything is written.
+for option in --rescale=foo --slots=none --device=gpu --z=foo --crop=1,2 --shard=3/2 --measure=all \
+    --as=jpg --split=all; do
+    expect 2 cs-run -m nuclei -o x $option in
+    says "'${option#*=}'"
+    [ "$(wc -l <stderr)" = 1 ] && [ ! -e x ] || fail "$option: $(cat stderr; find x)"
+done
 expect 2 cs-run -m nuclei -o x in/plate/a.png "$TESTDATA/nuclei/../../testdata/nuclei" in/plate/../plate/a.png
 expect 3 cs-run -m nuclei -o x in/empty
+expect 3 cs-run -m nuclei -o x no-such-folder
+says 'no-such-folder: no such file or folder'
 expect 4 cs-run -m no-such-model -o x in

@@ -52,7 +52,7 @@ END
 fi
 # All of it is found again.
 expect 1 cs-run -m tiny -d ref -o out -f labels,overlay,geojson,csv in
-says "all $((count + 1)) inputs are done already"
+says "all inputs are done already: $((count + 1))"
 cp "$TESTDATA/nuclei/fluorescence.png" in/$'bro\nken,"\xb5.png'
 expect 0 cs-run -q -m tiny -d ref -o out -f labels,overlay,geojson,csv in
 [ -s out/labels/$'bro\nken,"\xb5.tif' ] || fail "the broken one is not done"

@@ -64,6 +64,10 @@ finish term
 interrupt int cs-run INT
 [ $status = 130 ] || fail "SIGINT: status $status: $(cat stderr)"
 finish int
+interrupt hangup cs-run HUP # the terminal is closed
+[ $status = 143 ] || fail "SIGHUP: status $status: $(cat stderr)"
+[ -s hangup/objects.csv ] || fail 'SIGHUP: no tables'
+finish hangup
 interrupt twice cs-run TERM TERM
 [ $status = 6 ] || [ $status = 130 ] || [ $status = 143 ] || fail "two signals: status $status"
 finish twice
