@@ -1,6 +1,7 @@
 # The plug-in of the CUDA backend, with CUDA=1: our kernels, the CUDA runtime linked in, cuDNN beside
 # it. It has its own copy of what it needs of the library, compiled for a shared object.
 PLUGIN_SRC := $(CUDA_SRC) libcommon/backend/cuda/memory.c libcommon/backend/order.c \
+    libcommon/backend/job_area.c \
     libcommon/backend/cpu/nd.c libcommon/backend/plugin_build.c $(wildcard libcommon/graph/*.c \
     libcommon/base/*.c) libcommon/image/image.c
 PLUGIN_OBJ := $(PLUGIN_SRC:%.c=$(BUILD)/plugin/%.o)

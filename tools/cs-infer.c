@@ -118,8 +118,6 @@ static int parse(struct cs_infer_options *o, struct cs_err *err)
     if (compat && (fit || tile || o->rescale))
         return cs_fail(err, CS_EUSAGE,
                        "--compat hub has a fit of its own: no --fit, no --tile, no --rescale");
-    if (o->rescale && (tile || fit == CS_INFER_FIT_TILE))
-        return cs_fail(err, CS_EUSAGE, "--rescale goes without tiles");
     o->hub = compat;
     // Its threshold is sharp: a probability of 0.5 itself must not be rounded to one above.
     if (prob == PROB_AUTO)

@@ -33,10 +33,12 @@ enum cs_placement {
     CS_PLACE_COPY,   // same scale: network pixel (x, y) is image pixel (x + x0, y + y0);
                      // outside the image: mirrored without repeating the edge (numpy "reflect"),
                      // repeatedly where the pad exceeds the image
-    CS_PLACE_SCALE,  // the whole image is stretched to the network's plane: bilinear, with the
-                     // triangle filter widened when shrinking (antialiased), half-pixel centres
-    CS_PLACE_PILLOW, // the same as Pillow computes it: samples of 8 bits, rounded to 8 bits after
-                     // each of two passes; wider samples are clipped to 255, in colour shifted.
+    CS_PLACE_SCALE,  // the whole image is stretched to a plane of scaled_width x scaled_height:
+                     // bilinear, with the triangle filter widened when shrinking (antialiased),
+                     // half-pixel centres. Network pixel (x, y) is its pixel (x + x0, y + y0)
+    CS_PLACE_PILLOW, // the whole image is stretched to the network's plane as Pillow does it:
+                     // samples of 8 bits, rounded to 8 bits after each of two passes; wider
+                     // samples are clipped to 255, in colour shifted.
                      // A channel becomes (sample / 255 - shift[c]) / scale[c], each operation
                      // rounded to float; low and high are not looked at
 };
@@ -54,6 +56,9 @@ struct cs_job {
     float low, high;
     enum cs_placement placement;
     int32_t x0, y0; // CS_PLACE_COPY: may be negative
+    // CS_PLACE_SCALE: the plane, in which the network's lies; 0: it is the network's, and x0 and y0
+    // are not looked at.
+    uint32_t scaled_width, scaled_height;
 
     // Output: `out_channels` maps, interleaved, quantised: CS_U8 round(p * 255),
     // CS_U16 round(p * 65535), CS_F32 as it is.
@@ -62,10 +67,11 @@ struct cs_job {
     uint16_t out_channels;
     struct cs_map_source out_from[CS_JOB_MAX_MAPS];
     enum cs_dtype out_dtype;
-    // CS_PLACE_COPY: the part of the map to write, in map coordinates (a tile's own part; the
-    // whole map otherwise). Network pixel = map pixel - (x0, y0).
-    // The others: the output's plane is resized to the map (bilinear, half-pixel centres,
-    // no antialias) after the activation; the part must be the whole map.
+    // The part of the map to write, in map coordinates: a tile's own part, or the whole map.
+    // CS_PLACE_COPY: network pixel = map pixel - (x0, y0).
+    // The others: after the activation the output's plane is resized to the map (bilinear,
+    // half-pixel centres, no antialias). Where scaled_width says that it is cut, outputs have the
+    // size of the network's plane, and what the part is made of (cs_job_plane_area) lies in it.
     uint32_t part_x, part_y, part_width, part_height;
 
     // Pixels and out are a shared mapping of a file: whoever has worked on them lets go of the

@@ -6,9 +6,12 @@
 // stack, are interpolated there and quantised into the map. The loops over pixels are job_rows.h's.
 #include "backend/job_finish.h"
 
-#include "backend/cpu/kernels.h"
-#include "backend/job_rows.h"
 #include <assert.h>
+#include <omp.h>
+
+#include "backend/cpu/kernels.h"
+#include "backend/job_area.h"
+#include "backend/job_rows.h"
 
 enum { BLOCK = 1024 };
 
@@ -78,28 +81,11 @@ static void copy_row(const struct finish *f, int64_t y)
     }
 }
 
-// Linear interpolation at output pixel i: low + part * (high - low).
-struct blend {
-    int64_t low, high;
-    float part;
-};
-
-// ratio: net_size / output size
-static struct blend blend_at(int64_t i, double ratio, int64_t net_size)
+// How many samples of the part from x on read at most BLOCK columns of the plane.
+static int64_t block_length(const struct cs_job *job, uint32_t plane_width, int64_t x)
 {
-    double at = ((double)i + 0.5) * ratio - 0.5;
-    at = at < 0 ? 0 : at > (double)(net_size - 1) ? (double)(net_size - 1) : at;
-    struct blend blend = {.low = (int64_t)at};
-    blend.high = blend.low + 1 < net_size ? blend.low + 1 : blend.low;
-    blend.part = (float)(at - (double)blend.low);
-    return blend;
-}
-
-// How many output pixels from x on read at most BLOCK network columns.
-static int64_t block_length(const struct cs_job *job, const struct cs_job_plane *plane, int64_t x)
-{
-    int64_t left = (int64_t)job->out_width - x;
-    double reach = (double)(BLOCK - 3) * job->out_width / plane->width;
+    int64_t left = (int64_t)job->part_x + job->part_width - x;
+    double reach = (double)(BLOCK - 3) * job->out_width / plane_width;
     int64_t most = reach < 1 ? 1 : reach < BLOCK ? (int64_t)reach : BLOCK;
     return left < most ? left : most;
 }
@@ -111,20 +97,21 @@ static void scale_row(const struct finish *f, int64_t y)
     for (int c = 0; c < job->out_channels; c++) {
         const struct cs_map_source *from = &job->out_from[c];
         const struct cs_job_plane *plane = &f->planes[from->output];
-        double ratio = (double)plane->width / job->out_width;
-        struct blend rows = blend_at(y, (double)plane->height / job->out_height, plane->height);
-        for (int64_t x = 0, count; x < job->out_width; x += count) {
-            count = block_length(job, plane, x);
-            int64_t first = blend_at(x, ratio, plane->width).low;
-            int64_t last = blend_at(x + count - 1, ratio, plane->width).high;
+        struct cs_job_area on = cs_job_scaled(job, plane->width, plane->height);
+        struct cs_job_blend rows = cs_job_blend_at(y, job->out_height, on.height);
+        int64_t end = (int64_t)job->part_x + job->part_width;
+        for (int64_t x = job->part_x, count; x < end; x += count) {
+            count = block_length(job, on.width, x);
+            int64_t first = cs_job_blend_at(x, job->out_width, on.width).low;
+            int64_t last = cs_job_blend_at(x + count - 1, job->out_width, on.width).high;
             int64_t columns = last - first + 1;
             assert(columns <= BLOCK);
-            activate(f, from, first, rows.low, columns, low);
-            activate(f, from, first, rows.high, columns, high);
+            activate(f, from, first - on.x, rows.low - on.y, columns, low);
+            activate(f, from, first - on.x, rows.high - on.y, columns, high);
             for (int64_t i = 0; i < columns; i++)
                 low[i] = low[i] + rows.part * (high[i] - low[i]);
             for (int64_t i = 0; i < count; i++) {
-                struct blend at = blend_at(x + i, ratio, plane->width);
+                struct cs_job_blend at = cs_job_blend_at(x + i, job->out_width, on.width);
                 float a = low[at.low - first], b = low[at.high - first];
                 values[i] = a + at.part * (b - a);
             }
@@ -133,19 +120,33 @@ static void scale_row(const struct finish *f, int64_t y)
     }
 }
 
-// Of one channel, rows first_y to first_y + rows - 1, columns x to x + count - 1.
 static uint64_t count_nonfinite(const struct cs_job_rows *kernels, const struct cs_job_plane *plane,
-                                int channel, int64_t x, int64_t first_y, int64_t count,
-                                int64_t rows)
+                                int channel, const struct cs_job_area *area)
 {
     uint64_t total = 0;
 #pragma omp parallel for schedule(static) reduction(+ : total)
-    for (int64_t y = first_y; y < first_y + rows; y++) {
-        const float *p =
-            plane->data + x * plane->stride_x + y * plane->stride_y + channel * plane->stride_c;
-        total += (uint64_t)kernels->count_nonfinite(p, plane->stride_x, count);
+    for (int64_t y = area->y; y < (int64_t)area->y + area->height; y++) {
+        const float *p = plane->data + area->x * plane->stride_x + y * plane->stride_y +
+                         channel * plane->stride_c;
+        total += (uint64_t)kernels->count_nonfinite(p, plane->stride_x, area->width);
     }
     return total;
+}
+
+// Rows first .. last-1 of the map.
+static void finish_rows(const struct finish *f, int64_t first, int64_t last)
+{
+    const struct cs_job *job = f->job;
+    size_t row_bytes = (size_t)job->out_width * job->out_channels * cs_dtype_bytes(job->out_dtype);
+    int64_t held = first;
+    for (int64_t y = first; y < last; y++) {
+        if (job->placement == CS_PLACE_COPY)
+            copy_row(f, y);
+        else
+            scale_row(f, y);
+        if (job->paged)
+            cs_job_forget_rows(job->out, row_bytes, &held, y + 1);
+    }
 }
 
 // Whether some value of the plane can be no probability.
@@ -166,28 +167,23 @@ void cs_job_finish(struct cs_job *job, const struct cs_job_plane *planes)
 {
     struct cs_job decided = *job; // no CS_ACT_LOGITS any more
     const struct finish finish = {&decided, planes, pick_rows()};
-    int64_t first = job->part_y, last = (int64_t)job->part_y + job->part_height;
-    bool copy = job->placement == CS_PLACE_COPY;
-    assert(copy || (job->part_width == job->out_width && job->part_height == job->out_height));
     job->nonfinite = 0;
     for (int c = 0; c < job->out_channels; c++) {
         struct cs_map_source *from = &decided.out_from[c];
         const struct cs_job_plane *plane = &planes[from->output];
         if (from->activation == CS_ACT_LOGITS)
             from->activation = has_logits(plane) ? CS_ACT_SIGMOID : CS_ACT_NONE;
-        job->nonfinite +=
-            copy
-                ? count_nonfinite(finish.rows, plane, from->channel, (int64_t)job->part_x - job->x0,
-                                  (int64_t)job->part_y - job->y0, job->part_width, job->part_height)
-                : count_nonfinite(finish.rows, plane, from->channel, 0, 0, plane->width,
-                                  plane->height);
+        struct cs_job_area area = cs_job_plane_area(job, plane->width, plane->height);
+        assert(area.x + area.width <= (uint32_t)plane->width &&
+               area.y + area.height <= (uint32_t)plane->height);
+        job->nonfinite += count_nonfinite(finish.rows, plane, from->channel, &area);
     }
-#pragma omp parallel for schedule(static)
-    for (int64_t y = first; y < last; y++) {
-        if (copy)
-            copy_row(&finish, y);
-        else
-            scale_row(&finish, y);
+#pragma omp parallel
+    {
+        int threads = omp_get_num_threads(), thread = omp_get_thread_num();
+        int64_t first = (int64_t)job->part_height * thread / threads;
+        int64_t last = (int64_t)job->part_height * (thread + 1) / threads;
+        finish_rows(&finish, job->part_y + first, job->part_y + last);
     }
 }
 

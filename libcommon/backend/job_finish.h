@@ -24,12 +24,11 @@ struct cs_job_plane cs_job_plane_of(const struct cs_value *value, const void *da
 // the job's part of its maps and sets job->nonfinite. planes: image 0 of each is the job's.
 //
 // Quantised values are clamped to 0..1 and rounded to the nearest step, halves to even; NaN
-// becomes 0. job->nonfinite counts the raw values of the channels in out_from: those of the part
-// for CS_PLACE_COPY, those of the whole plane otherwise. CS_ACT_LOGITS looks at all channels of the
-// plane.
+// becomes 0. job->nonfinite counts the raw values of the channels in out_from, in the part's area
+// of the plane (cs_job_plane_area). CS_ACT_LOGITS looks at all channels of the plane.
 //
 // Rows are shared out among the OpenMP threads of the caller; the result does not depend on
-// their number. Allocates nothing. The part lies in the map and, for CS_PLACE_COPY, in the planes.
+// their number. Allocates nothing. The part lies in the map, its area in the planes.
 void cs_job_finish(struct cs_job *job, const struct cs_job_plane *planes);
 
 // The first n jobs of a batch; planes: of the first `count` outputs of the graph. CS_EMODEL where a

@@ -9,13 +9,15 @@
 // at a time, for which the filter's weights are worked out once: each output row sums its image
 // rows over the columns that the block needs (vertical pass, the only one that touches samples of
 // the image's own type), then its pixels from that sum (horizontal pass). Everything lies on the
-// stack. A block that a single pixel's filter does not fit is cut: its sums are added up.
+// stack. A block that a single pixel's filter does not fit is cut: its sums are added up. No value
+// depends on where blocks begin, so that a tile of a plane has the bits of the whole plane.
 #include "backend/job_prepare.h"
 
 #include <assert.h>
 #include <math.h>
 #include <omp.h>
 
+#include "backend/job_area.h"
 #include "backend/job_pillow.h"
 
 enum {
@@ -87,6 +89,7 @@ static float *line_of(const struct plane *plane, int y, int c)
 // What every row needs.
 struct source {
     const struct cs_job *job;
+    struct cs_job_area on; // cs_job_scaled
     add_fn *add;
     size_t pixel_bytes, row_bytes;
 };
@@ -159,33 +162,22 @@ static void copy_rows(const struct source *source, const struct plane *plane, in
             copy_row(source, line_of(plane, y, c), y, plane->width, c, plane->stride_x);
 }
 
-// The image pixels first..last-1 under output pixel i, and their weights.
-struct taps {
-    double centre, radius, total;
-    int64_t first, last;
-};
-
-static double tap_weight(const struct taps *taps, int64_t k)
+static double tap_weight(const struct cs_job_filter *taps, int64_t k)
 {
     double w = 1 - fabs((double)k + 0.5 - taps->centre) / taps->radius;
     return w > 0 ? w : 0;
 }
 
-static struct taps taps_at(int64_t i, int64_t size, int64_t image_size)
+static double total_weight(const struct cs_job_filter *taps)
 {
-    double shrink = (double)image_size / (double)size;
-    struct taps taps = {.centre = ((double)i + 0.5) * shrink, .radius = shrink > 1 ? shrink : 1};
-    taps.first = (int64_t)floor(taps.centre - taps.radius + 0.5);
-    taps.last = (int64_t)ceil(taps.centre + taps.radius - 0.5) + 1;
-    taps.first = taps.first < 0 ? 0 : taps.first;
-    taps.last = taps.last > image_size ? image_size : taps.last;
-    for (int64_t k = taps.first; k < taps.last; k++)
-        taps.total += tap_weight(&taps, k);
-    return taps;
+    double total = 0;
+    for (int64_t k = taps->first; k < taps->last; k++)
+        total += tap_weight(taps, k);
+    return total;
 }
 
-// Output columns first..first+count-1, which read image columns from..to-1; column k of output i
-// weighs weight[start[i] + k - low[i]].
+// Columns first..first+count-1 of the plane, which read image columns from..to-1; column k of
+// output i weighs weight[start[i] + k - low[i]].
 struct block {
     int64_t first, count, from, to;
     int64_t low[OUTPUTS], high[OUTPUTS];
@@ -193,14 +185,15 @@ struct block {
     float weight[WEIGHTS];
 };
 
-// The next block from output column `first` on, reading image columns from `from` on; a column
-// whose filter is longer than a block is cut there.
-static void make_block(struct block *block, int64_t first, int64_t from, int64_t net_width,
-                       int64_t image_width)
+// The next block from column `first` of the plane on, which ends at `end`, reading image columns
+// from `from` on; a column whose filter is longer than a block is cut there.
+static void make_block(struct block *block, int64_t first, int64_t end, int64_t from,
+                       int64_t plane_width, int64_t image_width)
 {
     *block = (struct block){.first = first, .from = from, .to = from};
-    for (int64_t i = first; i < net_width && block->count < OUTPUTS; i++) {
-        struct taps taps = taps_at(i, net_width, image_width);
+    for (int64_t i = first; i < end && block->count < OUTPUTS; i++) {
+        struct cs_job_filter taps = cs_job_filter_at(i, plane_width, image_width);
+        double total = total_weight(&taps);
         int64_t n = block->count, low = taps.first > from ? taps.first : from, high = taps.last;
         if (n == 0)
             block->from = low;
@@ -212,7 +205,7 @@ static void make_block(struct block *block, int64_t first, int64_t from, int64_t
         block->low[n] = low;
         block->high[n] = high;
         for (int64_t k = low; k < high; k++)
-            block->weight[block->start[n] + k - low] = (float)(tap_weight(&taps, k) / taps.total);
+            block->weight[block->start[n] + k - low] = (float)(tap_weight(&taps, k) / total);
         block->start[n + 1] = block->start[n] + (int)(high - low);
         block->to = high > block->to ? high : block->to;
         block->count++;
@@ -221,13 +214,20 @@ static void make_block(struct block *block, int64_t first, int64_t from, int64_t
     }
 }
 
-static void scale_block(const struct source *source, const struct block *block, float *dst,
-                        int64_t row, int net_height, int c, ptrdiff_t stride_x)
+// The filter over the image's rows of row y of the network.
+static struct cs_job_filter rows_at(const struct source *source, int y)
+{
+    return cs_job_filter_at((int64_t)source->on.y + y, source->on.height, source->job->height);
+}
+
+static void scale_block(const struct source *source, const struct block *block, float *dst, int row,
+                        int c, ptrdiff_t stride_x)
 {
     float line[BLOCK] = {0};
-    struct taps rows = taps_at(row, net_height, source->job->height);
+    struct cs_job_filter rows = rows_at(source, row);
+    double total = total_weight(&rows);
     for (int64_t y = rows.first; y < rows.last; y++) {
-        double weight = tap_weight(&rows, y) / rows.total;
+        double weight = tap_weight(&rows, y) / total;
         if (weight > 0)
             add_pixels(source, line, block->from, y, block->to - block->from, c, (float)weight);
     }
@@ -238,7 +238,7 @@ static void scale_block(const struct source *source, const struct block *block, 
         for (int64_t k = 0; k < block->high[i] - block->low[i]; k++)
             if (weight[k] > 0) // an infinity beside the filter must not become NaN
                 sum += (double)weight[k] * (double)from[k];
-        dst[(block->first + i) * stride_x] += (float)sum;
+        dst[(block->first - source->on.x + i) * stride_x] += (float)sum;
     }
 }
 
@@ -246,21 +246,26 @@ static void scale_block(const struct source *source, const struct block *block, 
 static void scale_rows(const struct source *source, const struct plane *plane, int first, int last)
 {
     const struct cs_job *job = source->job;
+    int64_t begin = source->on.x, end = begin + plane->width;
     struct block block;
     for (int y = first; y < last; y++)
         for (int c = 0; c < plane->channels; c++)
             for (int x = 0; x < plane->width; x++)
                 line_of(plane, y, c)[x * plane->stride_x] = 0;
-    for (int64_t x = 0, from = 0; x < plane->width;) {
-        make_block(&block, x, from, plane->width, job->width);
-        for (int y = first; y < last; y++)
+    for (int64_t x = begin, from = 0; x < end;) {
+        make_block(&block, x, end, from, source->on.width, job->width);
+        int64_t held = rows_at(source, first).first;
+        for (int y = first; y < last; y++) {
             for (int c = 0; c < plane->channels; c++)
-                scale_block(source, &block, line_of(plane, y, c), y, plane->height, c,
-                            plane->stride_x);
+                scale_block(source, &block, line_of(plane, y, c), y, c, plane->stride_x);
+            if (job->paged)
+                cs_job_forget_rows(job->pixels, source->row_bytes, &held,
+                                   rows_at(source, y + 1).first);
+        }
         // The last column again where its filter was cut.
-        int64_t end = x + block.count;
-        bool cut = block.to < taps_at(end - 1, plane->width, job->width).last;
-        x = cut ? end - 1 : end;
+        int64_t next = x + block.count;
+        bool cut = block.to < cs_job_filter_at(next - 1, source->on.width, job->width).last;
+        x = cut ? next - 1 : next;
         from = cut ? block.to : 0;
     }
     for (int y = first; y < last; y++)
@@ -280,14 +285,16 @@ void cs_job_prepare(const struct cs_job *job, float *dst, int net_width, int net
         return;
     }
     size_t pixel_bytes = cs_dtype_bytes(job->dtype) * job->channels;
-    struct source source = {job, adders[job->dtype], pixel_bytes, pixel_bytes * job->width};
+    struct source source = {job, cs_job_scaled(job, net_width, net_height), adders[job->dtype],
+                            pixel_bytes, pixel_bytes * job->width};
     const struct plane plane = {dst,      net_width, net_height, net_channels,
                                 stride_x, stride_y,  stride_c};
     struct cs_job same = *job;
-    if (job->placement == CS_PLACE_SCALE && job->width == (uint32_t)net_width &&
-        job->height == (uint32_t)net_height) { // the filter is then one pixel
+    if (job->placement == CS_PLACE_SCALE && job->width == source.on.width &&
+        job->height == source.on.height) { // the filter is then one pixel
         same.placement = CS_PLACE_COPY;
-        same.x0 = same.y0 = 0;
+        same.x0 = (int32_t)source.on.x;
+        same.y0 = (int32_t)source.on.y;
         source.job = &same;
     }
 

@@ -175,14 +175,17 @@ static double own_part(uint32_t tile, uint32_t plane, uint32_t halo)
     return tile == plane ? 1 : 1 - 2.0 * halo / tile;
 }
 
-static int choose_tiles(const struct cs_recipe *r, struct cs_draft *d, uint32_t width,
-                        uint32_t height, uint32_t *halo, struct cs_err *err)
+static int choose_tiles(const struct cs_recipe *r, struct cs_draft *d,
+                        const struct cs_fit_rule *fit, const struct cs_job *job, uint32_t *halo,
+                        struct cs_err *err)
 {
+    uint32_t width = d->plane_width, height = d->plane_height;
     *halo = r->info.halo;
     if (!r->info.tile_safe)
         *halo = *halo < UNSAFE_HALO_MIN   ? UNSAFE_HALO_MIN
                 : *halo > UNSAFE_HALO_MAX ? UNSAFE_HALO_MAX
                                           : *halo;
+    *halo = cs_fit_halo(fit, *halo, job->out_width, job->out_height);
     uint32_t wanted = r->tile_side ? r->tile_side : AUTO_TILE + 2 * *halo;
     struct cs_draft best = {.slots = 0};
     double most = 0;
@@ -206,15 +209,16 @@ static int choose_tiles(const struct cs_recipe *r, struct cs_draft *d, uint32_t 
 // The draft's plane is the whole one; it becomes what is run, whole or in tiles, and in how many
 // slots.
 static int choose_plane(const struct cs_recipe *r, struct cs_draft *d,
-                        const struct cs_fit_rule *fit, uint32_t *halo, struct cs_err *err)
+                        const struct cs_fit_rule *fit, const struct cs_job *job, uint32_t *halo,
+                        struct cs_err *err)
 {
     uint32_t width = d->plane_width, height = d->plane_height;
+    bool one_size = r->fit.kind == CS_FIT_KIND_RESIZE; // of all images: never cut
     d->slots = cs_budget_slots(r, 1, width, height);
-    bool resize = fit->kind == CS_FIT_KIND_RESIZE;
-    if (resize || (d->slots && !r->tile))
+    if (one_size || (d->slots && !r->tile))
         return d->slots ? 0 : cs_budget_refuse(r, width, height, "", err);
     if (r->info.tile_safe || r->tile)
-        return choose_tiles(r, d, width, height, halo, err);
+        return choose_tiles(r, d, fit, job, halo, err);
     cs_budget_refuse(r, width, height, " or --fit tile", err);
     return cs_err_context(err, "not safe to tile (%s)", r->info.unsafe);
 }
@@ -282,25 +286,20 @@ static int make_works(struct cs_draft *d, const struct cs_job *job, const struct
 {
     uint32_t halo = 0, width = d->plane_width, height = d->plane_height;
     struct cs_tile *tiles = NULL;
-    if (choose_plane(r, d, fit, &halo, err) != 0)
+    if (choose_plane(r, d, fit, job, &halo, err) != 0)
         return -1;
     d->work_count = 1;
     if ((d->plane_width != width || d->plane_height != height) &&
-        cs_tiles_make(width, height, job->out_width, job->out_height, d->plane_width,
-                      d->plane_height, halo, r->fit.stride, &tiles, &d->work_count, err) != 0)
+        cs_tiles_make(fit, width, height, job->out_width, job->out_height, d->plane_width,
+                      d->plane_height, halo, &tiles, &d->work_count, err) != 0)
         return -1;
     d->works = cs_xcalloc((size_t)d->work_count, sizeof *d->works);
     for (int i = 0; i < d->work_count; i++) {
         d->works[i].job = *job;
-        cs_fit_job(fit, &d->works[i].job);
-        if (!tiles)
-            continue;
-        d->works[i].job.x0 = (int32_t)tiles[i].x;
-        d->works[i].job.y0 = (int32_t)tiles[i].y;
-        d->works[i].job.part_x = tiles[i].part_x;
-        d->works[i].job.part_y = tiles[i].part_y;
-        d->works[i].job.part_width = tiles[i].part_width;
-        d->works[i].job.part_height = tiles[i].part_height;
+        if (tiles)
+            cs_fit_tile(fit, &tiles[i], &d->works[i].job);
+        else
+            cs_fit_job(fit, &d->works[i].job);
     }
     free(tiles);
     return 0;

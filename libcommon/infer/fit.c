@@ -63,15 +63,48 @@ int cs_fit_rescaled(const struct cs_fit_rule *rule, uint32_t width, uint32_t hei
     return 0;
 }
 
+// A sample of the map reads two pixels of the plane, and stands for as many as the plane is larger.
+static uint32_t samples_reach(uint32_t plane, uint32_t map)
+{
+    uint32_t reach = (uint32_t)(((uint64_t)plane + map - 1) / map);
+    return reach ? reach : 1;
+}
+
+uint32_t cs_fit_halo(const struct cs_fit_rule *rule, uint32_t halo, uint32_t map_width,
+                     uint32_t map_height)
+{
+    if (rule->kind != CS_FIT_KIND_RESIZE)
+        return halo;
+    uint32_t x = samples_reach(rule->width, map_width);
+    uint32_t y = samples_reach(rule->height, map_height);
+    return halo + (x > y ? x : y);
+}
+
 void cs_fit_job(const struct cs_fit_rule *rule, struct cs_job *job)
 {
     job->placement = rule->kind != CS_FIT_KIND_RESIZE ? CS_PLACE_COPY
                      : rule->pillow                   ? CS_PLACE_PILLOW
                                                       : CS_PLACE_SCALE;
     job->x0 = job->y0 = 0;
+    job->scaled_width = job->scaled_height = 0;
     job->part_x = job->part_y = 0;
     job->part_width = job->out_width;
     job->part_height = job->out_height;
+}
+
+void cs_fit_tile(const struct cs_fit_rule *rule, const struct cs_tile *tile, struct cs_job *job)
+{
+    cs_fit_job(rule, job);
+    job->x0 = (int32_t)tile->x;
+    job->y0 = (int32_t)tile->y;
+    if (rule->kind == CS_FIT_KIND_RESIZE) {
+        job->scaled_width = rule->width;
+        job->scaled_height = rule->height;
+    }
+    job->part_x = tile->part_x;
+    job->part_y = tile->part_y;
+    job->part_width = tile->part_width;
+    job->part_height = tile->part_height;
 }
 
 uint32_t cs_tile_side(uint32_t plane, uint32_t wanted, uint32_t halo, uint32_t stride)
@@ -88,12 +121,20 @@ struct split {
     uint32_t origin, begin, end;
 };
 
-static int split_side(uint32_t plane, uint32_t map, uint32_t tile, uint32_t halo, uint32_t stride,
-                      struct split splits[MAX_TILES_A_SIDE], struct cs_err *err)
+// Where the map goes on behind the plane's first `end` pixels.
+static uint32_t map_end(const struct cs_fit_rule *rule, uint32_t end, uint32_t plane, uint32_t map)
 {
-    uint32_t margin = round_up(halo, stride);
+    if (rule->kind == CS_FIT_KIND_RESIZE)
+        return (uint32_t)(((uint64_t)end * map + plane - 1) / plane);
+    return end < map ? end : map;
+}
+
+static int split_side(const struct cs_fit_rule *rule, uint32_t plane, uint32_t map, uint32_t tile,
+                      uint32_t halo, struct split splits[MAX_TILES_A_SIDE], struct cs_err *err)
+{
+    uint32_t stride = rule->stride, margin = round_up(halo, stride);
     int count = 0;
-    assert(plane % stride == 0 && tile % stride == 0 && tile <= plane && map <= plane);
+    assert(plane % stride == 0 && tile % stride == 0 && tile <= plane);
     if (tile == plane) {
         splits[0] = (struct split){0, 0, map};
         return 1;
@@ -108,24 +149,25 @@ static int split_side(uint32_t plane, uint32_t map, uint32_t tile, uint32_t halo
         bool last = (uint64_t)origin + tile >= plane;
         if (last)
             origin = plane - tile;
-        uint32_t end = last ? plane : origin + tile - margin;
-        splits[count++] = (struct split){origin, done, end < map ? end : map};
+        uint32_t end = map_end(rule, last ? plane : origin + tile - margin, plane, map);
+        if (end > done) // several pixels of the plane may lie behind one sample
+            splits[count++] = (struct split){origin, done, end};
         done = end;
         origin += step;
     }
     return count;
 }
 
-int cs_tiles_make(uint32_t plane_width, uint32_t plane_height, uint32_t map_width,
-                  uint32_t map_height, uint32_t tile_width, uint32_t tile_height, uint32_t halo,
-                  uint32_t stride, struct cs_tile **tiles, int *count, struct cs_err *err)
+int cs_tiles_make(const struct cs_fit_rule *rule, uint32_t plane_width, uint32_t plane_height,
+                  uint32_t map_width, uint32_t map_height, uint32_t tile_width,
+                  uint32_t tile_height, uint32_t halo, struct cs_tile **tiles, int *count,
+                  struct cs_err *err)
 {
     struct split *across = cs_xcalloc(2 * MAX_TILES_A_SIDE, sizeof *across);
     struct split *down = across + MAX_TILES_A_SIDE;
     int result = -1;
-    int nx = split_side(plane_width, map_width, tile_width, halo, stride, across, err);
-    int ny =
-        nx < 0 ? -1 : split_side(plane_height, map_height, tile_height, halo, stride, down, err);
+    int nx = split_side(rule, plane_width, map_width, tile_width, halo, across, err);
+    int ny = nx < 0 ? -1 : split_side(rule, plane_height, map_height, tile_height, halo, down, err);
     if (ny >= 0) {
         *tiles = cs_xcalloc((size_t)nx * (size_t)ny, sizeof **tiles);
         *count = 0;

@@ -8,9 +8,13 @@
 //   tile    as pad, and the plane is run in overlapping parts
 //
 // Tiles have one size, origins on multiples of the network's stride, and overlap by twice the
-// halo, the distance from which an output pixel may depend on the input. Each writes its own part
-// of the map; the parts cover the map exactly once. For a network without whole-image statistics
-// the result is that of the whole plane.
+// halo, the distance from which a sample of the map may depend on the input. Each writes its own
+// part of the map; the parts cover the map exactly once. For a network without whole-image
+// statistics the result is that of the whole plane.
+//
+// The plane of an image that is brought to another scale is cut in the same way. A tile takes its
+// pixels from where its place on the plane says, and of the map those samples are its own whose
+// place on the plane begins in its own part; the halo covers what the way back reads beside it.
 #ifndef CS_INFER_FIT_H
 #define CS_INFER_FIT_H
 
@@ -34,6 +38,10 @@ int cs_fit_plane(const struct cs_fit_rule *rule, uint32_t width, uint32_t height
 int cs_fit_rescaled(const struct cs_fit_rule *rule, uint32_t width, uint32_t height, double fx,
                     double fy, struct cs_fit_rule *out, struct cs_err *err);
 
+// The halo on the plane, given that of the network's outputs.
+uint32_t cs_fit_halo(const struct cs_fit_rule *rule, uint32_t halo, uint32_t map_width,
+                     uint32_t map_height);
+
 // Fill placement, origin and part of a job that runs the whole plane.
 void cs_fit_job(const struct cs_fit_rule *rule, struct cs_job *job);
 
@@ -46,10 +54,15 @@ struct cs_tile {
 // stride, and at most the plane.
 uint32_t cs_tile_side(uint32_t plane, uint32_t wanted, uint32_t halo, uint32_t stride);
 
-// Cut a plane whose top left map_width x map_height pixels are the map. Sides of plane and tiles
-// are multiples of the stride. Caller frees *tiles with free(). CS_ENOMEM for too many tiles.
-int cs_tiles_make(uint32_t plane_width, uint32_t plane_height, uint32_t map_width,
-                  uint32_t map_height, uint32_t tile_width, uint32_t tile_height, uint32_t halo,
-                  uint32_t stride, struct cs_tile **tiles, int *count, struct cs_err *err);
+// Cut a plane that is stretched to the map, or whose top left map_width x map_height pixels are the
+// map, as the rule says. Sides of plane and tiles are multiples of the rule's stride; halo:
+// cs_fit_halo. Caller frees *tiles with free(). CS_ENOMEM for too many tiles.
+int cs_tiles_make(const struct cs_fit_rule *rule, uint32_t plane_width, uint32_t plane_height,
+                  uint32_t map_width, uint32_t map_height, uint32_t tile_width,
+                  uint32_t tile_height, uint32_t halo, struct cs_tile **tiles, int *count,
+                  struct cs_err *err);
+
+// Fill placement, origin and part of the job that runs one of them.
+void cs_fit_tile(const struct cs_fit_rule *rule, const struct cs_tile *tile, struct cs_job *job);
 
 #endif

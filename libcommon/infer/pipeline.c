@@ -10,6 +10,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "backend/job_area.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "infer/budget.h"
@@ -239,7 +240,9 @@ static int write_part(struct cs_pipeline *p, struct cs_batch *batch, uint32_t ro
     batch->rows_written = rows;
     if (batch->settled < batch->work_count) {
         size_t row = (size_t)job->width * job->channels * cs_dtype_bytes(job->dtype);
-        cs_buffer_discard(unit->buffer, 0, (size_t)batch->works[batch->settled].job.y0 * row);
+        struct cs_job_area next = cs_job_image_area(
+            &batch->works[batch->settled].job, (int)batch->plane_width, (int)batch->plane_height);
+        cs_buffer_discard(unit->buffer, 0, next.y * row);
     }
     return 0;
 }

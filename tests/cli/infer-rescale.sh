@@ -74,5 +74,4 @@ infer 2 out.cs -m whole --rescale 2
 says 'resized'
 infer 2 out.cs -m tiny --rescale 0
 infer 2 out.cs -m tiny --rescale big
-infer 2 out.cs -m tiny --rescale 2 --fit tile
 infer 2 out.cs -m tiny --rescale 2 --compat hub

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: MIT
 // Planes of images and cuts into tiles: own parts cover the map once, with the halo inside.
 #include <check.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "backend/job_area.h"
 #include "infer/fit.h"
 #include "planes.h"
 #include "suite.h"
@@ -31,43 +33,78 @@ START_TEST(core_planes)
 }
 END_TEST
 
-// Every pixel of the map in one own part; every own part in its tile and, but for the plane's
-// edges, at least a halo away from the tile's.
-static void check_tiles(uint32_t pw, uint32_t ph, uint32_t mw, uint32_t mh, uint32_t side,
-                        uint32_t halo, uint32_t stride)
+// Along one side: the tile in the plane, and the pixels first .. last of the plane in the tile and,
+// but for the plane's ends, at least a halo away from the tile's.
+static void check_side(uint32_t origin, uint32_t tile, uint32_t plane, uint32_t stride,
+                       uint32_t halo, double first, double last)
 {
+    ck_assert_uint_eq(origin % stride, 0);
+    ck_assert_uint_le(origin + tile, plane);
+    ck_assert_double_ge(first, origin ? origin + halo : 0);
+    ck_assert_double_lt(last, origin + tile < plane ? origin + tile - halo : plane);
+}
+
+// The pixels of the plane between which sample i of the map lies: itself where they have one scale.
+static double place_of(const struct cs_fit_rule *rule, uint32_t i, uint32_t plane, uint32_t map)
+{
+    if (rule->kind != CS_FIT_KIND_RESIZE)
+        return i;
+    return fmin(fmax((i + 0.5) * plane / map - 0.5, 0), plane - 1);
+}
+
+// Every pixel of `width` x `height` was counted; once each, where that is asked for.
+static void check_cover(const uint8_t *seen, uint32_t width, uint32_t height, bool once)
+{
+    size_t covered = 0;
+    for (size_t i = 0; i < (size_t)width * height; i++)
+        covered += once ? seen[i] == 1 : seen[i] > 0;
+    ck_assert_uint_eq(covered, (size_t)width * height);
+}
+
+static void count_area(uint8_t *seen, uint32_t width, const struct cs_job_area *area)
+{
+    for (uint32_t y = area->y; y < area->y + area->height; y++)
+        for (uint32_t x = area->x; x < area->x + area->width; x++)
+            seen[(size_t)y * width + x] |= (uint8_t)(1 << (seen[(size_t)y * width + x] > 0));
+}
+
+// Every sample of the map in one own part, every pixel behind the map in the area of one part or
+// more; what parts and areas are made of in their tiles, a halo from the edges.
+static void check_tiles(const struct cs_fit_rule *rule, uint32_t pw, uint32_t ph, uint32_t mw,
+                        uint32_t mh, uint32_t side, uint32_t reach)
+{
+    uint32_t halo = cs_fit_halo(rule, reach, mw, mh), stride = rule->stride;
     uint32_t tw = cs_tile_side(pw, side, halo, stride), th = cs_tile_side(ph, side, halo, stride);
-    uint8_t *seen = calloc(mw, mh);
+    bool resize = rule->kind == CS_FIT_KIND_RESIZE;
+    uint8_t *map = calloc(mw, mh), *plane = calloc(pw, ph);
     struct cs_tile *tiles;
     struct cs_err err;
     int count;
-    ck_assert_int_eq(cs_tiles_make(pw, ph, mw, mh, tw, th, halo, stride, &tiles, &count, &err), 0);
+    ck_assert_int_eq(cs_tiles_make(rule, pw, ph, mw, mh, tw, th, halo, &tiles, &count, &err), 0);
     for (int i = 0; i < count; i++) {
         const struct cs_tile *t = &tiles[i];
-        ck_assert_uint_eq(t->x % stride, 0);
-        ck_assert_uint_eq(t->y % stride, 0);
-        ck_assert_uint_le(t->x + tw, pw);
-        ck_assert_uint_le(t->y + th, ph);
+        struct cs_job job = {.out_width = mw, .out_height = mh};
+        cs_fit_tile(rule, t, &job);
         ck_assert_uint_gt(t->part_width, 0);
         ck_assert_uint_gt(t->part_height, 0);
-        if (t->x)
-            ck_assert_uint_ge(t->part_x, t->x + halo);
-        if (t->y)
-            ck_assert_uint_ge(t->part_y, t->y + halo);
-        if (t->x + tw < pw)
-            ck_assert_uint_le(t->part_x + t->part_width + halo, t->x + tw);
-        if (t->y + th < ph)
-            ck_assert_uint_le(t->part_y + t->part_height + halo, t->y + th);
-        for (uint32_t y = t->part_y; y < t->part_y + t->part_height; y++)
-            for (uint32_t x = t->part_x; x < t->part_x + t->part_width; x++)
-                seen[(size_t)y * mw + x]++;
+        check_side(t->x, tw, pw, stride, reach, floor(place_of(rule, t->part_x, pw, mw)),
+                   ceil(place_of(rule, t->part_x + t->part_width - 1, pw, mw)));
+        check_side(t->y, th, ph, stride, reach, floor(place_of(rule, t->part_y, ph, mh)),
+                   ceil(place_of(rule, t->part_y + t->part_height - 1, ph, mh)));
+        struct cs_job_area area = cs_job_plane_area(&job, (int)tw, (int)th);
+        area.x += t->x;
+        area.y += t->y;
+        check_side(t->x, tw, pw, stride, reach, area.x, area.x + area.width - 1);
+        check_side(t->y, th, ph, stride, reach, area.y, area.y + area.height - 1);
+        count_area(map, mw,
+                   &(struct cs_job_area){t->part_x, t->part_y, t->part_width, t->part_height});
+        count_area(plane, pw, &area);
     }
-    size_t once = 0;
-    for (size_t i = 0; i < (size_t)mw * mh; i++)
-        once += seen[i] == 1;
-    ck_assert_uint_eq(once, (size_t)mw * mh);
+    check_cover(map, mw, mh, true);
+    check_cover(plane, resize ? pw : 0, ph, false);
     free(tiles);
-    free(seen);
+    free(map);
+    free(plane);
 }
 
 START_TEST(core_tiles)
@@ -77,8 +114,29 @@ START_TEST(core_tiles)
         uint32_t stride = 1U << planes_random(&seed) % 5;
         uint32_t mw = 1 + planes_random(&seed) % 300, mh = 1 + planes_random(&seed) % 300;
         uint32_t pw = (mw + stride - 1) / stride * stride, ph = (mh + stride - 1) / stride * stride;
-        check_tiles(pw, ph, mw, mh, 8 + planes_random(&seed) % 120, planes_random(&seed) % 25,
-                    stride);
+        check_tiles(&(struct cs_fit_rule){.kind = CS_FIT_KIND_PAD, .stride = stride}, pw, ph, mw,
+                    mh, 8 + planes_random(&seed) % 120, planes_random(&seed) % 25);
+    }
+}
+END_TEST
+
+// Images at another scale, by factors from 1/64 to 64, their own on each axis.
+START_TEST(core_tiles_rescaled)
+{
+    static const double factors[] = {0.5, 0.37, 1.7, 1.0 / 64, 64, 1, 0.99, 1.01, 2, 3, 0.1, 20};
+    enum { FACTORS = sizeof factors / sizeof *factors };
+    uint64_t seed = 5;
+    for (int i = 0; i < 4 * FACTORS * FACTORS; i++) {
+        uint32_t stride = 1U << planes_random(&seed) % 5;
+        struct cs_fit_rule rule = {.kind = CS_FIT_KIND_PAD, .stride = stride}, scaled;
+        double fx = factors[i % FACTORS], fy = factors[i / FACTORS % FACTORS];
+        uint32_t mw = 1 + planes_random(&seed) % (uint32_t)(300 / fmax(fx, 0.3));
+        uint32_t mh = 1 + planes_random(&seed) % (uint32_t)(300 / fmax(fy, 0.3));
+        uint32_t reach = planes_random(&seed) % 25, side = 8 + planes_random(&seed) % 120;
+        struct cs_err err;
+        ck_assert_int_eq(cs_fit_rescaled(&rule, mw, mh, fx, fy, &scaled, &err), 0);
+        if (scaled.kind == CS_FIT_KIND_RESIZE)
+            check_tiles(&scaled, scaled.width, scaled.height, mw, mh, side, reach);
     }
 }
 END_TEST
@@ -97,7 +155,9 @@ START_TEST(limits_too_many)
     struct cs_tile *tiles;
     struct cs_err err;
     int count;
-    ck_assert_int_eq(cs_tiles_make(1 << 20, 4, 1 << 20, 4, 12, 4, 2, 4, &tiles, &count, &err), -1);
+    struct cs_fit_rule rule = {.kind = CS_FIT_KIND_PAD, .stride = 4};
+    ck_assert_int_eq(cs_tiles_make(&rule, 1 << 20, 4, 1 << 20, 4, 12, 4, 2, &tiles, &count, &err),
+                     -1);
     ck_assert_int_eq(err.code, CS_ENOMEM);
 }
 END_TEST
@@ -123,6 +183,7 @@ int main(void)
     TCase *core = tcase_create("core"), *limits = tcase_create("limits");
     tcase_add_test(core, core_planes);
     tcase_add_test(core, core_tiles);
+    tcase_add_test(core, core_tiles_rescaled);
     tcase_add_test(core, core_tile_side);
     tcase_add_test(core, core_job);
     tcase_add_test(limits, limits_too_many);

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "backend/job_area.h"
 #include "backend/job_finish.h"
 #include "backend/job_prepare.h"
 #include "backend/vecmath.h"
@@ -181,6 +182,45 @@ START_TEST(prepare_core)
         job.x0 = between(-50, 30);
         job.y0 = between(-50, 30);
         check_prepare(&job, &image, between(1, MAX_SIDE), between(1, MAX_SIDE));
+        cs_image_release(&image);
+    }
+}
+END_TEST
+
+// A tile of the plane has the bits of the whole plane, wherever it lies.
+START_TEST(prepare_tile)
+{
+    enum { SIDE = 700 };
+    static float whole[SIDE * SIDE], tile[SIDE * SIDE];
+    seed = 50;
+    for (int round = 0; round < 40; round++) {
+        struct cs_image image;
+        bool wide = round % 4 == 0; // more columns than one block has
+        int width = wide ? 3000 : between(1, MAX_SIDE);
+        fill_image(&image, round % 3 ? CS_U8 : CS_U16, width, between(1, MAX_SIDE), 1);
+        struct cs_job job = job_of(&image);
+        job.placement = CS_PLACE_SCALE;
+        job.scaled_width = (uint32_t)(wide ? SIDE : between(1, 2 * MAX_SIDE));
+        job.scaled_height = (uint32_t)(round % 7 ? between(1, 2 * MAX_SIDE) : (int)image.height);
+        job.paged = false;
+        int pw = (int)job.scaled_width, ph = (int)job.scaled_height;
+        cs_job_prepare(&job, whole, pw, ph, 1, 1, pw, 1);
+        job.x0 = between(0, pw - 1);
+        job.y0 = between(0, ph - 1);
+        int tw = between(1, pw - job.x0), th = between(1, ph - job.y0);
+        // Of the image only what the tile is said to be made of is looked at.
+        struct cs_job_area area = cs_job_image_area(&job, tw, th);
+        size_t pixel = cs_dtype_bytes(image.dtype), row = pixel * image.width;
+        char *alone = calloc(image.height, row);
+        for (uint32_t y = area.y; y < area.y + area.height; y++)
+            memcpy(alone + y * row + area.x * pixel,
+                   (const char *)image.data + y * row + area.x * pixel, area.width * pixel);
+        job.pixels = alone;
+        cs_job_prepare(&job, tile, tw, th, 1, 1, tw, 1);
+        for (int y = 0; y < th; y++)
+            ck_assert_mem_eq(tile + y * tw, whole + (y + job.y0) * pw + job.x0,
+                             (size_t)tw * sizeof *tile);
+        free(alone);
         cs_image_release(&image);
     }
 }
@@ -506,6 +546,54 @@ START_TEST(finish_core)
 }
 END_TEST
 
+// Of a cut plane each part has the bits of the whole map, reads no more of the plane than it says,
+// and counts in it what is not finite.
+START_TEST(finish_tile)
+{
+    seed = 1200;
+    for (int round = 0; round < 60; round++) {
+        struct cs_job_plane plane = random_plane(between(1, MAX_SIDE), between(1, MAX_SIDE));
+        uint16_t whole[4 * MAX_SIDE * MAX_SIDE], part[4 * MAX_SIDE * MAX_SIDE];
+        struct cs_job job = {.out = whole,
+                             .out_width = (uint32_t)between(1, 2 * MAX_SIDE),
+                             .out_height = (uint32_t)between(1, 2 * MAX_SIDE),
+                             .out_channels = 1,
+                             .out_from = {{.activation = (enum cs_activation)between(0, 2)}},
+                             .out_dtype = CS_U16,
+                             .placement = CS_PLACE_SCALE};
+        job.part_width = job.out_width;
+        job.part_height = job.out_height;
+        cs_job_finish(&job, &plane);
+        job.out = part;
+        job.scaled_width = (uint32_t)plane.width;
+        job.scaled_height = (uint32_t)plane.height;
+        job.part_x = (uint32_t)between(0, (int)job.out_width - 1);
+        job.part_y = (uint32_t)between(0, (int)job.out_height - 1);
+        job.part_width = (uint32_t)between(1, (int)(job.out_width - job.part_x));
+        job.part_height = (uint32_t)between(1, (int)(job.out_height - job.part_y));
+        // The tile is the part's area and nothing more.
+        struct cs_job_area area = cs_job_plane_area(&job, plane.width, plane.height);
+        struct cs_job_plane tile = plane;
+        tile.data += (ptrdiff_t)area.x * plane.stride_x + (ptrdiff_t)area.y * plane.stride_y;
+        tile.width = (int)area.width;
+        tile.height = (int)area.height;
+        job.x0 = (int32_t)area.x;
+        job.y0 = (int32_t)area.y;
+        float *last = (float *)(uintptr_t)tile.data + (tile.width - 1) * tile.stride_x +
+                      (tile.height - 1) * tile.stride_y;
+        cs_job_finish(&job, &tile);
+        ck_assert_uint_eq(job.nonfinite, 0);
+        for (uint32_t y = job.part_y; y < job.part_y + job.part_height; y++)
+            ck_assert_mem_eq(part + y * job.out_width + job.part_x,
+                             whole + y * job.out_width + job.part_x, job.part_width * sizeof *part);
+        *last = NAN;
+        cs_job_finish(&job, &tile);
+        ck_assert_uint_eq(job.nonfinite, 1);
+        free((void *)(uintptr_t)plane.data);
+    }
+}
+END_TEST
+
 // Logits where one value of the image, of any channel, is no probability.
 START_TEST(finish_logits)
 {
@@ -655,6 +743,8 @@ int main(void)
     tcase_add_loop_test(core, finish_core, CS_ACT_NONE, CS_ACT_SOFTMAX + 1);
     tcase_add_test(core, prepare_pillow);
     tcase_add_test(core, finish_logits);
+    tcase_add_test(core, finish_tile);
+    tcase_add_test(core, prepare_tile);
     tcase_add_test(core, finish_batch);
     tcase_add_test(limits, prepare_limits);
     tcase_add_test(limits, prepare_pillow_limits);

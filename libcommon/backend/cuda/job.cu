@@ -67,7 +67,7 @@ __device__ __forceinline__ bool is_narrow(int dtype)
 // Where the pixel of the image lies in what was sent up.
 __device__ __forceinline__ int64_t pixel_at(const cs_cuda_job &j, int64_t x, int64_t y)
 {
-    return ((y - j.window_y) * j.window_width + x - j.window_x) * j.job.channels;
+    return ((y - j.window.y) * j.window.width + x - j.window.x) * j.job.channels;
 }
 
 template <typename Real, Real (*SAMPLE)(const void *, int, int64_t)>
@@ -215,11 +215,23 @@ __device__ void copied_pixel(const cs_cuda_job &j, int64_t x, int64_t y, int cha
         out[c] = clamp(network_value(j.job, pixel, c), j.job.low, j.job.high);
 }
 
-__device__ void scaled_pixel(const cs_cuda_job &j, int64_t x, int64_t y, int width, int height,
+// The plane that the whole image is stretched to, and where the network's lies on it.
+__device__ cs_job_area scaled_plane(const cs_job &job, int width, int height)
+{
+    cs_job_area on = {};
+    bool cut = job.scaled_width != 0;
+    on.x = cut ? static_cast<uint32_t>(job.x0) : 0;
+    on.y = cut ? static_cast<uint32_t>(job.y0) : 0;
+    on.width = cut ? job.scaled_width : static_cast<uint32_t>(width);
+    on.height = cut ? job.scaled_height : static_cast<uint32_t>(height);
+    return on;
+}
+
+__device__ void scaled_pixel(const cs_cuda_job &j, const cs_job_area &on, int64_t x, int64_t y,
                              int channels, float *out)
 {
     const cs_job &job = j.job;
-    taps columns = taps_at(x, width, job.width), rows = taps_at(y, height, job.height);
+    taps columns = taps_at(x, on.width, job.width), rows = taps_at(y, on.height, job.height);
     for (int c = 0; c < channels; c++)
         out[c] = 0;
     for (int64_t r = rows.first; r < rows.last; r++) {
@@ -249,8 +261,8 @@ __global__ void prepare_kernel(const cs_cuda_job *jobs, input_plane p)
     const cs_cuda_job &j = jobs[blockIdx.y];
     int64_t x = index % p.width, y = index / p.width;
     float value[CS_JOB_MAX_CHANNELS] = {};
-    bool same =
-        static_cast<int>(j.job.width) == p.width && static_cast<int>(j.job.height) == p.height;
+    cs_job_area on = scaled_plane(j.job, p.width, p.height);
+    bool same = j.job.width == on.width && j.job.height == on.height;
     if (j.job.width == 0)
         ; // missing: zeros
     else if (j.job.placement == CS_PLACE_PILLOW)
@@ -258,9 +270,9 @@ __global__ void prepare_kernel(const cs_cuda_job *jobs, input_plane p)
     else if (j.job.placement == CS_PLACE_COPY)
         copied_pixel(j, x + j.job.x0, y + j.job.y0, p.channels, value);
     else if (same)
-        copied_pixel(j, x, y, p.channels, value);
+        copied_pixel(j, x + on.x, y + on.y, p.channels, value);
     else
-        scaled_pixel(j, x, y, p.width, p.height, p.channels, value);
+        scaled_pixel(j, on, x + on.x, y + on.y, p.channels, value);
     int64_t at = blockIdx.y * p.stride_n + y * p.stride_y + x * p.stride_x;
     for (int c = 0; c < p.lanes; c++)
         store_real(p.data, p.type, at + c * p.stride_c, c < p.channels ? value[c] : 0);
@@ -288,12 +300,10 @@ __device__ __forceinline__ bool is_finite(float x)
 }
 
 // Whether the pixel of the plane counts for the job.
-__device__ bool is_seen(const cs_job &job, int64_t x, int64_t y)
+__device__ bool is_seen(const cs_cuda_job &j, int64_t x, int64_t y)
 {
-    if (job.placement != CS_PLACE_COPY)
-        return true;
-    int64_t mx = x + job.x0 - job.part_x, my = y + job.y0 - job.part_y;
-    return mx >= 0 && my >= 0 && mx < job.part_width && my < job.part_height;
+    int64_t bx = x - j.behind.x, by = y - j.behind.y;
+    return bx >= 0 && by >= 0 && bx < j.behind.width && by < j.behind.height;
 }
 
 // Values of one output that are not finite, and whether some can be no probability.
@@ -306,7 +316,7 @@ __global__ void inspect_kernel(cs_cuda_job *jobs, output_plane p, int output)
     if (job.width != 0 && index < static_cast<int64_t>(p.width) * p.height) {
         int64_t x = index % p.width, y = index / p.width;
         int64_t pixel = blockIdx.y * p.stride_n + y * p.stride_y + x * p.stride_x;
-        bool logits = false, seen = is_seen(job, x, y);
+        bool logits = false, seen = is_seen(j, x, y);
         for (int c = 0; c < job.out_channels; c++) {
             const cs_map_source &from = job.out_from[c];
             if (from.output != output)
@@ -378,13 +388,14 @@ __device__ float blended(const cs_cuda_job &j, const output_planes &planes,
                          const cs_map_source &from, int64_t image, int64_t x, int64_t y)
 {
     const output_plane &p = planes.of[from.output];
-    blend columns = blend_at(x, p.width, j.job.out_width);
-    blend rows = blend_at(y, p.height, j.job.out_height);
+    cs_job_area on = scaled_plane(j.job, p.width, p.height);
+    blend columns = blend_at(x, on.width, j.job.out_width);
+    blend rows = blend_at(y, on.height, j.job.out_height);
     float side[2];
     for (int s = 0; s < 2; s++) {
-        int64_t column = s ? columns.high : columns.low;
-        float low = activated(j, planes, from, image, column, rows.low);
-        float high = activated(j, planes, from, image, column, rows.high);
+        int64_t column = (s ? columns.high : columns.low) - on.x;
+        float low = activated(j, planes, from, image, column, rows.low - on.y);
+        float high = activated(j, planes, from, image, column, rows.high - on.y);
         side[s] = low + rows.part * (high - low);
     }
     return side[0] + columns.part * (side[1] - side[0]);

@@ -11,7 +11,7 @@
 
 #include <stdint.h>
 
-#include "backend/job.h"
+#include "backend/job_area.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -34,8 +34,9 @@ struct cs_cuda_tensor {
 // window of the image that the job needs, dense, `out` the job's part of the maps, dense.
 // A job of width 0 stands for a missing image.
 struct cs_cuda_job {
-    struct cs_job job; // nonfinite: 0 before, counted by the kernel
-    uint32_t window_x, window_y, window_width, window_height; // in image coordinates
+    struct cs_job job;                  // nonfinite: 0 before, counted by the kernel
+    struct cs_job_area window;          // of the image: what was sent up
+    struct cs_job_area behind;          // of the outputs' planes: what counts for the part
     int32_t beyond[CS_JOB_MAX_OUTPUTS]; // 0 before; set where a value is below 0 or above 1
 };
 

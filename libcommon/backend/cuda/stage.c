@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-// Images between the memory of the host and that of the device. Of an image that is not resized
-// only the window that the network sees goes up, and only the job's part of the maps comes down, so
-// that tiles of a large image cost what they cover. Images in pinned memory are read and written by
+// Images between the memory of the host and that of the device. Of an image only the window that
+// the network sees goes up, and only the job's part of the maps comes down, so that tiles of a
+// large image cost what they cover. Images in pinned memory are read and written by
 // the device where they lie; others are copied to pinned memory of the slot and back.
 #include <cuda_runtime_api.h>
 #include <stdlib.h>
@@ -69,29 +69,6 @@ size_t cs_cuda_output_bytes(const struct cs_plan *plan)
 
 // ---- Jobs --------------------------------------------------------------------------------
 
-// The samples of an axis of `size` that `count` network pixels from `first` on are made of, mirrors
-// included.
-static void find_window(int64_t first, int64_t count, int64_t size, uint32_t *from,
-                        uint32_t *extent)
-{
-    int64_t over = first + count - size; // network pixels behind the image
-    int64_t low = first > 0 ? first : 0, high = over > 0 ? size : first + count;
-    if (first < 0 && high < 1 - first)
-        high = 1 - first;
-    if (first < 0)
-        low = 0;
-    if (over > 0 && low > size - 1 - over)
-        low = size - 1 - over;
-    if (first >= size || first + count <= 0) { // wholly mirrored
-        low = 0;
-        high = size;
-    }
-    low = low < 0 ? 0 : low;
-    high = high > size ? size : high;
-    *from = (uint32_t)low;
-    *extent = (uint32_t)(high - low);
-}
-
 static bool has_planes(const struct cs_value *v, int image)
 {
     return v->type == CS_TYPE_F32 && v->shape.rank == 4 && image < v->shape.dim[0] &&
@@ -117,7 +94,7 @@ static int check_maps(const struct cs_plan *plan, const struct cs_job *job, int 
 
 static size_t window_bytes(const struct cs_cuda_job *s)
 {
-    return (size_t)s->window_width * s->window_height * s->job.channels *
+    return (size_t)s->window.width * s->window.height * s->job.channels *
            cs_dtype_bytes(s->job.dtype);
 }
 
@@ -125,6 +102,12 @@ static size_t part_bytes(const struct cs_job *job)
 {
     return (size_t)job->part_width * job->part_height * job->out_channels *
            cs_dtype_bytes(job->out_dtype);
+}
+
+// The part is made of all that the outputs have, whose planes may differ in size.
+static bool whole_planes(const struct cs_job *job)
+{
+    return job->placement != CS_PLACE_COPY && !job->scaled_width;
 }
 
 int cs_cuda_stage_jobs(const struct cs_plan *plan, const struct cs_job *jobs, int n,
@@ -139,12 +122,10 @@ int cs_cuda_stage_jobs(const struct cs_plan *plan, const struct cs_job *jobs, in
             return -1;
         s->job = jobs[i];
         s->job.nonfinite = 0;
-        s->window_width = jobs[i].width;
-        s->window_height = jobs[i].height;
-        if (jobs[i].placement == CS_PLACE_COPY) {
-            find_window(jobs[i].x0, in->dim[3], jobs[i].width, &s->window_x, &s->window_width);
-            find_window(jobs[i].y0, in->dim[2], jobs[i].height, &s->window_y, &s->window_height);
-        }
+        s->window = cs_job_image_area(&jobs[i], (int)in->dim[3], (int)in->dim[2]);
+        s->behind = whole_planes(&jobs[i])
+                        ? (struct cs_job_area){0, 0, UINT32_MAX, UINT32_MAX}
+                        : cs_job_plane_area(&jobs[i], (int)in->dim[3], (int)in->dim[2]);
         *up += align(window_bytes(s));
         *down += align(part_bytes(&jobs[i]));
     }
@@ -172,9 +153,9 @@ struct rows {
 static struct rows window_of(const struct cs_job *job, const struct cs_cuda_job *staged)
 {
     size_t pixel = job->channels * cs_dtype_bytes(job->dtype);
-    size_t at = (size_t)staged->window_y * job->width + staged->window_x;
+    size_t at = (size_t)staged->window.y * job->width + staged->window.x;
     return (struct rows){(char *)(uintptr_t)job->pixels + at * pixel, job->width * pixel,
-                         staged->window_width * pixel, staged->window_height};
+                         staged->window.width * pixel, staged->window.height};
 }
 
 static struct rows part_of(const struct cs_job *job)

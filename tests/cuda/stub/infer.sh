@@ -18,6 +18,22 @@ for options in "-s 4" "-b 4" "-s 2 -b 2"; do
     same_maps good.cs other.cs
 done
 
+# Tiles of a rescaled image.
+for factor in 0.37 1.7; do
+    infer 0 whole.cs -d cuda -m tiny --rescale $factor
+    infer 0 ref.cs -d ref -m tiny --rescale $factor
+    for device in whole ref; do
+        cs-postprocess <$device.cs >labels.cs || fail "cs-postprocess"
+        maps labels.cs labels >$device.labels
+    done
+    cmp whole.labels ref.labels || fail "other objects than on ref"
+    infer 0 tiles.cs -d cuda -m tiny --rescale $factor --fit tile --tile 100 -s 2 -v
+    says ' tiles of '
+    same_maps whole.cs tiles.cs
+    STUB_NO_PINS=1 infer 0 tiles.cs -d cuda -m tiny --rescale $factor --fit tile --tile 60
+    same_maps whole.cs tiles.cs
+done
+
 # Shared memory is pinned, unless the driver does not take it.
 ! grep 'pinned' stderr || fail "it was not pinned"
 STUB_NO_PINS=1 infer 0 other.cs -d cuda:0 -m tiny -v

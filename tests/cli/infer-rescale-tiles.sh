@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: MIT
+# cs-infer --rescale in tiles: the bytes of the whole plane with direct convolutions, for any tile
+# and within any memory; refusals.
+. "$SRC/tests/support/infer.sh"
+export CELLSTREAM_CONV=direct
+image-make -W 331 -H 270 a.tif && image-make -W 133 -H 397 -b 16 b.tif || fail "image-make"
+cs-load a.tif b.tif >images.cs || fail "cs-load"
+for factor in 0.5 0.37 1.7; do
+    for device in ref cpu; do
+        infer 0 whole.cs -d $device -m tiny -T 2 --prob f32 --rescale $factor
+        for tile in 60 100; do
+            infer 0 tiles.cs -d $device -m tiny -T 2 --prob f32 --rescale $factor --fit tile \
+                --tile $tile -v
+            says ' tiles of '
+            same_maps whole.cs tiles.cs
+        done
+    done
+done
+# Many pixels of the plane behind a sample of the map.
+image-make -W 16 -H 16 small.tif && cs-load small.tif >images.cs || fail "image-make"
+infer 0 whole.cs -d cpu -m tiny -T 2 --rescale 50
+infer 0 tiles.cs -d cpu -m tiny -T 2 --rescale 50 --fit tile --tile 8
+same_maps whole.cs tiles.cs
+
+# Little memory: tiles by themselves, in the scratch folder, with the same result.
+image-make -W 1200 -H 2800 -b 16 large.tif && cs-load large.tif a.tif >images.cs || fail "image-make"
+infer 5 out.cs -d cpu -m tiny -T 2 --memory 10K
+memory=$(sed -n 's/.*: --memory \([0-9]*[MG]\) would do.*/\1/p' stderr)
+mkdir scratch
+for factor in 0.37 1.2; do
+    infer 0 whole.cs -d cpu -m tiny -T 2 -k image --rescale $factor
+    for tile in 0 384; do
+        infer 0 tiles.cs -d cpu -m tiny -T 2 -k image --rescale $factor --memory "$memory" \
+            --tile $tile --scratch scratch -v
+        says ' tiles of '
+        same_maps whole.cs tiles.cs
+        maps whole.cs image >maps.1 && maps tiles.cs image >maps.2
+        cmp maps.1 maps.2 || fail "image that passes"
+    done
+done
+[ -z "$(ls -A scratch)" ] || fail "scratch is left: $(ls -A scratch)"
+
+# The worker dies over a later row of tiles, once.
+infer 0 tiles.cs -d fake:crash@9:once=died -m tiny -T 2 --rescale 0.37 --memory "$memory" --tile 100
+infer 0 whole.cs -d ref -m tiny -T 2 --rescale 0.37
+same_maps whole.cs tiles.cs
+
+# Whole-image statistics: no tiles unless the user says so; one size for all: never.
+cp -r "$TESTDATA/models/whole" any && chmod -R u+w any
+sed -i 's/shape: \[1, 3, 48, 64\]/shape: {min: [1, 3, 8, 8], step: [0, 0, 4, 4]}/' any/rdf.yaml
+infer 5 out.cs -d cpu -m ./any -T 2 --memory 10K
+memory=$(sed -n 's/.*: --memory \([0-9]*[MG]\) would do.*/\1/p' stderr)
+infer 1 out.cs -d cpu -m ./any -T 2 --rescale 1.2 --memory "$memory"
+says 'InstanceNormalization'
+says 'or --fit tile would do'
+infer 0 out.cs -d cpu -m ./any -T 2 --rescale 1.2 --memory "$memory" --fit tile
