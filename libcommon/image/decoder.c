@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: MIT
-// Both outputs of the command are files, not pipes: nothing has to be read while it runs, and a
-// codec can seek in what it wrote. A Ctrl-C for the pipeline is not for the command, so that a
-// drain finishes the file that is being read; it dies with this process.
+// What the command writes is a file, not a pipe: a codec can seek in it. Of what it says on
+// standard error the end is kept, however much it is. A Ctrl-C for the pipeline is not for the
+// command, so that a drain finishes the file that is being read; it dies with this process.
 #include "image/decoder.h"
 
 #include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,7 +21,7 @@
 
 #include "base/mem.h"
 
-enum { STATUS_NOT_RUN = 127, LOG_TAIL = 400 };
+enum { STATUS_NOT_RUN = 127, LOG_TAIL = 400, LOG_BLOCK = 1 << 16 };
 
 int cs_decoder_parse(struct cs_decoder *decoder, const char *text, struct cs_err *err)
 {
@@ -53,8 +54,11 @@ const struct cs_decoder *cs_decoder_find(const struct cs_decoder *list, int coun
 // ---- The process ---------------------------------------------------------------------------
 
 struct job {
-    char *folder; // the command's $TMPDIR
-    int out, log; // its standard output and error
+    char *folder;            // the command's $TMPDIR
+    int out;                 // its standard output
+    int log[2];              // its standard error: the two ends of a pipe
+    char tail[LOG_TAIL + 1]; // the last that came through it
+    size_t tail_bytes;
     char *arguments[6], **environment;
 };
 
@@ -83,8 +87,11 @@ static int job_open(struct job *job, struct cs_err *err)
     }
     job->folder = folder;
     job->out = cs_scratch_open(NULL, err);
-    job->log = job->out < 0 ? -1 : cs_scratch_open(NULL, err);
-    return job->log < 0 ? -1 : 0;
+    if (job->out < 0)
+        return -1;
+    if (pipe2(job->log, O_CLOEXEC | O_NONBLOCK) != 0 || fcntl(job->log[1], F_SETFL, 0) != 0)
+        return cs_fail_errno(err, CS_EIO, "the decoder cannot be run");
+    return 0;
 }
 
 static int remove_entry(const char *path, const struct stat *st, int kind, struct FTW *where)
@@ -101,8 +108,9 @@ static void job_close(struct job *job)
     free(job->folder);
     if (job->out >= 0)
         close(job->out);
-    if (job->log >= 0)
-        close(job->log);
+    for (int i = 0; i < 2; i++)
+        if (job->log[i] >= 0)
+            close(job->log[i]);
 }
 
 // Runs in the child, of a process that may have threads: only async-signal-safe calls.
@@ -117,47 +125,72 @@ static void become_command(const struct job *job, pid_t parent)
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     int nothing = open("/dev/null", O_RDONLY);
     if (getppid() != parent || dup2(job->out, STDOUT_FILENO) < 0 ||
-        dup2(job->log, STDERR_FILENO) < 0 || dup2(nothing, STDIN_FILENO) < 0)
+        dup2(job->log[1], STDERR_FILENO) < 0 || dup2(nothing, STDIN_FILENO) < 0)
         _exit(STATUS_NOT_RUN);
     execve("/bin/sh", job->arguments, job->environment);
     _exit(STATUS_NOT_RUN);
 }
 
+// Reads what there is; false at its end.
+static bool read_log(struct job *job)
+{
+    char block[LOG_BLOCK];
+    ssize_t n = read(job->log[0], block, sizeof block);
+    if (n <= 0)
+        return n < 0;
+    size_t take = n < LOG_TAIL ? (size_t)n : LOG_TAIL, keep = LOG_TAIL - take;
+    keep = keep < job->tail_bytes ? keep : job->tail_bytes;
+    memmove(job->tail, job->tail + job->tail_bytes - keep, keep);
+    memcpy(job->tail + keep, block + n - take, take);
+    job->tail_bytes = keep + take;
+    return true;
+}
+
+// The pipe may stay open behind the command, in what it left running, and may close before: neither
+// is its end.
 static int job_run(struct job *job, int *status, struct cs_err *err)
 {
-    pid_t parent = getpid(), pid = fork();
+    enum { LOOK_MS = 100 };
+    pid_t parent = getpid(), pid = fork(), ended;
+    bool open = true;
     if (pid == 0)
         become_command(job, parent);
     if (pid < 0)
         return cs_fail_errno(err, CS_EIO, "the decoder cannot be run");
-    while (waitpid(pid, status, 0) < 0)
-        if (errno != EINTR)
+    close(job->log[1]);
+    job->log[1] = -1;
+    while ((ended = waitpid(pid, status, open ? WNOHANG : 0)) != pid) {
+        struct pollfd log = {.fd = job->log[0], .events = POLLIN};
+        if (ended < 0 && errno != EINTR)
             return cs_fail_errno(err, CS_EIO, "the decoder");
+        if (open && poll(&log, 1, LOOK_MS) > 0)
+            open = read_log(job);
+    }
+    read_log(job);
     return 0;
 }
 
 // The last line of the log that is not empty, made fit for a message.
-static void last_line(int log, char line[LOG_TAIL + 1])
+static void last_line(struct job *job)
 {
-    struct stat st;
-    off_t from = fstat(log, &st) == 0 && st.st_size > LOG_TAIL ? st.st_size - LOG_TAIL : 0;
-    ssize_t n = pread(log, line, LOG_TAIL, from);
-    size_t len = n > 0 ? (size_t)n : 0;
-    while (len && isspace((unsigned char)line[len - 1]))
+    char *line = job->tail;
+    size_t len = job->tail_bytes;
+    while (len && (isspace((unsigned char)line[len - 1]) || !line[len - 1]))
         len--;
     line[len] = '\0';
-    char *start = strrchr(line, '\n');
+    char *start = memrchr(line, '\n', len);
     if (start)
-        memmove(line, start + 1, strlen(start + 1) + 1);
-    for (char *c = line; *c; c++)
-        *c = iscntrl((unsigned char)*c) ? ' ' : *c;
+        memmove(line, start + 1, len - (size_t)(start - line));
+    len -= start ? (size_t)(start + 1 - line) : 0;
+    for (size_t i = 0; i < len; i++)
+        line[i] = iscntrl((unsigned char)line[i]) ? ' ' : line[i];
 }
 
-static int judge(const struct job *job, int status, struct cs_err *err)
+static int judge(struct job *job, int status, struct cs_err *err)
 {
     struct stat st;
-    char line[LOG_TAIL + 1];
-    last_line(job->log, line);
+    const char *line = job->tail;
+    last_line(job);
     const char *between = line[0] ? ": " : "";
     if (WIFSIGNALED(status))
         return cs_fail(err, CS_EINPUT, "decoder: %s%s%s", strsignal(WTERMSIG(status)), between,
@@ -172,7 +205,7 @@ static int judge(const struct job *job, int status, struct cs_err *err)
 
 int cs_decoder_run(const struct cs_decoder *decoder, const char *path, int *fd, struct cs_err *err)
 {
-    struct job job = {.out = -1, .log = -1};
+    struct job job = {.out = -1, .log = {-1, -1}};
     int status = 0, result = -1;
     *fd = -1;
     if (access(path, R_OK) != 0)

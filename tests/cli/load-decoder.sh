@@ -79,6 +79,13 @@ fails 'cs-load plain.tif | head -c 200' ''
 fails 'cs-load -F /dev/null || :' "the decoder's stream ended early: "
 fails 'stream-make -p image,labels' "the decoder's stream holds more than images"
 fails 'yes | head -n 100000 >&2; exit 1' 'decoder: exit status 1: y'
+fails 'printf "one\ntw\0o\n\0\n" >&2; exit 3' 'decoder: exit status 3: tw o'
+fails 'exec 2>&-; sleep 0.1; exit 3' 'decoder: exit status 3'
+# What it says takes no room, and what it leaves running is not waited for.
+(ulimit -f 200 && loaded --decoder 'xyz=yes | head -n 1000000 >&2 && cat "$1"' a.ome.xyz) >got || fail "$(cat err)"
+is "$(cat got)" "a.ome $wanted"
+expect 0 timeout 60 cs-load --decoder 'xyz=sleep 300 & echo $! >running; cat "$1"' a.ome.xyz
+kill "$(cat running)" || fail "it was waited for"
 # Items that are failed already.
 expect 1 cs-load --decoder 'xyz=cs-load plain.tif nothing.tif || :' a.ome.xyz
 says 'cs-load: a.ome.xyz: cannot be read: No such file'
