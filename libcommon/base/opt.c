@@ -10,7 +10,7 @@
 #include "base/mem.h"
 #include "base/num.h"
 
-enum { MAX_OPTIONS = 64, FIRST_LONG_CODE = 256 };
+enum { MAX_OPTIONS = 64, FIRST_LONG_CODE = 256, HELP_COLUMN = 32, HELP_WIDTH = 79, MAX_NAME = 31 };
 
 static int help_flag, version_flag, table_flag; // codes of the long forms, see code_of
 
@@ -33,6 +33,21 @@ void cs_opt_list_release(struct cs_opt_list *list)
     *list = (struct cs_opt_list){0};
 }
 
+// From HELP_COLUMN on, where the cursor is; ends the line.
+static void print_wrapped(const char *text)
+{
+    while (strlen(text) > HELP_WIDTH - HELP_COLUMN) {
+        size_t n = HELP_WIDTH - HELP_COLUMN;
+        while (n && text[n] != ' ')
+            n--;
+        if (!n)
+            break;
+        printf("%.*s\n%*s", (int)n, text, HELP_COLUMN, "");
+        text += n + 1;
+    }
+    puts(text);
+}
+
 static void print_one(const struct cs_opt *o)
 {
     char left[64];
@@ -43,13 +58,14 @@ static void print_one(const struct cs_opt *o)
         n = snprintf(left, sizeof left, "    --%s", o->name);
     if (o->arg && n < (int)sizeof left)
         snprintf(left + n, sizeof left - (size_t)n, " %s", o->arg);
-    if (strlen(left) > 28)
-        printf("  %s\n%32s%s", left, "", o->help);
+    if (strlen(left) > HELP_COLUMN - 4)
+        printf("  %s\n%*s", left, HELP_COLUMN, "");
     else
-        printf("  %-28s  %s", left, o->help);
-    if (o->choices)
-        printf(": %s", o->choices);
-    putchar('\n');
+        printf("  %-*s", HELP_COLUMN - 2, left);
+    char *help =
+        cs_xasprintf("%s%s%s", o->help, o->choices ? ": " : "", o->choices ? o->choices : "");
+    print_wrapped(help);
+    free(help);
 }
 
 static void print_help(const struct cs_tool *tool)
@@ -176,6 +192,60 @@ static int apply_common(const struct cs_tool *tool, const struct cs_opt *o, int 
     return 0;
 }
 
+// Levenshtein's distance. Names longer than MAX_NAME are as far as can be.
+static size_t distance(const char *a, size_t n, const char *b)
+{
+    size_t m = strlen(b), row[MAX_NAME + 1];
+    if (m > MAX_NAME)
+        return SIZE_MAX;
+    for (size_t j = 0; j <= m; j++)
+        row[j] = j;
+    for (size_t i = 1; i <= n; i++) {
+        size_t diagonal = row[0];
+        row[0] = i;
+        for (size_t j = 1; j <= m; j++) {
+            size_t cost = diagonal + (a[i - 1] != b[j - 1]);
+            diagonal = row[j];
+            cost = row[j] + 1 < cost ? row[j] + 1 : cost;
+            row[j] = row[j - 1] + 1 < cost ? row[j - 1] + 1 : cost;
+        }
+    }
+    return row[m];
+}
+
+// The option that fewest letters set apart from what was typed, if these are at most a third of it.
+static const char *nearest(const struct parser *p, const char *typed)
+{
+    const char *best = NULL;
+    size_t n = strcspn(typed, "="), least = n / 3 + 1;
+    for (int i = 0; i < p->count; i++) {
+        size_t d = distance(typed, n, p->all[i]->name);
+        if (d < least) {
+            least = d;
+            best = p->all[i]->name;
+        }
+    }
+    return best;
+}
+
+// What getopt_long made of the word before argv[optind], in words.
+static int fail_word(const struct parser *p, int code, const char *word, struct cs_err *err)
+{
+    if (optopt > 0 && optopt < FIRST_LONG_CODE)
+        return cs_fail(err, CS_EUSAGE,
+                       code == ':' ? "option -%c needs an argument (see --help)"
+                                   : "unknown option -%c (see --help)",
+                       optopt);
+    if (code == ':')
+        return cs_fail(err, CS_EUSAGE, "option %s needs an argument (see --help)", word);
+    if (optopt)
+        return cs_fail(err, CS_EUSAGE, "option %.*s takes no argument", (int)strcspn(word, "="),
+                       word);
+    const char *near = nearest(p, word + 2);
+    return cs_fail(err, CS_EUSAGE, "unknown option %s (%s%s%ssee --help)", word, near ? "--" : "",
+                   near ? near : "", near ? "? " : "");
+}
+
 static bool is_common(const struct cs_opt *o)
 {
     return o >= common && o < common + sizeof common / sizeof *common;
@@ -196,18 +266,8 @@ int cs_opt_parse(const struct cs_tool *tool, int argc, char **argv, int *first, 
         int code = getopt_long(argc, argv, p.shorts, p.longs, NULL);
         if (code == -1)
             break;
-        if (code == '?' || code == ':') {
-            const char *text = argv[optind > 0 ? optind - 1 : 0];
-            if (optopt > 0 && optopt < FIRST_LONG_CODE)
-                return cs_fail(err, CS_EUSAGE,
-                               code == ':' ? "option -%c needs an argument (see --help)"
-                                           : "unknown option -%c (see --help)",
-                               optopt);
-            return cs_fail(err, CS_EUSAGE,
-                           code == ':' ? "option %s needs an argument (see --help)"
-                                       : "unknown or unfitting option %s (see --help)",
-                           text);
-        }
+        if (code == '?' || code == ':')
+            return fail_word(&p, code, argv[optind > 0 ? optind - 1 : 0], err);
         const struct cs_opt *o = parser_find(&p, code);
         if (is_common(o)) {
             if (apply_common(tool, o, &quiet, &verbose))

@@ -24,7 +24,8 @@ static const struct cs_opt options[] = {
     {0, "size", CS_OPT_SIZE, &size, "SIZE", "bytes", true, NULL, 0, 0, NULL},
     {0, "choice", CS_OPT_CHOICE, &choice, "WHICH", "one of", true, "auto|ref|cpu", 0, 0,
      "TEST_OPT_CHOICE"},
-    {0, "silent", CS_OPT_FLAG, &flag, NULL, "does not shape the result", false, NULL, 0, 0, NULL},
+    {0, "silent", CS_OPT_FLAG, &flag, NULL,
+     "does not shape the result; long words of an option wrap", false, NULL, 0, 0, NULL},
     {.name = NULL},
 };
 static const struct cs_tool tool = {"cs-test", "[OPTION]... FILE...", "Test.", options};
@@ -123,7 +124,8 @@ START_TEST(core_help)
 {
     prints("--help",
            (const char *const[]){"Usage: cs-test [OPTION]... FILE...", "-s, --string TEXT",
-                                 "    --choice WHICH", "auto|ref|cpu", "--version", NULL});
+                                 "    --choice WHICH", "auto|ref|cpu", "--version",
+                                 "\n                                option wrap\n", NULL});
     prints("-h -n nonsense", (const char *const[]){"Usage", NULL});
     prints("-V", (const char *const[]){"cs-test (CellStream) " CS_VERSION "\n", NULL});
     prints("--options", (const char *const[]){"f\tflag\t\n", "-\tsize\tSIZE\n", "q\tquiet\t\n",
@@ -137,8 +139,12 @@ START_TEST(limits_misuse)
         const char *line, *says;
     } bad[] = {
         {"-z", "unknown option -z"},
-        {"--zebra", "--zebra"},
-        {"--flag=yes", "--flag=yes"},
+        {"--zebra", "unknown option --zebra (see"},
+        {"--strnig x", "unknown option --strnig (--string? see"},
+        {"--sizes=3", "unknown option --sizes=3 (--size? see"},
+        {"--vresion", "(--version? see"},
+        {"--a-name-longer-than-any-option-that-there-is", "there-is (see"},
+        {"--flag=yes", "option --flag takes no argument"},
         {"-n", "-n needs an argument"},
         {"--number", "--number needs an argument"},
         {"-n 9", "--number: 9 is not between -5 and 8"},
