@@ -57,9 +57,17 @@ struct ome {
     uint64_t placed; // planes set so far: elements that repeat each other cost time
 };
 
+// Behind a byte order mark and blanks, which XML forbids before its declaration.
+static const char *skip_blanks(const char *text)
+{
+    text += strncmp(text, "\xef\xbb\xbf", 3) == 0 ? 3 : 0;
+    return text + strspn(text, " \t\r\n");
+}
+
 bool cs_ome_sniff(const char *text)
 {
     // The root may follow a declaration and comments, and may have a prefix.
+    text = skip_blanks(text);
     const char *open = strstr(text, "<OME");
     if (!open)
         open = strstr(text, ":OME ");
@@ -432,6 +440,9 @@ int cs_ome_parse(struct cs_layout *layout, const char *text, size_t len, const c
                  const char *uuid, uint32_t pages, struct cs_err *err)
 {
     char *renamed, *ignored = NULL;
+    const char *start = skip_blanks(text);
+    len -= (size_t)(start - text);
+    text = start;
     int status = parse(layout, text, len, file_name, uuid, pages, &renamed, err);
     if (status == 0 && renamed) {
         cs_layout_release(layout);

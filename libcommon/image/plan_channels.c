@@ -37,11 +37,16 @@ static void list_channels(const struct choice *choice, struct cs_buf *out)
         cs_buf_adds(out, "...");
 }
 
-static int ask(const struct choice *choice, const char *text, struct cs_err *err)
+enum { NO_CHANNEL = -1, SEVERAL_CHANNELS = -2 };
+
+// text: what was asked for, and found NO_CHANNEL or SEVERAL_CHANNELS; NULL: nothing was.
+static int ask(const struct choice *choice, const char *text, int64_t found, struct cs_err *err)
 {
     struct cs_buf list = {0};
     list_channels(choice, &list);
-    if (text)
+    if (found == SEVERAL_CHANNELS)
+        cs_fail(err, CS_EINPUT, "several channels '%s' (%s): choose by number", text, list.data);
+    else if (text)
         cs_fail(err, CS_EINPUT, "no channel '%s': the file has %s", text, list.data);
     else
         cs_fail(err, CS_EINPUT, "%u channels (%s): choose -c LIST, or -c all", choice->count,
@@ -50,20 +55,21 @@ static int ask(const struct choice *choice, const char *text, struct cs_err *err
     return -1;
 }
 
-// The number of the channel that a word names: an index in range, else a name, letter case aside.
+// The number of the channel that a word names: an index in range, else a name, else a name in
+// another letter case.
 static int64_t find_channel(const struct choice *choice, const char *word)
 {
-    int64_t index, found = -1;
+    int64_t index, exact = NO_CHANNEL, found = NO_CHANNEL;
     if (cs_num_int(word, 0, (int64_t)choice->count - 1, "-c", &index, NULL) == 0)
         return index;
     for (uint32_t i = 0; i < choice->count; i++) {
         const char *name = choice_name(choice, i);
         if (name && strcmp(name, word) == 0)
-            return i;
+            exact = exact == NO_CHANNEL ? (int64_t)i : SEVERAL_CHANNELS;
         if (name && strcasecmp(name, word) == 0)
-            found = found == -1 ? (int64_t)i : -2; // two of a name: none
+            found = found == NO_CHANNEL ? (int64_t)i : SEVERAL_CHANNELS;
     }
-    return found < 0 ? -1 : found;
+    return exact != NO_CHANNEL ? exact : found;
 }
 
 static void add_channel(struct cs_plan *plan, const struct choice *choice, uint32_t i)
@@ -96,7 +102,7 @@ static int add_listed(struct cs_plan *plan, const struct choice *choice, const c
     for (const char *at = list;; at++) {
         char *word = next_word(&at);
         int64_t i = find_channel(choice, word);
-        int status = i < 0 ? ask(choice, word, err) : 0;
+        int status = i < 0 ? ask(choice, word, i, err) : 0;
         if (status == 0 && plan->channel_count == CS_MAX_CHANNELS)
             status = cs_fail(err, CS_EINPUT, "-c: too many channels");
         free(word);
@@ -127,12 +133,12 @@ int cs_plan_choose_channels(struct cs_plan *plan, const struct cs_pick *pick, st
     } else if (choice.samples) {
         // One sample, one colour, or everything that is stored.
         if (samples > 1 && !all && !plan->conversion.rgb && !pick->raw)
-            return ask(&choice, NULL, err);
+            return ask(&choice, NULL, NO_CHANNEL, err);
         for (uint32_t i = 0; i < samples; i++)
             add_channel(plan, &choice, i);
     } else {
         if (planes > 1 && !all)
-            return ask(&choice, NULL, err);
+            return ask(&choice, NULL, NO_CHANNEL, err);
         for (uint32_t i = 0; i < plan->series->c; i++)
             if (all || i == only)
                 add_channel(plan, &choice, i);

@@ -161,6 +161,15 @@ rm master/m.companion.ome
 expect 1 cs-load master/p0.tif
 says "master/p0.tif: m.companion.ome of the set: cannot be read: No such file or directory"
 expect 0 cs-load --page 0 master/p0.tif
+# Two channels of one name are told apart by number, never by place.
+twins="<OME><Image><Pixels SizeX='9' SizeY='7' SizeC='3'><Channel Name='GFP'/><Channel Name='GFP'/>
+    <Channel Name='gfp'/><TiffData/></Pixels></Image></OME>"
+image-make -n 3 -b 16 -d "$twins" twins.tif
+expect 1 cs-load -c GFP twins.tif
+says "twins.tif: several channels 'GFP' (0 GFP, 1 GFP, 2 gfp): choose by number"
+expect 1 cs-load -c Gfp twins.tif
+says "twins.tif: several channels 'Gfp'"
+is "$(row twins.tif -c gfp)" "$(row twins.tif -c 2)"
 # A file of a set that was renamed knows its planes by its UUID.
 set=${set/<OME>/<OME UUID=\"urn:v\">}
 image-make -b 16 -d "${set/>v</> urn:v <}" renamed.tif

@@ -132,6 +132,13 @@ START_TEST(test_ome_limits)
     cs_layout_release(&layout);
     ck_assert_int_eq(cs_ome_parse(&layout, bomb, strlen(bomb), "a", NULL, 1, &err), -1);
     ck_assert_ptr_nonnull(strstr(err.text, "document type"));
+    // A byte order mark, and blanks before the declaration.
+    const char *marked = "\xef\xbb\xbf\n <?xml version=\"1.0\"?><OME><Image><Pixels SizeZ=\"2\"/>"
+                         "</Image></OME>";
+    cs_layout_release(&layout);
+    ck_assert(cs_ome_sniff(marked));
+    ck_assert_int_eq(cs_ome_parse(&layout, marked, strlen(marked), "a", NULL, 1, &err), 0);
+    ck_assert_uint_eq(layout.series[0].z, 2);
     ck_assert(!cs_ome_sniff("ImageJ=1"));
     cs_layout_release(&layout);
 }
