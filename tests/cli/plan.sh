@@ -57,7 +57,7 @@ expect 0 cs-model plan nuclei --memory "$memory"
 cs-model plan nuclei --compat hub >hub || fail "plan --compat hub"
 [ "$(field plane hub)" = 1024x1024 ] || fail "plane: $(field plane hub)"
 cs-run -n -m nuclei --compat hub -o out "$TESTDATA/nuclei" >stdout || fail "cs-run -n"
-grep -q "^memory: .* for images of 1024x1024" stdout || fail "memory: $(grep ^memory stdout)"
+grep -q "^memory: .* for planes of 1024x1024" stdout || fail "memory: $(grep ^memory stdout)"
 
 # More pixels than oneDNN counts; with fewer, more memory than there is can still be planned.
 expect 4 cs-model plan nuclei --size 65536x65536

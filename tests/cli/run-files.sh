@@ -12,7 +12,7 @@ cp "$TESTDATA/nuclei/brightfield.png" in/z.png
 
 # A dry run writes nothing.
 expect 0 cs-run -n -m nuclei -o out in -s 2
-grep -q '^memory: [0-9.]* MiB for images of 256x256, slots: 2, batch: 1$' stdout || fail "no memory"
+grep -q '^memory: [0-9.]* MiB for planes of 256x256, slots: 2, batch: 1$' stdout || fail "no memory"
 grep -q 'inputs: 4, done already: 0, to do: 4' stdout || fail "$(cat stdout)"
 [ ! -e out ] || fail "a dry run wrote $(find out)"
 
