@@ -20,7 +20,7 @@ static bool all_constant(const struct cs_infer *at)
         if (value && !value->data)
             return false;
     }
-    return at->node->outputs[0] >= 0 && at->node->fusion.add < 0 && !at->node->fusion.activation;
+    return at->node->outputs[0] >= 0 && !cs_node_fuses(at->node);
 }
 
 // Memory for an output; NULL when the model asks for too much.

@@ -363,6 +363,11 @@ const struct cs_value *cs_node_output(const struct cs_graph *graph, const struct
     return &graph->values[node->outputs[i]];
 }
 
+bool cs_node_fuses(const struct cs_node *node)
+{
+    return node->fusion.add >= 0 || node->fusion.activation;
+}
+
 int64_t cs_shape_elements(const struct cs_shape *shape)
 {
     if (shape->rank < 0)

@@ -74,8 +74,7 @@ struct cs_node {
 };
 
 struct cs_graph {
-    struct cs_arena arena; // owns names, attributes and the arrays below; constants' data too,
-                           // unless they are borrowed from `weights`
+    struct cs_arena arena; // owns names, attributes and what folding and passes make of constants
     struct cs_value *values;
     int value_count, value_capacity;
     struct cs_node *nodes; // topological order
@@ -132,6 +131,8 @@ const struct cs_value *cs_node_input(const struct cs_graph *graph, const struct 
                                      int i);
 const struct cs_value *cs_node_output(const struct cs_graph *graph, const struct cs_node *node,
                                       int i);
+// Whether a pass moved a sum or an activation into it.
+bool cs_node_fuses(const struct cs_node *node);
 // Samples of a constant for reading, aligned, until cs_constant_release: its data, or a copy where
 // the file has them elsewhere. NULL with CS_ENOMEM. The value must stay where it is meanwhile.
 struct cs_constant_hold {

@@ -20,7 +20,7 @@ struct attention {
 
 static bool is_plain(const struct cs_node *node, const char *op)
 {
-    return strcmp(node->op, op) == 0 && node->fusion.add < 0 && !node->fusion.activation;
+    return strcmp(node->op, op) == 0 && !cs_node_fuses(node);
 }
 
 // The plain node that alone makes input i for `node`.

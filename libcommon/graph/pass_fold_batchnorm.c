@@ -35,11 +35,11 @@ static int64_t channels_of(const struct cs_graph *graph, const struct cs_node *c
 bool cs_fold_batchnorm_match(const struct cs_graph *graph, const struct cs_node *node)
 {
     static const char *const convs[] = {"Conv", "ConvTranspose", NULL};
-    if (strcmp(node->op, "BatchNormalization") != 0 || node->fusion.add >= 0 ||
+    if (strcmp(node->op, "BatchNormalization") != 0 || cs_node_fuses(node) ||
         cs_node_int(node, "training_mode", 0) != 0)
         return false;
     const struct cs_node *conv = cs_pass_sole_producer(graph, node, 0);
-    if (!conv || !cs_node_is(conv, convs) || conv->fusion.add >= 0 || conv->fusion.activation)
+    if (!conv || !cs_node_is(conv, convs) || cs_node_fuses(conv))
         return false;
     int64_t channels = channels_of(graph, conv);
     if (channels < 1 || (cs_node_input(graph, conv, 2) && !vector(graph, conv, 2, channels)))
@@ -115,7 +115,6 @@ int cs_fold_batchnorm_apply(struct cs_graph *graph, struct cs_node *node, struct
     conv->input_count = 3;
     graph->values[conv->inputs[1]].uses++;
     graph->values[conv->inputs[2]].uses++;
-    conv->fusion = node->fusion;
     cs_pass_take_output(graph, conv, node);
     return 0;
 }

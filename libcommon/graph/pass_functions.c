@@ -164,8 +164,8 @@ static const struct spelling *find(const struct cs_graph *graph, const struct cs
 {
     static const char *const tops[] = {"Mul", "Div", NULL};
     const struct cs_value *out = cs_node_output(graph, node, 0);
-    if (!cs_node_is(node, tops) || node->fusion.add >= 0 || node->fusion.activation || !out ||
-        out->type != CS_TYPE_F32 || cs_shape_elements(&out->shape) < 0)
+    if (!cs_node_is(node, tops) || cs_node_fuses(node) || !out || out->type != CS_TYPE_F32 ||
+        cs_shape_elements(&out->shape) < 0)
         return NULL;
     struct product p = product_of(graph, node->outputs[0]);
     for (size_t s = 0; p.count == 2 && s < sizeof spellings / sizeof *spellings; s++)

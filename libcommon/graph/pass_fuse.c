@@ -50,8 +50,8 @@ static int host_input(const struct cs_graph *graph, const struct cs_node *node)
         const struct cs_node *host = cs_pass_sole_producer(graph, node, i);
         const struct cs_value *mine = cs_node_input(graph, node, i);
         const struct cs_value *other = cs_node_input(graph, node, 1 - i);
-        if (host && cs_node_is(host, add_hosts) && host->fusion.add < 0 &&
-            !host->fusion.activation && other->producer < mine->producer &&
+        if (host && cs_node_is(host, add_hosts) && !cs_node_fuses(host) &&
+            other->producer < mine->producer &&
             (same_tensor(mine, other) || is_bias(host, mine, other)))
             return i;
     }
@@ -67,8 +67,8 @@ static bool makes_floats(const struct cs_graph *graph, const struct cs_node *nod
 
 bool cs_fuse_add_match(const struct cs_graph *graph, const struct cs_node *node)
 {
-    return strcmp(node->op, "Add") == 0 && makes_floats(graph, node) && node->fusion.add < 0 &&
-           !node->fusion.activation && host_input(graph, node) >= 0;
+    return strcmp(node->op, "Add") == 0 && makes_floats(graph, node) && !cs_node_fuses(node) &&
+           host_input(graph, node) >= 0;
 }
 
 int cs_fuse_add_apply(struct cs_graph *graph, struct cs_node *node, struct cs_err *err)
@@ -87,8 +87,7 @@ bool cs_fuse_activation_match(const struct cs_graph *graph, const struct cs_node
     float low, high;
     if (strcmp(cs_node_string(node, "approximate", "none"), "none") != 0)
         return false; // a fusion says no more than a name and two numbers
-    if (!cs_node_is(node, activations) || node->fusion.add >= 0 || node->fusion.activation ||
-        !makes_floats(graph, node))
+    if (!cs_node_is(node, activations) || cs_node_fuses(node) || !makes_floats(graph, node))
         return false;
     if (strcmp(node->op, "Clip") == 0 && cs_node_clip(graph, node, &low, &high, NULL) < 0)
         return false; // limits that are computed

@@ -24,8 +24,8 @@ static bool is_plain(const struct cs_graph *graph, const struct cs_node *conv)
     const struct cs_value *weight = cs_node_input(graph, conv, 1);
     const struct cs_value *bias = cs_node_input(graph, conv, 2);
     if (strcmp(conv->op, "Conv") != 0 || !weight || !weight->data || weight->type != CS_TYPE_F32 ||
-        weight->shape.rank != 4 || (bias && !bias->data) || conv->fusion.add >= 0 ||
-        conv->fusion.activation || cs_node_window(graph, conv, &w, NULL) < 0 || w.group != 1)
+        weight->shape.rank != 4 || (bias && !bias->data) || cs_node_fuses(conv) ||
+        cs_node_window(graph, conv, &w, NULL) < 0 || w.group != 1)
         return false;
     for (int i = 0; i < 2; i++)
         if (w.kernel[i] != 1 || w.stride[i] != 1 || w.pad_begin[i] || w.pad_end[i])
@@ -38,7 +38,7 @@ static const struct cs_node *concat_of(const struct cs_graph *graph, const struc
 {
     int axis;
     const struct cs_node *concat = cs_pass_sole_producer(graph, conv, 0);
-    if (!concat || strcmp(concat->op, "Concat") != 0 || concat->fusion.activation ||
+    if (!concat || strcmp(concat->op, "Concat") != 0 || cs_node_fuses(concat) ||
         cs_node_axis(concat, 0, 4, &axis, NULL) < 0 || axis != 1)
         return NULL;
     for (int i = 0; i < concat->input_count; i++) {
@@ -55,9 +55,9 @@ static const struct cs_node *resize_of(const struct cs_graph *graph, const struc
 {
     struct cs_resize r;
     const struct cs_node *resize = cs_pass_sole_producer(graph, concat, i);
-    if (!resize || strcmp(resize->op, "Resize") != 0 || resize->fusion.add >= 0 ||
-        resize->fusion.activation || cs_node_resize(graph, resize, &r, NULL) < 0 || r.space != 2 ||
-        r.coord == CS_COORD_CROP || r.mode == CS_RESIZE_CUBIC || r.antialias)
+    if (!resize || strcmp(resize->op, "Resize") != 0 || cs_node_fuses(resize) ||
+        cs_node_resize(graph, resize, &r, NULL) < 0 || r.space != 2 || r.coord == CS_COORD_CROP ||
+        r.mode == CS_RESIZE_CUBIC || r.antialias)
         return NULL;
     const struct cs_shape *from = &cs_node_input(graph, resize, 0)->shape;
     const struct cs_shape *to = &cs_node_output(graph, resize, 0)->shape;

@@ -27,7 +27,7 @@ static const float *floats(const struct cs_graph *graph, int value)
 static bool is_affine(const struct cs_graph *graph, const struct cs_node *node, struct norm *norm,
                       int *inner)
 {
-    if (strcmp(node->op, "Add") != 0 || node->fusion.add >= 0 || node->fusion.activation)
+    if (strcmp(node->op, "Add") != 0 || cs_node_fuses(node))
         return false;
     int c = floats(graph, node->inputs[0]) ? 0 : 1;
     const struct cs_node *mul = cs_pass_maker(graph, node->inputs[1 - c], "Mul");

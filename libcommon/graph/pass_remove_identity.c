@@ -47,8 +47,8 @@ static bool does_nothing(const struct cs_graph *graph, const struct cs_node *nod
 bool cs_remove_identity_match(const struct cs_graph *graph, const struct cs_node *node)
 {
     const struct cs_value *in = node->input_count ? cs_node_input(graph, node, 0) : NULL;
-    if (!in || node->output_count < 1 || node->outputs[0] < 0 || node->fusion.add >= 0 ||
-        node->fusion.activation || !does_nothing(graph, node))
+    if (!in || node->output_count < 1 || node->outputs[0] < 0 || cs_node_fuses(node) ||
+        !does_nothing(graph, node))
         return false;
     if (node->output_count > 1 && cs_node_output(graph, node, 1) &&
         cs_node_output(graph, node, 1)->uses > 0)

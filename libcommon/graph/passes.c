@@ -72,8 +72,7 @@ const struct cs_node *cs_pass_maker(const struct cs_graph *graph, int value, con
 {
     int producer = value < 0 ? -1 : graph->values[value].producer;
     const struct cs_node *node = producer < 0 ? NULL : &graph->nodes[producer];
-    bool plain = node && node->fusion.add < 0 && !node->fusion.activation;
-    return plain && strcmp(node->op, op) == 0 ? node : NULL;
+    return node && strcmp(node->op, op) == 0 && !cs_node_fuses(node) ? node : NULL;
 }
 
 void cs_pass_replace(struct cs_graph *graph, int from, int to)

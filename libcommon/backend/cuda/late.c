@@ -93,7 +93,7 @@ static const struct cs_node *sole_reader(const struct cs_graph *graph, int value
 
 static bool is_plain(const struct cs_node *node)
 {
-    return node->fusion.add < 0 && !node->fusion.activation;
+    return !cs_node_fuses(node);
 }
 
 static bool is_dense(const struct cs_plan *plan, int value)

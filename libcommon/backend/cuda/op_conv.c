@@ -332,7 +332,7 @@ static int build_conv(struct cs_plan *plan, const struct cs_node *node, struct c
         return -1;
     if (chosen.add)
         s->add.value = node->fusion.add;
-    bool more = !whole && (node->fusion.add >= 0 || node->fusion.activation);
+    bool more = !whole && cs_node_fuses(node);
     return more ? cs_cuda_build_fusion(plan, node, true, err) : 0;
 }
 

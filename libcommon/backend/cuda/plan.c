@@ -129,7 +129,7 @@ static int build_node(struct cs_plan *plan, const struct cs_node *node, struct c
     if (is_empty(plan, node) || (out >= 0 && plan->memory.places[out].view))
         return 0;
     int first = plan->step_count, result = op->build(plan, node, err);
-    if (result == 0 && !op->fuses && (node->fusion.add >= 0 || node->fusion.activation))
+    if (result == 0 && !op->fuses && cs_node_fuses(node))
         result = cs_cuda_build_fusion(plan, node, true, err);
     if (result == 0 && plan->step_count > first)
         plan->steps[first].bytes = cs_cuda_traffic(plan, node);

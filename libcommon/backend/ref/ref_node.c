@@ -46,7 +46,7 @@ bool cs_ref_supports(const struct cs_graph *graph, const struct cs_node *node, c
         snprintf(why, why_size, "the operator has no kernel");
     else if (activation && !cs_function_find(activation))
         snprintf(why, why_size, "fused activation %s is unknown", activation);
-    else if ((activation || node->fusion.add >= 0) && (!out || out->type != CS_TYPE_F32))
+    else if (cs_node_fuses(node) && (!out || out->type != CS_TYPE_F32))
         snprintf(why, why_size, "fused nodes must make float32");
     else
         return true;
@@ -87,7 +87,7 @@ int cs_ref_run(const struct cs_ref_call *call, struct cs_err *err)
         kernel(&whole);
     else
         evaluator->run(&at);
-    if (call->node->fusion.add >= 0 || call->node->fusion.activation)
+    if (cs_node_fuses(call->node))
         cs_ref_fusion(&whole);
     return 0;
 }
