@@ -115,6 +115,51 @@ START_TEST(core_batches)
 }
 END_TEST
 
+// Each plane size alone differs; and the bytes that a batch's images may have.
+START_TEST(core_batch_limits)
+{
+    setup_with((struct cs_infer_options){.batch = 8}, (uint64_t)1 << 30, true);
+    struct cs_batch *batch = cs_batch_new();
+    struct cs_draft first = draft_of(32, 32, 1), higher = draft_of(32, 36, 1);
+    struct cs_draft wider = draft_of(36, 32, 1);
+    cs_batch_add(batch, &first, &recipe);
+    ck_assert(!cs_batch_takes(batch, &higher, &recipe));
+    ck_assert(!cs_batch_takes(batch, &wider, &recipe));
+    drop(&higher);
+    drop(&wider);
+    cs_batch_free(batch, &pool);
+    // One slot has a batch, one is ready, one is written.
+    batch = cs_batch_new();
+    first = draft_of(180, 150, 1);
+    cs_batch_add(batch, &first, &recipe);
+    struct cs_draft second = draft_of(180, 150, 1);
+    recipe.image_bytes = 3 * (batch->bytes + second.bytes) - 1;
+    ck_assert(!cs_batch_takes(batch, &second, &recipe));
+    recipe.image_bytes++;
+    ck_assert(cs_batch_takes(batch, &second, &recipe));
+    drop(&second);
+    cs_batch_free(batch, &pool);
+    teardown();
+}
+END_TEST
+
+// Failed items wait in their places, but not for an image that may never come.
+START_TEST(core_failed_riders)
+{
+    setup_with((struct cs_infer_options){.batch = 8}, (uint64_t)1 << 30, true);
+    struct cs_batch *batch = cs_batch_new();
+    while (!batch->full && batch->unit_count < 1000) {
+        struct cs_draft draft = draft_of(0, 0, 1);
+        ck_assert(cs_batch_takes(batch, &draft, &recipe));
+        cs_batch_add(batch, &draft, &recipe);
+    }
+    ck_assert_int_eq(batch->unit_count, 64);
+    ck_assert_int_eq(batch->works_left, 0);
+    cs_batch_free(batch, &pool);
+    teardown();
+}
+END_TEST
+
 START_TEST(core_jobs)
 {
     setup_with((struct cs_infer_options){.batch = 1}, (uint64_t)1 << 30, true);
@@ -330,6 +375,8 @@ int main(void)
     Suite *suite = suite_create("batcher");
     TCase *core = tcase_create("core"), *limits = tcase_create("limits");
     tcase_add_test(core, core_batches);
+    tcase_add_test(core, core_batch_limits);
+    tcase_add_test(core, core_failed_riders);
     tcase_add_test(core, core_jobs);
     tcase_add_test(core, core_tiles_when_memory_is_short);
     tcase_add_test(core, core_buffers);

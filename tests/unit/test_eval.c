@@ -267,6 +267,7 @@ END_TEST
 START_TEST(limits_folding)
 {
     struct opcase c;
+    struct cs_graph concrete;
     struct cs_err err = {0};
     int64_t elements;
     opcase_init(&c, 17, 1);
@@ -280,7 +281,32 @@ START_TEST(limits_folding)
     ck_assert_int_eq(elements, 1025 * 1024);
     ck_assert(got[0] == 2.5 && got[elements - 1] == 2.5);
     free(got);
+    ck_assert_int_eq(cs_graph_infer(&c.graph, c.shapes, &concrete, &err), 0);
+    ck_assert_int_eq(concrete.node_count, 1);
+    cs_graph_release(&concrete);
     opcase_release(&c);
+}
+END_TEST
+
+// Results that folding makes have 512 MiB together.
+START_TEST(limits_folded_bytes)
+{
+    const size_t most = (size_t)512 << 20, bytes = 4 * sizeof(float);
+    for (int more = 0; more < 2; more++) {
+        struct opcase c;
+        struct cs_err err = {0};
+        opcase_init(&c, 17, 1);
+        opcase_input(&c, SHAPE(4));
+        c.pending_count = 0;
+        opcase_weight(&c, SHAPE(4));
+        opcase_weight(&c, SHAPE(4));
+        opcase_node(&c, "Mul", 1);
+        c.graph.folded_bytes = most - bytes + (size_t)more;
+        ck_assert_int_eq(cs_graph_run_passes(&c.graph, CS_PASSES_ALGEBRA, &err), 0);
+        ck_assert_int_eq(c.graph.node_count, more);
+        ck_assert_uint_eq(c.graph.folded_bytes, more ? most - bytes + 1 : most);
+        opcase_release(&c);
+    }
 }
 END_TEST
 
@@ -299,6 +325,7 @@ int main(void)
     tcase_add_test(limits, limits_types);
     tcase_add_test(limits, limits_empty);
     tcase_add_test(limits, limits_folding);
+    tcase_add_test(limits, limits_folded_bytes);
     suite_add_tcase(suite, core);
     suite_add_tcase(suite, limits);
     return suite_run(suite);

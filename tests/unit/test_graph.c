@@ -388,7 +388,7 @@ START_TEST(core_plan_lives)
     struct cs_err err = {0};
     cs_graph_init(&s.graph, 17);
     int x = add_lines(&s, 0), late = add_lines(&s, 2), early = add_lines(&s, 2);
-    int part = add_lines(&s, 1), whole = add_lines(&s, 2), added = add_lines(&s, 2);
+    int part = add_lines(&s, 1), whole = add_lines(&s, 2), added = add_lines(&s, 3);
     int none = add_lines(&s, 2), between = add_lines(&s, 2), last = add_lines(&s, 2);
     cs_graph_add_input(&s.graph, x);
     cs_graph_add_input(&s.graph, late); // read at time 2 for the first time

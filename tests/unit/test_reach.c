@@ -24,6 +24,15 @@ static void conv(struct opcase *c, int64_t kernel, int64_t stride, int64_t dilat
     cs_node_add_ints(&c->graph, node, "dilations", (int64_t[]){dilation, dilation}, 2);
 }
 
+// The same, its window shifted: more pads on one side.
+static void shifted_conv(struct opcase *c, int64_t kernel, int64_t begin, int64_t end)
+{
+    opcase_value(c, value(c));
+    opcase_weight(c, SHAPE(1, 1, kernel, kernel));
+    struct cs_node *node = opcase_node(c, "Conv", 1);
+    cs_node_add_ints(&c->graph, node, "pads", (int64_t[]){begin, begin, end, end}, 4);
+}
+
 static void pool(struct opcase *c)
 {
     opcase_value(c, value(c));
@@ -32,13 +41,18 @@ static void pool(struct opcase *c)
     cs_node_add_ints(&c->graph, node, "strides", (int64_t[]){2, 2}, 2);
 }
 
-static void up(struct opcase *c, int64_t kernel, int64_t stride, int64_t pad)
+static void shifted_up(struct opcase *c, int64_t kernel, int64_t stride, int64_t begin, int64_t end)
 {
     opcase_value(c, value(c));
     opcase_weight(c, SHAPE(1, 1, kernel, kernel));
     struct cs_node *node = opcase_node(c, "ConvTranspose", 1);
     cs_node_add_ints(&c->graph, node, "strides", (int64_t[]){stride, stride}, 2);
-    cs_node_add_ints(&c->graph, node, "pads", (int64_t[]){pad, pad, pad, pad}, 4);
+    cs_node_add_ints(&c->graph, node, "pads", (int64_t[]){begin, begin, end, end}, 4);
+}
+
+static void up(struct opcase *c, int64_t kernel, int64_t stride, int64_t pad)
+{
+    shifted_up(c, kernel, stride, pad, pad);
 }
 
 static void resize(struct opcase *c, const char *coord, const char *mode, float scale)
@@ -163,6 +177,21 @@ START_TEST(core_unsafe)
     opcase_weight(&c, SHAPE(16, 16));
     opcase_node(&c, "Add", 1);
     ck_assert_str_eq(unsafe_of(&c), "Add");
+    begin(&c, 16); // and of rows
+    opcase_value(&c, value(&c));
+    opcase_weight(&c, SHAPE(16, 1));
+    opcase_node(&c, "Mul", 1);
+    ck_assert_str_eq(unsafe_of(&c), "Mul");
+    begin(&c, 16); // places that do not lie over one another
+    int whole = value(&c);
+    pool(&c);
+    opcase_value(&c, value(&c));
+    opcase_ints(&c, (int64_t[]){0, 0, 0, 0, 0, 0, 8, 8}, 8);
+    opcase_node(&c, "Pad", 1);
+    opcase_value(&c, value(&c));
+    opcase_value(&c, whole);
+    opcase_node(&c, "Sub", 1);
+    ck_assert_str_eq(unsafe_of(&c), "Sub");
     begin(&c, 16); // a window as large as the plane
     opcase_value(&c, value(&c));
     cs_node_add_ints(&c.graph, opcase_node(&c, "MaxPool", 1), "kernel_shape", (int64_t[]){16, 16},
@@ -311,6 +340,28 @@ static void build(struct opcase *c, int kind, int64_t size)
     case 7:
         choose(c);
         break;
+    case 8: // more on the left, more on the right, each below a stride
+        pool(c);
+        shifted_conv(c, 5, 4, 0);
+        resize(c, "asymmetric", "nearest", 2);
+        break;
+    case 9:
+        pool(c);
+        shifted_conv(c, 5, 0, 4);
+        resize(c, "asymmetric", "nearest", 2);
+        break;
+    case 10:
+        pool(c);
+        pool(c);
+        shifted_up(c, 6, 2, 0, 4);
+        shifted_up(c, 6, 2, 0, 4);
+        break;
+    case 11:
+        pool(c);
+        pool(c);
+        shifted_up(c, 6, 2, 4, 0);
+        shifted_up(c, 6, 2, 4, 0);
+        break;
     default:
         conv(c, 3, 2, 1);
         resize(c, "half_pixel", "linear", 2);
@@ -375,7 +426,7 @@ int main(void)
     tcase_add_test(core, core_tokens);
     tcase_add_test(core, core_unsafe);
     tcase_add_test(core, core_unsafe_picks);
-    tcase_add_loop_test(core, core_promise, 0, 9);
+    tcase_add_loop_test(core, core_promise, 0, 13);
     suite_add_tcase(suite, core);
     return suite_run(suite);
 }
