@@ -54,11 +54,12 @@ static size_t read_once(const char *path, void **block, size_t *block_bytes)
     struct cs_decode decode;
     struct cs_pick pick = {.series = -1};
     size_t bytes = 0;
-    int status = cs_source_open(&source, path, &err);
+    int status = cs_source_open(&source, path, NULL, &err);
     if (status == 0)
         status = cs_plan_make(&plan, &pick, &source, &err);
+    if (status == 0)
+        status = cs_decode_init(&decode, &plan, 0, &err);
     if (status == 0) {
-        cs_decode_init(&decode, &plan, 0);
         size_t row =
             (size_t)plan.width * plan.channel_count * cs_dtype_bytes(plan.conversion.dtype);
         uint32_t band = cs_decode_band_rows(&decode, BAND_BYTES);

@@ -47,14 +47,15 @@ static int add_image(struct pieces *pieces, const char *path)
     struct cs_source source;
     struct cs_plan plan = {0};
     struct cs_pick pick = {.series = -1};
-    int status = cs_source_open(&source, path, &err);
+    int status = cs_source_open(&source, path, NULL, &err);
     if (status == 0)
         status = cs_plan_make(&plan, &pick, &source, &err);
     if (status == 0 && plan.channel_count == 1 && plan.conversion.dtype == CS_U8) {
         struct cs_decode decode;
         uint8_t *image = cs_xmalloc((size_t)plan.width * plan.height);
-        cs_decode_init(&decode, &plan, 0);
-        status = cs_decode_rows(&decode, plan.height, image, &err);
+        status = cs_decode_init(&decode, &plan, 0, &err);
+        if (status == 0)
+            status = cs_decode_rows(&decode, plan.height, image, &err);
         if (status == 0)
             cut(pieces, image, plan.width, plan.height);
         cs_decode_release(&decode);

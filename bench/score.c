@@ -42,7 +42,7 @@ static int read_labels(const char *path, struct cs_image *labels, struct cs_err 
     struct cs_plan plan = {0};
     struct cs_decode decode = {0};
     const struct cs_pick pick = {.series = -1};
-    int status = cs_source_open(&source, path, err);
+    int status = cs_source_open(&source, path, NULL, err);
     if (status == 0)
         status = cs_plan_make(&plan, &pick, &source, err);
     if (status == 0)
@@ -52,10 +52,10 @@ static int read_labels(const char *path, struct cs_image *labels, struct cs_err 
     if (status == 0)
         status =
             cs_image_init(labels, plan.width, plan.height, 1, plan.conversion.dtype, 0, NULL, err);
-    if (status == 0) {
-        cs_decode_init(&decode, &plan, 0);
+    if (status == 0)
+        status = cs_decode_init(&decode, &plan, 0, err);
+    if (status == 0)
         status = cs_decode_rows(&decode, plan.height, labels->data, err);
-    }
     cs_decode_release(&decode);
     cs_plan_release(&plan);
     cs_source_close(&source);

@@ -134,8 +134,10 @@ static void bmp_close(void *state)
     free(file);
 }
 
-static int bmp_open(void **out, int fd, uint64_t file_bytes, struct cs_err *err)
+static int bmp_open(void **out, int fd, uint64_t file_bytes, const struct cs_room *room,
+                    struct cs_err *err)
 {
+    (void)room;
     struct bmp_file *file = cs_xcalloc(1, sizeof *file);
     file->fd = fd;
     file->file_bytes = file_bytes;
@@ -144,6 +146,7 @@ static int bmp_open(void **out, int fd, uint64_t file_bytes, struct cs_err *err)
     file->row = cs_alloc(1, file->stored_bytes, "BMP row", err);
     if (!file->row)
         goto failed;
+    file->page.memory = file->stored_bytes;
     *out = file;
     return 0;
 failed:

@@ -14,6 +14,7 @@
 
 #include "base/err.h"
 #include "image/image.h"
+#include "image/room.h"
 
 enum {
     CS_CODEC_SNIFF_BYTES = 16,
@@ -56,6 +57,7 @@ struct cs_page {
     double resolution[2];    // pixels a unit in x and y as the file says; 0: not said
     double unit_um;          // that unit in micrometres; 0: none said
     uint32_t chunk_rows;     // rows that are decoded together: what a reread costs
+    uint64_t memory;         // that reading it takes at most, with all that the open file holds
 };
 
 struct cs_layout; // layout.h
@@ -64,8 +66,10 @@ struct cs_codec {
     const char *name; // "TIFF"
     bool (*sniff)(const uint8_t *head, size_t bytes);
     // fd: a regular file of file_bytes bytes, borrowed until close; only pread is used on it.
-    // CS_EINPUT: not readable as this format.
-    int (*open)(void **file, int fd, uint64_t file_bytes, struct cs_err *err);
+    // room: for what is held of the file before a page is read; NULL: no limit.
+    // CS_EINPUT: not readable as this format; CS_ENOMEM: beyond the room.
+    int (*open)(void **file, int fd, uint64_t file_bytes, const struct cs_room *room,
+                struct cs_err *err);
     void (*close)(void *file); // accepts NULL
     uint32_t (*pages)(const void *file);
     // Text that may hold OME-XML or ImageJ's lines. NULL: none. Lives as long as the file.
@@ -90,7 +94,7 @@ const char *cs_codec_names(void);
 // Bytes of one row of the page; CS_EINPUT when the page breaks a limit. For codecs.
 int cs_page_check(const struct cs_page *page, uint64_t file_bytes, size_t *row_bytes,
                   struct cs_err *err);
-// CS_EINPUT when `bytes` are too many to be decoded at once.
+// CS_EINPUT when `bytes` are too many to be decoded at once, whatever the memory.
 int cs_chunk_check(uint64_t bytes, uint64_t file_bytes, struct cs_err *err);
 // pread of exactly these bytes; CS_EINPUT "truncated" when the file ends before.
 int cs_codec_pread(int fd, void *data, size_t bytes, uint64_t offset, struct cs_err *err);

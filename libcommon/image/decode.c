@@ -2,15 +2,9 @@
 #include "image/decode.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-void cs_decode_init(struct cs_decode *decode, const struct cs_plan *plan, uint32_t n)
-{
-    *decode = (struct cs_decode){
-        .plan = plan, .page = CS_NO_PAGE, .other = {.fd = -1}, .from = plan->source};
-    cs_plan_item(plan, n, &decode->item);
-}
 
 void cs_decode_release(struct cs_decode *decode)
 {
@@ -34,6 +28,71 @@ static size_t row_bytes(const struct cs_plan *plan, uint16_t channels, enum cs_d
     return (size_t)plan->page.width * channels * cs_dtype_bytes(dtype);
 }
 
+// Everything as it comes: no crop to the sides, all samples of one page in order.
+static bool is_plain_copy(const struct cs_plan *plan)
+{
+    if (!one_page(plan) || plan->width != plan->page.width ||
+        plan->channel_count != plan->conversion.channels)
+        return false;
+    for (uint16_t i = 0; i < plan->channel_count; i++)
+        if (plan->channels[i].sample != i)
+            return false;
+    return true;
+}
+
+// A row as it is given out, and on its way there.
+static uint64_t row_memory(const struct cs_plan *plan)
+{
+    uint64_t samples = (uint64_t)plan->width * plan->channel_count;
+    uint64_t bytes = samples * cs_dtype_bytes(plan->conversion.dtype);
+    bool identity = cs_convert_is_identity(&plan->conversion);
+    if (!identity || !is_plain_copy(plan))
+        bytes += row_bytes(plan, plan->page.samples, plan->page.dtype);
+    if (!identity)
+        bytes += row_bytes(plan, plan->conversion.channels, plan->conversion.dtype);
+    if (plan->projection == CS_RANGE_MEAN)
+        bytes += samples * sizeof(double);
+    return bytes;
+}
+
+// What reading a page takes: one of another file of the set beside the plan's own.
+static uint64_t page_memory(const struct cs_decode *decode, const struct cs_page *page)
+{
+    uint64_t own = decode->plan->page.memory;
+    return decode->file ? own + page->memory : page->memory > own ? page->memory : own;
+}
+
+static int check_room(const struct cs_decode *decode, const struct cs_page *page, uint32_t rows,
+                      struct cs_err *err)
+{
+    const struct cs_source *source = decode->plan->source;
+    char what[64];
+    snprintf(what, sizeof what, "%u x %u pixels", page->width, page->height);
+    return cs_room_check(&source->room,
+                         page_memory(decode, page) + cs_layout_bytes(&source->layout) +
+                             row_memory(decode->plan) * rows,
+                         what, err);
+}
+
+int cs_decode_init(struct cs_decode *decode, const struct cs_plan *plan, uint32_t n,
+                   struct cs_err *err)
+{
+    const struct cs_source *source = plan->source;
+    *decode = (struct cs_decode){.plan = plan,
+                                 .page = CS_NO_PAGE,
+                                 .other = {.fd = -1},
+                                 .from = source,
+                                 .most_rows = UINT32_MAX};
+    cs_plan_item(plan, n, &decode->item);
+    if (check_room(decode, &plan->page, 1, err) != 0)
+        return -1;
+    uint64_t rows = source->room.bytes - plan->page.memory - cs_layout_bytes(&source->layout);
+    rows /= row_memory(plan);
+    if (source->room.bytes && rows < UINT32_MAX)
+        decode->most_rows = (uint32_t)rows;
+    return 0;
+}
+
 uint32_t cs_decode_band_rows(const struct cs_decode *decode, size_t bytes)
 {
     enum { WHOLE_BYTES = 256 << 20 }; // a band grows to a whole strip up to this
@@ -45,6 +104,7 @@ uint32_t cs_decode_band_rows(const struct cs_decode *decode, size_t bytes)
     // Going back to a page costs its strip again: take the whole of it.
     if (!one_page(plan) && rows < chunk && chunk * row <= WHOLE_BYTES)
         rows = chunk;
+    rows = rows < decode->most_rows ? rows : decode->most_rows;
     rows = rows ? rows : 1;
     return rows < plan->height ? (uint32_t)rows : plan->height;
 }
@@ -81,7 +141,8 @@ static int open_file(struct cs_decode *decode, uint32_t file, struct cs_err *err
     return 0;
 }
 
-static int turn_to(struct cs_decode *decode, struct cs_place place, struct cs_err *err)
+static int turn_to(struct cs_decode *decode, struct cs_place place, uint32_t rows,
+                   struct cs_err *err)
 {
     const struct cs_plan *plan = decode->plan;
     uint32_t page = place.page;
@@ -105,6 +166,8 @@ static int turn_to(struct cs_decode *decode, struct cs_place place, struct cs_er
                 want->height, want->samples, cs_dtype_name(want->dtype));
         return file_failed(decode, err);
     }
+    if (check_room(decode, &now, rows, err) != 0)
+        return page_failed(decode, page, err);
     decode->page = page;
     return 0;
 }
@@ -130,7 +193,7 @@ static int read_page(struct cs_decode *decode, struct cs_place place, uint32_t f
     const struct cs_conversion *conversion = &plan->conversion;
     size_t in = row_bytes(plan, plan->page.samples, plan->page.dtype);
     size_t out = row_bytes(plan, conversion->channels, conversion->dtype);
-    if (turn_to(decode, place, err) != 0 ||
+    if (turn_to(decode, place, rows, err) != 0 ||
         reserve(&decode->stored, &decode->stored_bytes, in * rows, err) != 0)
         return -1;
     if (decode->from->codec->read(decode->from->file, plan->y + first, rows, decode->stored, err) !=
@@ -293,18 +356,6 @@ static int read_planes(struct cs_decode *decode, uint32_t c, uint32_t rows, uint
     return 0;
 }
 
-// Everything as it comes: no crop to the sides, all samples of one page in order.
-static bool is_plain_copy(const struct cs_plan *plan)
-{
-    if (!one_page(plan) || plan->width != plan->page.width ||
-        plan->channel_count != plan->conversion.channels)
-        return false;
-    for (uint16_t i = 0; i < plan->channel_count; i++)
-        if (plan->channels[i].sample != i)
-            return false;
-    return true;
-}
-
 static int read_plain(struct cs_decode *decode, uint32_t rows, void *out, struct cs_err *err)
 {
     const struct cs_plan *plan = decode->plan;
@@ -312,7 +363,7 @@ static int read_plain(struct cs_decode *decode, uint32_t rows, void *out, struct
     const void *plain;
     cs_series_place(plan->series, decode->item.t, decode->item.z, plan->channels[0].c, &place);
     if (cs_convert_is_identity(&plan->conversion)) {
-        if (turn_to(decode, place, err) != 0)
+        if (turn_to(decode, place, rows, err) != 0)
             return -1;
         if (decode->from->codec->read(decode->from->file, plan->y + decode->next_row, rows, out,
                                       err) != 0)

@@ -65,7 +65,7 @@ int cs_imagej_parse(struct cs_layout *layout, const char *text, uint32_t pages, 
                        "ImageJ description: %lld images, but %lld channels x %lld slices x %lld "
                        "frames",
                        (long long)images, (long long)c, (long long)z, (long long)t);
-    if (cs_series_init(&series, (uint64_t)t, (uint64_t)z, (uint64_t)c, err) != 0)
+    if (cs_series_init(&series, layout->room, (uint64_t)t, (uint64_t)z, (uint64_t)c, err) != 0)
         return -1;
     if (pages == 1 && images > 1)
         layout->planes = (uint32_t)images;

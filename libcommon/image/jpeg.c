@@ -21,6 +21,9 @@ enum {
     INPUT_BYTES = 1 << 16,
     MAX_SCANS =
         100, // of a progressive file: an empty one costs a few bytes and a whole image's time
+    LIBRARY_BYTES = 1 << 20, // of libjpeg, beside rows and coefficients
+    MOST_BLOCK = 32,         // sides are rounded up to as many samples
+    ROWS_AT_ONCE = 128,      // four rows of such blocks, which are upsampled
 };
 
 struct jpeg_file {
@@ -171,11 +174,20 @@ static int describe(struct jpeg_file *file, struct cs_err *err)
                                              : 0,
         .chunk_rows = jpeg->image_height,
     };
-    // Coefficients of all rows, two bytes each, are kept for a progressive image.
-    uint64_t whole = (uint64_t)jpeg->image_width * jpeg->image_height * file->page.samples * 2;
-    if (jpeg->progressive_mode && cs_chunk_check(whole, file->file_bytes, err) != 0)
-        return cs_err_context(err, "JPEG: progressive");
-    return cs_page_check(&file->page, file->file_bytes, &file->row_bytes, err);
+    // Coefficients of all rows, two bytes each, are kept for a progressive image and where the
+    // colours come one after the other.
+    bool kept = jpeg_has_multiple_scans(jpeg);
+    uint64_t samples = file->page.samples;
+    uint64_t whole = (uint64_t)jpeg->image_width * jpeg->image_height * samples * 2;
+    if (kept && cs_chunk_check(whole, file->file_bytes, err) != 0)
+        return cs_err_context(err, "JPEG: of several scans");
+    if (cs_page_check(&file->page, file->file_bytes, &file->row_bytes, err) != 0)
+        return -1;
+    uint64_t blocks = ((uint64_t)jpeg->image_width + MOST_BLOCK) *
+                      ((uint64_t)jpeg->image_height + MOST_BLOCK) * samples * 2;
+    file->page.memory = LIBRARY_BYTES + (file->row_bytes + MOST_BLOCK * samples) * ROWS_AT_ONCE +
+                        (kept ? blocks : 0);
+    return 0;
 }
 
 static int restart(struct jpeg_file *file, struct cs_err *err)
@@ -204,8 +216,10 @@ static void jpeg_close(void *state)
     free(file);
 }
 
-static int jpeg_open(void **out, int fd, uint64_t file_bytes, struct cs_err *err)
+static int jpeg_open(void **out, int fd, uint64_t file_bytes, const struct cs_room *room,
+                     struct cs_err *err)
 {
+    (void)room;
     struct jpeg_file *file = cs_xcalloc(1, sizeof *file);
     file->fd = fd;
     file->file_bytes = file_bytes;

@@ -5,13 +5,19 @@
 
 #include "base/mem.h"
 
-int cs_series_init(struct cs_series *series, uint64_t t, uint64_t z, uint64_t c, struct cs_err *err)
+enum { PLANE_BYTES = 32 }; // a page, a place, and lists of positions
+
+int cs_series_init(struct cs_series *series, const struct cs_room *room, uint64_t t, uint64_t z,
+                   uint64_t c, struct cs_err *err)
 {
     *series = (struct cs_series){0};
     if (!t || !z || !c || t > CS_MAX_PLANES || z > CS_MAX_PLANES || c > CS_MAX_CHANNELS ||
         t * z > CS_MAX_PLANES || t * z * c > CS_MAX_PLANES)
         return cs_fail(err, CS_EINPUT, "axes of %llu times, %llu z and %llu channels",
                        (unsigned long long)t, (unsigned long long)z, (unsigned long long)c);
+    // Twice: a series may be made beside others.
+    if (cs_room_check(room, t * z * c * PLANE_BYTES * 2, "the axes", err) != 0)
+        return -1;
     series->t = (uint32_t)t;
     series->z = (uint32_t)z;
     series->c = (uint32_t)c;
@@ -75,14 +81,20 @@ int cs_layout_add(struct cs_layout *layout, struct cs_series *series, struct cs_
     if (layout->count == CS_MAX_SERIES)
         return cs_fail(err, CS_EINPUT, "more than %d series", CS_MAX_SERIES);
     uint64_t planes = (uint64_t)series->t * series->z * series->c;
-    for (uint32_t i = 0; i < layout->count; i++)
-        planes += (uint64_t)layout->series[i].t * layout->series[i].z * layout->series[i].c;
-    if (planes > CS_MAX_PLANES)
+    if (planes + cs_layout_bytes(layout) / PLANE_BYTES > CS_MAX_PLANES)
         return cs_fail(err, CS_EINPUT, "more than %d planes", CS_MAX_PLANES);
     layout->series = cs_xrealloc(layout->series, (size_t)layout->count + 1, sizeof *layout->series);
     layout->series[layout->count++] = *series;
     *series = (struct cs_series){0};
     return 0;
+}
+
+uint64_t cs_layout_bytes(const struct cs_layout *layout)
+{
+    uint64_t planes = 0;
+    for (uint32_t i = 0; i < layout->count; i++)
+        planes += (uint64_t)layout->series[i].t * layout->series[i].z * layout->series[i].c;
+    return planes * PLANE_BYTES;
 }
 
 void cs_layout_release(struct cs_layout *layout)
@@ -95,5 +107,5 @@ void cs_layout_release(struct cs_layout *layout)
     free(layout->files);
     free(layout->master);
     free(layout->uuid);
-    *layout = (struct cs_layout){0};
+    *layout = (struct cs_layout){.room = layout->room};
 }

@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "base/err.h"
+#include "image/room.h"
 
 enum {
     CS_MAX_SERIES = 4096,
@@ -35,6 +36,7 @@ struct cs_series {
 };
 
 struct cs_layout {
+    const struct cs_room *room; // for the axes; NULL: no limit
     struct cs_series *series;
     uint32_t count;     // 0: the file says nothing of axes
     bool pixel_in_tags; // the pixel size is in the tags of the first page, in unit_um
@@ -46,9 +48,10 @@ struct cs_layout {
     char *uuid;   // of this file in that description; NULL: not known; owned
 };
 
-// Zeroed series of these sizes with every page CS_NO_PAGE. CS_EINPUT: too many planes.
-int cs_series_init(struct cs_series *series, uint64_t t, uint64_t z, uint64_t c,
-                   struct cs_err *err);
+// Zeroed series of these sizes with every page CS_NO_PAGE. CS_EINPUT: too many planes. CS_ENOMEM:
+// more than the room (NULL: no limit) has space for.
+int cs_series_init(struct cs_series *series, const struct cs_room *room, uint64_t t, uint64_t z,
+                   uint64_t c, struct cs_err *err);
 void cs_series_release(struct cs_series *series); // accepts a zeroed struct
 uint32_t *cs_series_page(const struct cs_series *series, uint32_t t, uint32_t z, uint32_t c);
 // Put a plane into another file; CS_NO_PAGE there is no plane.
@@ -60,6 +63,8 @@ bool cs_series_place(const struct cs_series *series, uint32_t t, uint32_t z, uin
 void cs_series_name(struct cs_series *series, uint32_t c, const char *name); // copies
 // Add a series to the layout (takes over its memory). CS_EINPUT: too many.
 int cs_layout_add(struct cs_layout *layout, struct cs_series *series, struct cs_err *err);
-void cs_layout_release(struct cs_layout *layout); // accepts a zeroed struct
+// What the series take, with lists of their planes that others make.
+uint64_t cs_layout_bytes(const struct cs_layout *layout);
+void cs_layout_release(struct cs_layout *layout); // keeps the room; accepts a zeroed struct
 
 #endif

@@ -205,8 +205,10 @@ static void npy_close(void *state)
     free(state);
 }
 
-static int npy_open(void **out, int fd, uint64_t file_bytes, struct cs_err *err)
+static int npy_open(void **out, int fd, uint64_t file_bytes, const struct cs_room *room,
+                    struct cs_err *err)
 {
+    (void)room;
     struct npy_file *file = cs_xcalloc(1, sizeof *file);
     file->fd = fd;
     if (parse(file, file_bytes, err) != 0) {

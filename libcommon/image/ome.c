@@ -344,7 +344,8 @@ static int make_series(struct ome *ome)
         return cs_fail(ome->err, CS_EINPUT, "OME-XML: SizeC %u in channels of %u samples",
                        ome->size[1], samples);
     struct cs_series series;
-    if (cs_series_init(&series, ome->size[2], ome->size[0], ome->size[1] / samples, ome->err) != 0)
+    if (cs_series_init(&series, ome->layout->room, ome->size[2], ome->size[0],
+                       ome->size[1] / samples, ome->err) != 0)
         return -1;
     memcpy(series.pixel_um, ome->pixel_um, sizeof series.pixel_um);
     series.width = ome->width;

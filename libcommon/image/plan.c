@@ -47,8 +47,8 @@ static int choose_series(struct cs_plan *plan, const struct cs_pick *pick, struc
 static int pages_as(struct cs_plan *plan, char axis, const uint32_t *map, uint32_t first,
                     uint32_t count, struct cs_err *err)
 {
-    if (cs_series_init(&plan->own, axis == 't' ? count : 1, axis == 'z' ? count : 1,
-                       axis == 'c' ? count : 1, err) != 0)
+    if (cs_series_init(&plan->own, &plan->source->room, axis == 't' ? count : 1,
+                       axis == 'z' ? count : 1, axis == 'c' ? count : 1, err) != 0)
         return -1;
     for (uint32_t i = 0; i < count; i++)
         plan->own.pages[i] = map ? map[first + i] : first + i;

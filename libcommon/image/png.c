@@ -13,6 +13,8 @@
 
 #include "image/codec.h"
 
+enum { LIBRARY_BYTES = 1 << 20 }; // of libpng and zlib, beside four rows
+
 struct png_file {
     int fd;
     uint64_t file_bytes, position;
@@ -72,6 +74,9 @@ static int guarded_header(struct png_file *file)
 {
     if (setjmp(png_jmpbuf(file->png)))
         return -1;
+    // Texts and profiles, of which there may be a thousand of megabytes each, are of no use here.
+    static const png_byte unused[] = "tEXt\0zTXt\0iTXt\0iCCP\0sPLT\0eXIf\0hIST\0pCAL\0sCAL";
+    png_set_keep_unknown_chunks(file->png, PNG_HANDLE_CHUNK_NEVER, unused, sizeof unused / 5);
     png_set_user_limits(file->png, PNG_UINT_31_MAX, PNG_UINT_31_MAX);
     png_set_read_fn(file->png, file, on_read);
     png_read_info(file->png, file->info);
@@ -149,7 +154,12 @@ static int restart(struct png_file *file, struct cs_err *err)
     if (guarded_header(file) != 0)
         return failed(file, err);
     describe(file);
-    return cs_page_check(&file->page, file->file_bytes, &file->row_bytes, err);
+    if (cs_page_check(&file->page, file->file_bytes, &file->row_bytes, err) != 0)
+        return -1;
+    file->page.memory =
+        LIBRARY_BYTES +
+        file->row_bytes * (4 + (file->interlaced ? (uint64_t)file->page.height : 0));
+    return 0;
 }
 
 static void png_close(void *state)
@@ -162,8 +172,10 @@ static void png_close(void *state)
     free(file);
 }
 
-static int png_open(void **out, int fd, uint64_t file_bytes, struct cs_err *err)
+static int png_open(void **out, int fd, uint64_t file_bytes, const struct cs_room *room,
+                    struct cs_err *err)
 {
+    (void)room;
     struct png_file *file = cs_xcalloc(1, sizeof *file);
     file->fd = fd;
     file->file_bytes = file_bytes;

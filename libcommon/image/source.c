@@ -70,7 +70,8 @@ static int open_beside(struct cs_source *other, const struct cs_source *source, 
 {
     struct stat st;
     char *path = cs_xasprintf("%s%s", source->folder, name);
-    *other = (struct cs_source){.fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)};
+    *other = (struct cs_source){.fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK),
+                                .room = source->room};
     free(path);
     // Not a device or a pipe, which a description could name to be read without end.
     if (other->fd >= 0 && fstat(other->fd, &st) == 0 && !S_ISREG(st.st_mode))
@@ -78,18 +79,30 @@ static int open_beside(struct cs_source *other, const struct cs_source *source, 
     return open_file(other, err);
 }
 
+// What OME-XML takes at most while it is read: names of elements and of attributes weigh most.
+enum { OME_WEIGHT = 32 };
+
+static int check_ome(const struct cs_room *room, uint64_t bytes, struct cs_err *err)
+{
+    return cs_room_check(room, bytes * OME_WEIGHT, "OME-XML", err);
+}
+
 // The text of the file that describes the set: XML, or the description of an image.
 static int master_text(struct cs_source *master, struct cs_buf *text, struct cs_err *err)
 {
     if (find_codec(master, NULL) == 0) {
-        if (master->codec->open(&master->file, master->fd, master->bytes, err) != 0)
+        if (master->codec->open(&master->file, master->fd, master->bytes, &master->room, err) != 0)
             return -1;
         const char *description = master->codec->description(master->file);
+        if (check_ome(&master->room, description ? strlen(description) : 0, err) != 0)
+            return -1;
         cs_buf_adds(text, description ? description : "");
         return 0;
     }
     if (master->bytes > CS_MAX_OME_BYTES)
         return cs_fail(err, CS_EINPUT, "OME-XML of more than %d MiB", CS_MAX_OME_BYTES >> 20);
+    if (check_ome(&master->room, master->bytes, err) != 0)
+        return -1;
     char *bytes = cs_xmalloc((size_t)master->bytes + 1);
     int status = cs_codec_pread(master->fd, bytes, (size_t)master->bytes, 0, err);
     if (status == 0)
@@ -107,7 +120,7 @@ static int read_master(struct cs_source *source, const char *name, struct cs_err
     struct cs_layout pointer = source->layout;
     if (!pointer.master || !source->folder || !*pointer.master)
         return -1;
-    source->layout = (struct cs_layout){0};
+    source->layout = (struct cs_layout){.room = &source->room};
     *err = (struct cs_err){0};
     int status = open_beside(&other, source, pointer.master, err);
     if (status == 0)
@@ -128,6 +141,7 @@ static void read_layout(struct cs_source *source, const char *name)
 {
     const char *text = source->codec->description(source->file);
     struct cs_err *err = &source->layout_err;
+    source->layout.room = &source->room;
     if (source->codec->layout && source->codec->layout(source->file, &source->layout, err) != 0)
         return;
     if (source->layout.count || !text) {
@@ -136,9 +150,10 @@ static void read_layout(struct cs_source *source, const char *name)
     }
     if (cs_ome_sniff(text)) {
         source->intensities = true;
-        if (cs_ome_parse(&source->layout, text, strlen(text), name, NULL, source->pages, err) !=
-                0 &&
-            read_master(source, name, err) != 0)
+        if (check_ome(&source->room, strlen(text), err) != 0 ||
+            (cs_ome_parse(&source->layout, text, strlen(text), name, NULL, source->pages, err) !=
+                 0 &&
+             read_master(source, name, err) != 0))
             cs_layout_release(&source->layout);
     } else if (cs_imagej_sniff(text)) {
         source->intensities = true;
@@ -155,7 +170,7 @@ static void read_layout(struct cs_source *source, const char *name)
 static int open_pages(struct cs_source *source, struct cs_err *err)
 {
     if (find_codec(source, err) != 0 ||
-        source->codec->open(&source->file, source->fd, source->bytes, err) != 0)
+        source->codec->open(&source->file, source->fd, source->bytes, &source->room, err) != 0)
         return -1;
     source->pages = source->codec->pages(source->file);
     return 0;
@@ -186,11 +201,17 @@ int cs_source_open_other(struct cs_source *other, const struct cs_source *source
     return cs_err_context(err, "%s of the set", name);
 }
 
-int cs_source_open(struct cs_source *source, const char *path, struct cs_err *err)
+static struct cs_room room_or_none(const struct cs_room *room)
+{
+    return room ? *room : (struct cs_room){0};
+}
+
+int cs_source_open(struct cs_source *source, const char *path, const struct cs_room *room,
+                   struct cs_err *err)
 {
     bool standard = strcmp(path, "-") == 0;
     const char *slash = strrchr(path, '/');
-    *source = (struct cs_source){.fd = STDIN_FILENO};
+    *source = (struct cs_source){.fd = STDIN_FILENO, .room = room_or_none(room)};
     if (!standard) {
         source->fd = open(path, O_RDONLY | O_CLOEXEC);
         source->folder = cs_xstrndup(path, slash ? (size_t)(slash + 1 - path) : 0);
@@ -198,9 +219,10 @@ int cs_source_open(struct cs_source *source, const char *path, struct cs_err *er
     return open_source(source, standard ? NULL : slash ? slash + 1 : path, err);
 }
 
-int cs_source_open_fd(struct cs_source *source, int fd, struct cs_err *err)
+int cs_source_open_fd(struct cs_source *source, int fd, const struct cs_room *room,
+                      struct cs_err *err)
 {
-    *source = (struct cs_source){.fd = fd};
+    *source = (struct cs_source){.fd = fd, .room = room_or_none(room)};
     return open_source(source, NULL, err);
 }
 

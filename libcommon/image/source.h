@@ -12,6 +12,7 @@ struct cs_source {
     int fd;
     char *folder; // with a slash at its end, or empty; owned; NULL: the file has no name
     uint64_t bytes;
+    struct cs_room room; // for all that reading the file takes
     int64_t mtime_ns;
     uint32_t pages;
     struct cs_layout layout;
@@ -21,12 +22,15 @@ struct cs_source {
 };
 
 // Open a file; "-" is standard input. What cannot be sought in (a pipe) is copied to an unlinked
-// file in $TMPDIR first. CS_EIO: cannot be read; CS_EINPUT: no image of a known format.
-// Messages do not name the file. Close also after a failure.
-int cs_source_open(struct cs_source *source, const char *path, struct cs_err *err);
+// file in $TMPDIR first. room: NULL no limit. CS_EIO: cannot be read; CS_EINPUT: no image of a
+// known format; CS_ENOMEM: beyond the room. Messages do not name the file. Close also after a
+// failure.
+int cs_source_open(struct cs_source *source, const char *path, const struct cs_room *room,
+                   struct cs_err *err);
 // The same of a regular file without a name, which is taken over.
-int cs_source_open_fd(struct cs_source *source, int fd, struct cs_err *err);
-// Another file of the set: its pages, without axes. Messages name it. CS_EINPUT, CS_EIO.
+int cs_source_open_fd(struct cs_source *source, int fd, const struct cs_room *room,
+                      struct cs_err *err);
+// Another file of the set: its pages, without axes. Messages name it. CS_EINPUT, CS_EIO, CS_ENOMEM.
 int cs_source_open_other(struct cs_source *other, const struct cs_source *source, uint32_t file,
                          struct cs_err *err);
 void cs_source_close(struct cs_source *source); // accepts a zeroed struct

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
-// TIFF and BigTIFF by libtiff. The chain of directories is walked here, not by libtiff: it costs
-// two small reads a page, finds loops, and lets any page be selected by its offset at once. Pages
-// in SubIFDs are not listed (pyramids keep their smaller levels there).
+// TIFF and BigTIFF by libtiff. The chain of directories is walked by tiff_chain.c. Pages in SubIFDs
+// are not listed (pyramids keep their smaller levels there).
 // libtiff reads through our own procedures (no mapping, so that a file cut while it is read gives
 // an error and not SIGBUS), prints nothing, and may allocate at most CS_MAX_CHUNK_BYTES at once.
 #include <errno.h>
@@ -158,73 +157,6 @@ static int open_handle(struct tiff_file *file, struct cs_err *err)
     return file->tif ? 0 : tiff_fail(file, "not a TIFF file", err);
 }
 
-// ---- The chain of directories --------------------------------------------------------------
-
-struct chain {
-    struct tiff_file *file;
-    bool big_endian, big_tiff;
-};
-
-static uint64_t number(const struct chain *chain, const uint8_t *bytes, int count)
-{
-    uint64_t value = 0;
-    for (int i = 0; i < count; i++)
-        value = value << 8 | bytes[chain->big_endian ? i : count - 1 - i];
-    return value;
-}
-
-// Offset of the directory after the one at `offset`.
-static int next_directory(const struct chain *chain, uint64_t offset, uint64_t *next,
-                          struct cs_err *err)
-{
-    uint8_t bytes[8];
-    int count_bytes = chain->big_tiff ? 8 : 2, entry = chain->big_tiff ? 20 : 12;
-    int offset_bytes = chain->big_tiff ? 8 : 4;
-    if (cs_codec_pread(chain->file->fd, bytes, (size_t)count_bytes, offset, err) != 0)
-        return -1;
-    uint64_t entries = number(chain, bytes, count_bytes);
-    if (entries == 0 || entries > 65535)
-        return cs_fail(err, CS_EINPUT, "a directory of %llu entries", (unsigned long long)entries);
-    uint64_t at = offset + (uint64_t)count_bytes + entries * (uint64_t)entry;
-    if (cs_codec_pread(chain->file->fd, bytes, (size_t)offset_bytes, at, err) != 0)
-        return -1;
-    *next = number(chain, bytes, offset_bytes);
-    return 0;
-}
-
-static int walk_directories(struct tiff_file *file, struct cs_err *err)
-{
-    uint8_t head[16] = {0};
-    size_t capacity = 0;
-    if (cs_codec_pread(file->fd, head, 8, 0, err) != 0)
-        return -1;
-    struct chain chain = {file, head[0] == 'M', head[2] == 43 || head[3] == 43};
-    if (chain.big_tiff && cs_codec_pread(file->fd, head, 16, 0, err) != 0)
-        return -1;
-    uint64_t at = number(&chain, head + (chain.big_tiff ? 8 : 4), chain.big_tiff ? 8 : 4);
-    // Brent's cycle finding: compare with a marker that moves up at each power of two.
-    uint64_t marker = 0;
-    uint32_t power = 1;
-    while (at != 0) {
-        if (at == marker)
-            return cs_fail(err, CS_EINPUT, "the chain of pages has a loop");
-        if (file->directory_count == power) {
-            marker = at;
-            power *= 2;
-        }
-        if (file->directory_count == CS_MAX_PAGES)
-            return cs_fail(err, CS_EINPUT, "more than %d pages", CS_MAX_PAGES);
-        if (file->directory_count == capacity) {
-            capacity = capacity ? 2 * capacity : 4;
-            file->directories = cs_xrealloc(file->directories, capacity, sizeof *file->directories);
-        }
-        file->directories[file->directory_count++] = at;
-        if (next_directory(&chain, at, &at, err) != 0)
-            return cs_err_context(err, "page %u", file->directory_count - 1);
-    }
-    return file->directory_count ? 0 : cs_fail(err, CS_EINPUT, "a TIFF file without an image");
-}
-
 // ---- Open, close ---------------------------------------------------------------------------
 
 static void tiff_close(void *state)
@@ -241,24 +173,40 @@ static void tiff_close(void *state)
     free(file);
 }
 
-static int tiff_open(void **out, int fd, uint64_t file_bytes, struct cs_err *err)
+// Select a directory; its tags take memory, as many as they are.
+static int select_directory(struct tiff_file *file, uint64_t offset, bool *there,
+                            struct cs_err *err)
+{
+    if (tiff_chain_tags(file, offset, &file->tag_bytes, err) != 0 ||
+        cs_room_check(&file->room, file->held_bytes + file->tag_bytes, "tags of a page", err) != 0)
+        return -1;
+    *there = TIFFSetSubDirectory(file->tif, offset);
+    return 0;
+}
+
+static int tiff_open(void **out, int fd, uint64_t file_bytes, const struct cs_room *room,
+                     struct cs_err *err)
 {
     struct tiff_file *file = cs_xcalloc(1, sizeof *file);
     const char *text = NULL;
+    bool there = false;
     file->fd = fd;
     file->file_bytes = file_bytes;
+    file->room = room ? *room : (struct cs_room){0};
     file->chunk_index = UINT32_MAX;
     tiff_clear(file);
-    if (walk_directories(file, err) != 0 || open_handle(file, err) != 0) {
+    // A first page that libtiff refuses is reported when it is selected.
+    if (tiff_chain_walk(file, err) != 0 || open_handle(file, err) != 0 ||
+        select_directory(file, file->directories[0], &there, err) != 0) {
         tiff_close(file);
         return -1;
     }
-    // A first page that libtiff refuses is reported when it is selected.
-    bool there = TIFFSetSubDirectory(file->tif, file->directories[0]);
     int status = lacks_something(file) ? tiff_fail(file, "the first page", err) : 0;
     if (status == 0 && there) {
-        if (TIFFGetField(file->tif, TIFFTAG_IMAGEDESCRIPTION, &text) && text)
+        if (TIFFGetField(file->tif, TIFFTAG_IMAGEDESCRIPTION, &text) && text) {
             file->description = cs_xstrdup(text);
+            file->held_bytes += strlen(text);
+        }
         status = tiff_scope_open(file, err);
     }
     if (status != 0) {
@@ -425,11 +373,14 @@ static int tiff_select(void *state, uint32_t index, struct cs_page *out, struct 
 {
     struct tiff_file *file = state;
     uint32_t directory = file->extended ? 0 : index;
+    bool there;
     tiff_clear(file);
     file->chunk_index = UINT32_MAX;
     file->plane = file->extended ? index : 0;
     file->lost_tag = false;
-    if (!TIFFSetSubDirectory(file->tif, file->directories[directory]) || lacks_something(file))
+    if (select_directory(file, file->directories[directory], &there, err) != 0)
+        return -1;
+    if (!there || lacks_something(file))
         return tiff_fail(file, "the page cannot be read", err);
     tiff_clear(file);
     if (file->lost_tag)

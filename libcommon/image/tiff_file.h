@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// An open TIFF file, shared by tiff.c (directories and tags) and tiff_rows.c (samples).
+// An open TIFF file, shared by tiff.c (tags), tiff_chain.c (directories), tiff_scope.c (dialects)
+// and tiff_rows.c (samples).
 #ifndef CS_IMAGE_TIFF_FILE_H
 #define CS_IMAGE_TIFF_FILE_H
 
@@ -19,11 +20,15 @@ enum tiff_way {
 struct tiff_file {
     int fd;
     uint64_t file_bytes, position; // position: of the read procedure
+    struct cs_room room;
+    uint64_t held_bytes; // of the list of pages and the description
+    uint64_t tag_bytes;  // of the current directory's tags
     TIFF *tif;
     char message[300]; // first error of libtiff since tiff_clear
     int read_errno;    // of a read that failed since then; -1: it found the end too early
     bool lost_tag;     // the current directory has a tag that could not be read
 
+    bool big_endian, big_tiff;
     uint64_t *directories; // offset of each
     uint32_t directory_count;
     uint32_t extended; // planes that page 0 stands for; 0: only itself
@@ -61,6 +66,12 @@ void tiff_check_memory(const char *text);
 void tiff_clear(struct tiff_file *file);
 // Why a read failed, or the message of libtiff, or `otherwise`. CS_EINPUT, CS_EIO, CS_ENOMEM.
 int tiff_fail(struct tiff_file *file, const char *otherwise, struct cs_err *err);
+
+// Find the offsets of all directories. CS_EINPUT: a loop, or too many. CS_ENOMEM: beyond the room.
+int tiff_chain_walk(struct tiff_file *file, struct cs_err *err);
+// The memory that the tags of the directory at `offset` take at most.
+int tiff_chain_tags(const struct tiff_file *file, uint64_t offset, uint64_t *bytes,
+                    struct cs_err *err);
 
 // Page 0 stands for `planes` planes (codec.h).
 int tiff_extend(void *file, uint32_t planes, struct cs_err *err);

@@ -9,7 +9,10 @@
 
 #include "image/tiff_file.h"
 
-enum { LARGE_STRIP_BYTES = 16 << 20 }; // above this a strip is not decoded whole if avoidable
+enum {
+    LARGE_STRIP_BYTES = 16 << 20, // above this a strip is not decoded whole if avoidable
+    LIBRARY_BYTES = 1 << 20,      // that libtiff and a codec take whatever the size
+};
 
 // ---- Choosing the way ----------------------------------------------------------------------
 
@@ -97,7 +100,62 @@ static void take_differences(struct tiff_file *file)
                         TIFFSetField(file->tif, TIFFTAG_PREDICTOR, PREDICTOR_NONE);
 }
 
-int tiff_rows_start(struct tiff_file *file, struct cs_err *err)
+// The largest strip or tile as it is compressed; libtiff takes no more than ten times what it
+// gives.
+static uint64_t most_compressed(const struct tiff_file *file, uint64_t unit)
+{
+    uint64_t most = 0, limit = 10 * unit + 4096;
+    uint32_t count = file->tiled ? TIFFNumberOfTiles(file->tif) : TIFFNumberOfStrips(file->tif);
+    for (uint32_t i = 0; i < count; i++) {
+        uint64_t bytes = TIFFGetStrileByteCount(file->tif, i);
+        most = bytes > most ? bytes : most;
+    }
+    most = most < limit ? most : limit;
+    return most < file->file_bytes ? most : file->file_bytes;
+}
+
+// What a codec keeps while it decodes a unit of so many bytes.
+static uint64_t codec_memory(uint16_t compression, uint64_t unit)
+{
+    enum { MOST_WINDOW = 256 << 20 }; // of zstd; libtiff lets libjpeg have less
+    switch (compression) {
+    case COMPRESSION_NONE:
+    case COMPRESSION_PACKBITS:
+    case COMPRESSION_LZW:
+    case COMPRESSION_DEFLATE:
+    case COMPRESSION_ADOBE_DEFLATE:
+    case COMPRESSION_CCITTRLE:
+    case COMPRESSION_CCITTFAX3:
+    case COMPRESSION_CCITTFAX4:
+        return 0;
+    case COMPRESSION_LZMA:
+        return unit; // a window as long, at most
+    case COMPRESSION_ZSTD:
+        return unit < MOST_WINDOW ? unit : MOST_WINDOW;
+    case COMPRESSION_JPEG:
+        return 3 * unit < MOST_WINDOW ? 3 * unit : MOST_WINDOW;
+    default:
+        return 3 * unit; // the whole of it in other forms
+    }
+}
+
+// What decoding takes: rows of whole units, a unit, what is compressed of it, and the codec's own.
+static uint64_t decode_memory(const struct tiff_file *file)
+{
+    uint64_t unit = (uint64_t)file->unit_row_bytes * file->unit_rows;
+    uint64_t chunk = (uint64_t)file->row_bytes * file->unit_rows;
+    if (file->way == TIFF_DIRECT)
+        return 0;
+    uint64_t kept =
+        LIBRARY_BYTES + most_compressed(file, unit) + codec_memory(file->compression, unit);
+    if (file->way == TIFF_SCANLINES)
+        return kept + file->unit_row_bytes;
+    if (file->way == TIFF_RGBA)
+        unit += (uint64_t)file->unit_width * file->unit_rows * 4;
+    return kept + chunk + unit;
+}
+
+static int choose_way(struct tiff_file *file, struct cs_err *err)
 {
     struct cs_page *page = &file->page;
     file->way = TIFF_CHUNKS;
@@ -121,7 +179,7 @@ int tiff_rows_start(struct tiff_file *file, struct cs_err *err)
     }
     if (file->way == TIFF_CHUNKS && chunk > LARGE_STRIP_BYTES && !file->tiled && !file->separate) {
         file->way = TIFF_SCANLINES;
-        return reserve(&file->unit, &file->unit_bytes, file->unit_row_bytes, "TIFF row", err);
+        return 0;
     }
     uint64_t unit = (uint64_t)file->unit_row_bytes * file->unit_rows;
     if (file->way == TIFF_RGBA)
@@ -130,6 +188,16 @@ int tiff_rows_start(struct tiff_file *file, struct cs_err *err)
         return cs_err_context(err, "%s of %u x %u pixels", file->tiled ? "tiles" : "strips",
                               file->unit_width, file->unit_rows);
     take_differences(file);
+    return 0;
+}
+
+int tiff_rows_start(struct tiff_file *file, struct cs_err *err)
+{
+    if (choose_way(file, err) != 0)
+        return -1;
+    uint64_t tables =
+        16 * (uint64_t)(file->tiled ? TIFFNumberOfTiles(file->tif) : TIFFNumberOfStrips(file->tif));
+    file->page.memory = file->held_bytes + file->tag_bytes + tables + decode_memory(file);
     return 0;
 }
 
@@ -372,6 +440,8 @@ static int read_chunks(struct tiff_file *file, uint32_t first, uint32_t rows, ui
 static int read_scanlines(struct tiff_file *file, uint32_t first, uint32_t rows, uint8_t *out,
                           struct cs_err *err)
 {
+    if (reserve(&file->unit, &file->unit_bytes, file->unit_row_bytes, "TIFF row", err) != 0)
+        return -1;
     for (; file->next_line < first + rows; file->next_line++) {
         uint32_t y = file->next_line;
         if (TIFFReadScanline(file->tif, file->unit, y, 0) != 1 || file->message[0]) {

@@ -74,7 +74,7 @@ int tiff_scope_layout(void *state, struct cs_layout *layout, struct cs_err *err)
         file->directory_count != step * planes)
         return cs_fail(err, CS_EINPUT, "LSM: %u pages for %u z planes and %u times",
                        file->directory_count, file->lsm_z, file->lsm_time);
-    if (cs_series_init(&series, file->lsm_time, file->lsm_z, 1, err) != 0)
+    if (cs_series_init(&series, layout->room, file->lsm_time, file->lsm_z, 1, err) != 0)
         return -1;
     for (uint32_t i = 0; i < planes; i++)
         series.pages[i] = i * step;

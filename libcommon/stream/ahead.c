@@ -17,12 +17,13 @@ struct entry {
     struct cs_image shape; // DATA
     enum cs_plane plane;
     uint32_t first_row, rows;
-    void *samples;
+    const uint8_t *samples; // in the record's block
 };
 
 struct cs_record {
     struct entry *entries;
     size_t count, capacity;
+    uint8_t *block; // of most_bytes, kept from input to input; NULL: not needed yet
     size_t bytes, most_bytes;
 };
 
@@ -38,10 +39,8 @@ static struct entry *add_entry(struct cs_record *r, enum cs_frame_kind kind)
 
 static void record_clear(struct cs_record *r)
 {
-    for (size_t i = 0; i < r->count; i++) {
+    for (size_t i = 0; i < r->count; i++)
         cs_meta_release(&r->entries[i].meta);
-        free(r->entries[i].samples);
-    }
     r->count = r->bytes = 0;
 }
 
@@ -52,23 +51,35 @@ int cs_record_begin(struct cs_record *record, const struct cs_meta *begin, struc
     return 0;
 }
 
+void *cs_record_reserve(struct cs_record *record, size_t bytes, struct cs_err *err)
+{
+    if (bytes > record->most_bytes - record->bytes)
+        cs_fail(err, CS_ENOMEM, "more than %zu bytes to be recorded", record->most_bytes);
+    else if (!record->block && !(record->block = malloc(record->most_bytes)))
+        cs_fail(err, CS_ENOMEM, "no memory for %zu bytes", record->most_bytes);
+    else
+        return record->block + record->bytes;
+    return NULL;
+}
+
 int cs_record_data(struct cs_record *record, enum cs_plane plane, const struct cs_image *shape,
                    uint32_t first_row, uint32_t rows, const void *samples, struct cs_err *err)
 {
-    size_t bytes = rows * cs_image_row_bytes(shape);
-    if (bytes > record->most_bytes - record->bytes)
-        return cs_fail(err, CS_ENOMEM, "more than %zu bytes to be recorded", record->most_bytes);
-    void *copy = malloc(bytes ? bytes : 1);
-    if (!copy)
-        return cs_fail(err, CS_ENOMEM, "no memory for %zu bytes", bytes);
-    memcpy(copy, samples, bytes);
-    record->bytes += bytes;
+    enum { LINE = 64 }; // bands begin at cache lines
+    size_t bytes = rows * cs_image_row_bytes(shape), end;
+    uint8_t *place = cs_record_reserve(record, bytes, err);
+    if (!place)
+        return -1;
+    if (place != samples)
+        memcpy(place, samples, bytes);
+    end = (record->bytes + bytes + LINE - 1) / LINE * LINE;
+    record->bytes = end < record->most_bytes ? end : record->most_bytes;
     struct entry *e = add_entry(record, CS_FRAME_DATA);
     e->plane = plane;
     e->shape = *shape;
     e->first_row = first_row;
     e->rows = rows;
-    e->samples = copy;
+    e->samples = place;
     return 0;
 }
 
@@ -208,6 +219,7 @@ void cs_ahead_close(struct cs_ahead *a)
     for (size_t i = 0; i < a->slot_count; i++) {
         record_clear(&a->slots[i].record);
         free(a->slots[i].record.entries);
+        free(a->slots[i].record.block);
     }
     pthread_mutex_destroy(&a->lock);
     pthread_cond_destroy(&a->changed);

@@ -15,6 +15,9 @@ struct cs_record;
 int cs_record_begin(struct cs_record *record, const struct cs_meta *begin, struct cs_err *err);
 int cs_record_data(struct cs_record *record, enum cs_plane plane, const struct cs_image *shape,
                    uint32_t first_row, uint32_t rows, const void *samples, struct cs_err *err);
+// Space for the samples of the next band, which cs_record_data then need not copy. NULL with
+// CS_ENOMEM: more than the record may hold.
+void *cs_record_reserve(struct cs_record *record, size_t bytes, struct cs_err *err);
 int cs_record_done(struct cs_record *record, const struct cs_meta *done, struct cs_err *err);
 // Write all of it; `done` is shown every DONE. -1: the output failed.
 int cs_record_write(const struct cs_record *record, struct cs_writer *writer,

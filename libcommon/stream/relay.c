@@ -3,6 +3,8 @@
 
 #include <unistd.h>
 
+#include "stream/reader.h"
+
 static int rewind_and_open(struct cs_reader **reader, int fd, struct cs_err *err)
 {
     *reader = NULL;
@@ -20,13 +22,19 @@ static int check_end(const struct cs_reader *reader, uint32_t items, struct cs_e
     return items ? 0 : cs_fail(err, CS_EINPUT, "the decoder's stream has no items");
 }
 
-int cs_relay_check(int fd, uint32_t *items, struct cs_err *err)
+static void *nowhere(void *context, const struct cs_frame_header *header)
+{
+    (void)context, (void)header;
+    return NULL;
+}
+
+int cs_relay_check(int fd, const struct cs_room *room, uint32_t *items, struct cs_err *err)
 {
     struct cs_reader *reader;
     struct cs_frame frame;
     int result = rewind_and_open(&reader, fd, err) == 0 ? 1 : -1;
     *items = 0;
-    while (result > 0 && (result = cs_reader_next(reader, &frame, err)) > 0) {
+    while (result > 0 && (result = cs_reader_next_into(reader, &frame, nowhere, NULL, err)) > 0) {
         if (frame.header.kind == CS_FRAME_BEGIN)
             ++*items;
         if (*items > CS_RELAY_MAX_ITEMS)
@@ -34,6 +42,9 @@ int cs_relay_check(int fd, uint32_t *items, struct cs_err *err)
                              CS_RELAY_MAX_ITEMS);
         else if (frame.header.kind == CS_FRAME_DATA && frame.header.plane != CS_PLANE_IMAGE)
             result = cs_fail(err, CS_EINPUT, "the decoder's stream holds more than images");
+        else if (cs_room_check(room, frame.header.payload_bytes, "a band of the decoder's stream",
+                               err) != 0)
+            result = -1;
     }
     if (result == 0)
         result = check_end(reader, *items, err);

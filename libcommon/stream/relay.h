@@ -4,14 +4,15 @@
 #ifndef CS_STREAM_RELAY_H
 #define CS_STREAM_RELAY_H
 
+#include "image/room.h"
 #include "stream/stream.h"
 
 enum { CS_RELAY_MAX_ITEMS = 1 << 20 };
 
 // Read the stream in fd (a regular file, from its start) to its end, so that it is known to be
 // whole, and count its items. CS_EINPUT: it is broken, cut short or ended early, has no items or
-// too many, or holds planes other than images.
-int cs_relay_check(int fd, uint32_t *items, struct cs_err *err);
+// too many, or holds planes other than images. CS_ENOMEM: a band beyond the room.
+int cs_relay_check(int fd, const struct cs_room *room, uint32_t *items, struct cs_err *err);
 
 struct cs_relay {
     // The metadata of item n as the stream has it, to be made that of the output.

@@ -49,8 +49,8 @@ void cs_reader_close(struct cs_reader *reader); // accepts NULL
 struct cs_writer;
 
 // Open for fd (borrowed). A terminal is CS_EUSAGE. Nothing is written yet.
-// ring_bytes: size of the shared area (0: 64 MiB). The process should ignore SIGPIPE; a closed
-// output then is CS_EIO with errno EPIPE, see cs_writer_closed.
+// ring_bytes: size of the shared area (0: CS_RING_BYTES). The process should ignore SIGPIPE; a
+// closed output then is CS_EIO with errno EPIPE, see cs_writer_closed.
 int cs_writer_open(struct cs_writer **writer, int fd, enum cs_transport transport,
                    uint64_t ring_bytes, struct cs_err *err);
 // Write HEAD: the given metadata and the transport's offer.
@@ -70,6 +70,8 @@ bool cs_writer_closed(const struct cs_writer *writer);
 bool cs_writer_broken(const struct cs_writer *writer);
 void cs_writer_close(struct cs_writer *writer); // accepts NULL
 
+// Of a writer's shared area by default.
+enum { CS_RING_BYTES = 64 << 20 };
 // Bytes of payload that go into one band by default (rows are rounded down, at least one).
 enum { CS_BAND_BYTES = 4 << 20 };
 

@@ -22,7 +22,6 @@ enum {
     PIPE_BYTES = 1 << 20,
     ATTACH_MS = 100,       // how long the first payload waits for a reader to attach
     ATTACH_SHM_MS = 10000, // and with --transport shm
-    RING_BYTES = 64 << 20,
 };
 
 struct cs_writer {
@@ -53,7 +52,7 @@ int cs_writer_open(struct cs_writer **writer, int fd, enum cs_transport transpor
     struct cs_writer *w = cs_xcalloc(1, sizeof *w);
     w->fd = fd;
     w->transport = transport;
-    w->ring_bytes = ring_bytes ? ring_bytes : RING_BYTES;
+    w->ring_bytes = ring_bytes ? ring_bytes : CS_RING_BYTES;
     w->fifo = S_ISFIFO(st.st_mode);
     w->regular = S_ISREG(st.st_mode);
     if (w->fifo)

@@ -13,7 +13,7 @@
 #include "image/convert.h"
 #include "image/layout.h"
 
-enum { FUZZ_PAGES = 3, FUZZ_PLANE_BYTES = 4 << 20, FUZZ_BAND = 5 };
+enum { FUZZ_PAGES = 3, FUZZ_PLANE_BYTES = 4 << 20, FUZZ_BAND = 5, FUZZ_ROOM = 256 << 20 };
 
 static void fuzz_page(const struct cs_codec *codec, void *file, uint32_t index)
 {
@@ -44,9 +44,10 @@ static int fuzz_decode(const struct cs_codec *codec, const uint8_t *data, size_t
 {
     struct cs_err err;
     void *file;
+    const struct cs_room room = {.bytes = FUZZ_ROOM};
     int fd = memfd_create("fuzz", MFD_CLOEXEC);
     if (fd >= 0 && cs_write_full(fd, data, size, &err) == 0 &&
-        codec->open(&file, fd, size, &err) == 0) {
+        codec->open(&file, fd, size, &room, &err) == 0) {
         uint32_t pages = codec->pages(file);
         struct cs_layout layout = {0};
         if (codec->layout)

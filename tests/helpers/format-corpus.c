@@ -110,8 +110,7 @@ static int hash_page(struct cs_plan *plan, uint32_t n, bool high, char hex[CS_SH
     if (cs_image_init(&image, shape.width, shape.height, shape.channels, shape.dtype, 0, NULL,
                       err) != 0)
         return -1;
-    cs_decode_init(&decode, plan, n);
-    int status = 0;
+    int status = cs_decode_init(&decode, plan, n, err);
     for (uint32_t y = 0, band = 37; y < plan->height && status == 0; y += band) {
         uint32_t rows = plan->height - y < band ? plan->height - y : band;
         status =
@@ -148,7 +147,7 @@ static void read_pages(const char *path, const char *file, const struct table *r
     struct cs_pick pick = {.series = -1, .raw = raw, .page = {.kind = CS_RANGE_ALL}};
     struct cs_err err = {0};
     char hex[CS_SHA256_HEX];
-    if (cs_source_open(&source, path, &outcome->err) != 0 ||
+    if (cs_source_open(&source, path, NULL, &outcome->err) != 0 ||
         cs_plan_make(&plan, &pick, &source, &outcome->err) != 0) {
         cs_plan_release(&plan);
         cs_source_close(&source);
@@ -272,7 +271,7 @@ static int check_axes(const char *folder, const struct table *axes)
         struct cs_err err = {0};
         const char *file = cell(axes, i, "file"), *shape = cell(axes, i, "shape");
         char *path = cs_xasprintf("%s/%s", folder, file);
-        int opened = cs_source_open(&source, path, &err);
+        int opened = cs_source_open(&source, path, NULL, &err);
         if (opened != 0 || !same_axes(&source.layout, cell(axes, i, "axes"), shape)) {
             printf("WRONG axes\t%s\t%s\n", file, err.text);
             bad++;
