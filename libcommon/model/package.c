@@ -4,6 +4,7 @@
 #include "model/package.h"
 
 #include <ctype.h>
+#include <dirent.h>
 #include <limits.h>
 #include <math.h>
 #include <stdio.h>
@@ -289,14 +290,32 @@ static bool is_package(const char *folder)
     return found;
 }
 
+// "DIR (NAME, NAME)", with the packages in it.
+static void note_folder(const char *dir, struct cs_buf *tried)
+{
+    struct dirent **entries = NULL;
+    int count = scandir(dir, &entries, NULL, alphasort), found = 0;
+    cs_buf_addf(tried, "%s%s", tried->len ? ", " : "", dir);
+    for (int i = 0; i < count; i++) {
+        char *folder = cs_xasprintf("%s/%s", dir, entries[i]->d_name);
+        if (entries[i]->d_name[0] != '.' && is_package(folder))
+            cs_buf_addf(tried, "%s%s", found++ ? ", " : " (", entries[i]->d_name);
+        free(folder);
+        free(entries[i]);
+    }
+    free(entries);
+    cs_buf_adds(tried, found ? ")" : "");
+}
+
 // DIR/NAME if it is a package, else NULL; notes DIR in `tried`.
 static char *try_folder(const char *dir, int dir_len, const char *name, struct cs_buf *tried)
 {
     char *folder = cs_xasprintf("%.*s/%s", dir_len, dir, name);
     if (is_package(folder))
         return folder;
+    folder[dir_len] = '\0';
+    note_folder(folder, tried);
     free(folder);
-    cs_buf_addf(tried, "%s%.*s", tried->len ? ", " : "", dir_len, dir);
     return NULL;
 }
 

@@ -59,7 +59,8 @@ infer 2 out.cs -m tiny --fit crop
 infer 2 out.cs -m tiny -d gpu
 infer 2 out.cs -m tiny -k picture
 infer 4 out.cs -m nothing
-says "no model 'nothing'"
+says "no model 'nothing' in $TESTDATA/models ("
+says 'tiny, whole)'
 cs-view -i out.cs | grep -q '^END 0.*exit=4' || fail "END without the reason"
 expect 4 cs-infer -m nothing </dev/null
 infer 5 out.cs -m tiny -d cuda
