@@ -28,9 +28,16 @@ static void show(struct cs_progress *p, double now)
         n += snprintf(line + n, sizeof line - (size_t)n, "/%lld", (long long)p->total);
     n += snprintf(line + n, sizeof line - (size_t)n, " images, %lld failed, %.1f/s",
                   (long long)p->failed, rate);
-    if (p->total > p->done && rate > 0)
-        snprintf(line + n, sizeof line - (size_t)n, ", %.0f s left",
-                 (double)(p->total - p->done) / rate);
+    if (p->total > p->done && rate > 0) {
+        double left = (double)(p->total - p->done) / rate;
+        snprintf(line + n, sizeof line - (size_t)n,
+                 left < 120    ? ", %.0f s left"
+                 : left < 7200 ? ", %.0f min left"
+                               : ", %.1f h left",
+                 left < 120    ? left
+                 : left < 7200 ? left / 60
+                               : left / 3600);
+    }
     fprintf(stderr, p->terminal ? "\r%s\033[K" : "%s\n", line);
     fflush(stderr);
 }

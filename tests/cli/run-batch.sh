@@ -13,7 +13,9 @@ expect 1 cs-run -q -m nuclei -o one in
 engines=local
 command -v parallel >/dev/null && engines="local parallel"
 for engine in $engines; do
-    expect 1 cs-batch -E $engine -m nuclei -o $engine -j 2 --shards 3 in
+    expect 1 env -u HOME cs-batch -E $engine -m nuclei -o $engine -j 2 --shards 3 in
+    says '5/5 inputs, 1 failed, '
+    [ "$(wc -l <stderr)" -le 5 ] || fail "more than there is to say: $(cat stderr)"
     for part in objects.csv images.csv failed.txt run.json labels polygons; do
         diff -r one/$part $engine/$part >diff || fail "$engine, $part: $(head diff)"
     done
@@ -40,6 +42,20 @@ wait $batch
 [ $? = 1 ] || fail "after a kill: $(cat stderr)"
 grep -q 'was killed by signal 9' stderr || fail "no word of the kill: $(cat stderr)"
 diff one/objects.csv killed/objects.csv >diff || fail "objects after a kill: $(head diff)"
+
+# A closed terminal: what has begun is finished, the tables are made, the rest is for the next run.
+cs-batch -q -m nuclei -o hangup --shards 5 in 2>stderr &
+batch=$!
+for _ in $(seq 1200); do
+    [ -e hangup/labels ] && break
+    sleep 0.05
+done
+kill -HUP $batch
+wait $batch
+[ $? = 143 ] || fail "after SIGHUP: $(cat stderr)"
+[ -s hangup/images.csv ] || fail 'no tables after SIGHUP'
+expect 1 cs-batch -q -m nuclei -o hangup --shards 5 in
+diff one/objects.csv hangup/objects.csv >diff || fail "objects after SIGHUP: $(head diff)"
 
 # --print runs nothing; --once does not mind that there is nothing.
 expect 0 cs-batch --print --shards 2 -m nuclei -o printed -t 0.4 in
