@@ -283,6 +283,31 @@ static void choose(struct opcase *c)
     opcase_node(c, "Where", 1);
 }
 
+// More is seen on one side, below a stride.
+static void build_shifted(struct opcase *c, bool left)
+{
+    pool(c);
+    shifted_conv(c, 5, left ? 4 : 0, left ? 0 : 4);
+    resize(c, "asymmetric", "nearest", 2);
+}
+
+static void build_shifted_up(struct opcase *c, bool left)
+{
+    pool(c);
+    pool(c);
+    for (int i = 0; i < 2; i++)
+        shifted_up(c, 6, 2, left ? 0 : 4, left ? 4 : 0);
+}
+
+// Pads of its own, then a convolution without.
+static void build_padded(struct opcase *c)
+{
+    opcase_value(c, value(c));
+    opcase_ints(c, (int64_t[]){0, 0, 3, 3, 0, 0, 3, 3}, 8);
+    cs_node_add_string(&c->graph, opcase_node(c, "Pad", 1), "mode", "reflect");
+    shifted_conv(c, 7, 0, 0);
+}
+
 // Networks of every local operator whose output is as large as the input.
 static void build(struct opcase *c, int kind, int64_t size)
 {
@@ -308,13 +333,8 @@ static void build(struct opcase *c, int kind, int64_t size)
         conv(c, 3, 1, 1);
         resize(c, "asymmetric", "nearest", 2);
         break;
-    case 3: // pads of its own, then a convolution without
-        opcase_value(c, value(c));
-        opcase_ints(c, (int64_t[]){0, 0, 3, 3, 0, 0, 3, 3}, 8);
-        cs_node_add_string(&c->graph, opcase_node(c, "Pad", 1), "mode", "reflect");
-        opcase_value(c, value(c));
-        opcase_weight(c, SHAPE(1, 1, 7, 7));
-        opcase_node(c, "Conv", 1);
+    case 3:
+        build_padded(c);
         break;
     case 4:
         opcase_value(c, value(c));
@@ -340,27 +360,13 @@ static void build(struct opcase *c, int kind, int64_t size)
     case 7:
         choose(c);
         break;
-    case 8: // more on the left, more on the right, each below a stride
-        pool(c);
-        shifted_conv(c, 5, 4, 0);
-        resize(c, "asymmetric", "nearest", 2);
-        break;
+    case 8:
     case 9:
-        pool(c);
-        shifted_conv(c, 5, 0, 4);
-        resize(c, "asymmetric", "nearest", 2);
+        build_shifted(c, kind == 8);
         break;
     case 10:
-        pool(c);
-        pool(c);
-        shifted_up(c, 6, 2, 0, 4);
-        shifted_up(c, 6, 2, 0, 4);
-        break;
     case 11:
-        pool(c);
-        pool(c);
-        shifted_up(c, 6, 2, 4, 0);
-        shifted_up(c, 6, 2, 4, 0);
+        build_shifted_up(c, kind == 10);
         break;
     default:
         conv(c, 3, 2, 1);
