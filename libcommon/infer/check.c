@@ -154,7 +154,8 @@ static int check_maps(struct test *t, int k, struct cs_tensor *want, struct cs_e
     double binarize;
     const struct cs_graph *g = cs_session_graph(t->session);
     const struct cs_shape *shape = &g->values[g->outputs[t->info->output_of[k]]].shape;
-    if (shape->rank != 4 || !shape_is(want, shape->dim[1], shape->dim[2], shape->dim[3]))
+    if (shape->rank != 4 || !want->count ||
+        !shape_is(want, shape->dim[1], shape->dim[2], shape->dim[3]))
         return cs_fail(err, CS_EMODEL, "%s does not fit the network's output",
                        t->package->outputs[k].test_path);
     size_t channels = (size_t)want->dim[1], pixels = want->count / channels, most = CS_JOB_MAX_MAPS;

@@ -30,6 +30,17 @@ for output in style flows prob; do
     says 'of the values differ'
 done
 
+# An output of no channels has no values to compare. Its node is added to the network by bytes:
+# Slice(flows, [0], [0], [1]).
+fresh pair
+printf '%b' ':?\n\035\n\005flows\n\001z\n\001z\n\001o\022\004none"\005Slice' \
+    '*\n\010\001\020\007:\001\000B\001z*\n\010\001\020\007:\001\001B\001ob\006\n\004none' >>m/pair.onnx
+sed -i 's/pair.onnx, sha256: [0-9a-f]*/pair.onnx/; s/test_flows.npy, sha256: [0-9a-f]*/none.npy/
+    s/id: flows/id: none/; s/{output: flows, channel: 1}/prob/' m/rdf.yaml
+head -c 128 m/test_flows.npy | sed 's/(1, 2,/(1, 0,/' >m/none.npy
+expect 4 cs-model check m -d ref
+says "none.npy does not fit the network's output"
+
 # Without a word of ours the first output with a plane gives the maps, and this is said.
 fresh pair
 sed -i '/channels: {flow_x/d' m/rdf.yaml
