@@ -13,6 +13,7 @@
 
 #include "base/io.h"
 #include "base/json_read.h"
+#include "base/line.h"
 #include "base/mem.h"
 #include "export/features.h"
 #include "export/segments.h"
@@ -268,17 +269,36 @@ static int merge_image(struct tables *t, const struct cs_json *line, struct cs_e
     return put(t, IMAGES, t->text.data, t->text.len, err);
 }
 
-// Each input once; one whose name has a newline cannot stand in a list of lines.
+// The path of an input with "/./" in front of the part that its outputs are named by, so that they
+// get the same names when it is read from a list: as many components as the item's name has.
+static void add_rooted(struct cs_buf *out, const char *image, const char *name)
+{
+    const char *at = strrchr(image, '/');
+    for (const char *slash = strchr(name, '/'); slash && at; slash = strchr(slash + 1, '/'))
+        do
+            at = at > image ? at - 1 : NULL;
+        while (at && *at != '/');
+    if (at && strchr(name, '/'))
+        cs_buf_addf(out, "%.*s/.%s", (int)(at - image), image, at);
+    else
+        cs_buf_adds(out, image);
+}
+
+// Each input once.
 static int merge_failed(struct tables *t, const struct cs_json *line, struct cs_err *err)
 {
     const char *image = cs_json_text(cs_json_get(line, "image"));
+    const char *name = cs_json_text(cs_json_get(line, "name"));
+    struct cs_buf rooted = {0};
     t->failed = true;
-    if (!image || strchr(image, '\n') || (t->last_failed && strcmp(t->last_failed, image) == 0))
+    if (!image || (t->last_failed && strcmp(t->last_failed, image) == 0))
         return 0;
     free(t->last_failed);
     t->last_failed = cs_xstrdup(image);
+    add_rooted(&rooted, image, name ? name : "");
     cs_buf_clear(&t->text);
-    cs_buf_addf(&t->text, "%s\n", image);
+    cs_line_add(&t->text, rooted.data ? rooted.data : "");
+    cs_buf_release(&rooted);
     return put(t, FAILED, t->text.data, t->text.len, err);
 }
 

@@ -12,6 +12,7 @@
 
 #include "base/buf.h"
 #include "base/io.h"
+#include "base/line.h"
 #include "base/mem.h"
 #include "base/num.h"
 
@@ -213,6 +214,23 @@ static int by_path(const void *a, const void *b)
     return strcmp(((const struct cs_input *)a)->path, ((const struct cs_input *)b)->path);
 }
 
+// A file by its name. Behind the last "/./" begins what its output is called; the path goes
+// without.
+static void add_file(struct cs_inputs *inputs, const char *path)
+{
+    const char *name = path, *slash = strrchr(path, '/'), *mark = strstr(path, "/./");
+    for (const char *next = mark; next; next = strstr(next + 1, "/./"))
+        mark = next;
+    if (mark && mark[3]) {
+        size_t root = (size_t)(mark - path) + 1;
+        add(inputs, cs_xasprintf("%.*s%s", (int)root, path, mark + 3), cs_output_name(mark + 3));
+        return;
+    }
+    if (slash && slash[1])
+        name = slash + 1;
+    add(inputs, cs_xstrdup(path), cs_output_name(name));
+}
+
 int cs_inputs_add(struct cs_inputs *inputs, const char *path,
                   const struct cs_inputs_options *options, struct cs_err *err)
 {
@@ -221,10 +239,9 @@ int cs_inputs_add(struct cs_inputs *inputs, const char *path,
         add(inputs, cs_xstrdup("-"), cs_xstrdup("stdin"));
         return 0;
     }
-    const char *slash = strrchr(path, '/');
     if (!*path || stat(path, &st) != 0 || !S_ISDIR(st.st_mode)) {
         if (wanted(options, path, true))
-            add(inputs, cs_xstrdup(path), cs_output_name(slash && slash[1] ? slash + 1 : path));
+            add_file(inputs, path);
         return 0;
     }
     struct walk walk = {.inputs = inputs, .options = options};
@@ -254,6 +271,8 @@ int cs_inputs_add_list(struct cs_inputs *inputs, const char *file, bool nul,
         line[len] = '\0';
         if (!nul && len && line[len - 1] == '\r')
             line[len - 1] = '\0';
+        if (!nul)
+            cs_line_name(line);
         if (standard && strcmp(line, "-") == 0)
             status = cs_fail(err, CS_EUSAGE, "standard input cannot be both list and image");
         else if (*line)

@@ -31,13 +31,15 @@ struct cs_inputs_options {
     int decoder_count;
 };
 
-// Add one operand. A file is taken whatever its name. A folder is walked: its files with a known
+// Add one operand. A file is taken whatever its name; its output has the base name, or where the
+// path holds "/./" the path behind that. A folder is walked: its files with a known
 // extension, or those that match `include`, hidden ones left out, in bytewise order of their
 // paths; links are followed, loops are not. An unreadable folder stays in the list, where reading
 // it fails. "-" is standard input. CS_EIO: folders are nested too deeply.
 int cs_inputs_add(struct cs_inputs *inputs, const char *path,
                   const struct cs_inputs_options *options, struct cs_err *err);
-// Add the operands that a file lists, one a line or ended by NUL; "-": standard input.
+// Add the operands that a file lists, one a line (base/line.h) or ended by NUL; "-": standard
+// input.
 int cs_inputs_add_list(struct cs_inputs *inputs, const char *file, bool nul,
                        const struct cs_inputs_options *options, struct cs_err *err);
 // Sample and shard, after a check of the whole list. CS_EUSAGE: two inputs of one output name.

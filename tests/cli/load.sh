@@ -43,6 +43,9 @@ is "$(sources --exclude B --exclude 'a.d/*' plate)" "z"
 printf 'plate/z.tif\r\n\nplate/a.d\n' >list
 is "$(sources -F list)" "z x"
 is "$(sources -F - <list)" "z x"
+# A list that keeps the tree.
+is "$(find plate/. -name '*.tif' -path '*/B/*' | cs-load -F - | cs-view | sed -n 's/.*source=\([^\t]*\).*output=\([^\t]*\).*/\2 \1/p')" \
+    "B/b plate/B/b.ome.tif"
 cp plate/z.tif "$(printf 'new\nline.tif')"
 find . -maxdepth 1 -name 'new*' -print0 | cs-load -0 -F - >s.cs || fail "a newline in a name"
 cs-view -i s.cs | grep -q 'output=new\\nline	' || fail "a newline in a name: $(cs-view -i s.cs)"

@@ -27,7 +27,7 @@ expect 1 cs-run -m nuclei -o out --overlay in
 says 'in/plate/broken.png: '
 find out -type f | sort >files
 same files run-files.files
-echo in/plate/broken.png | diff - out/failed.txt || fail "failed.txt"
+echo in/./plate/broken.png | diff - out/failed.txt || fail "failed.txt"
 [ "$(cut -d, -f1-3 out/images.csv | tail -n +2 | tr '\n' ' ')" = \
     'in/plate/a.png,plate/a,ok in/plate/b.tif,plate/b,ok in/plate/broken.png,plate/broken,failed in/z.png,z,ok ' ] ||
     fail "$(cat out/images.csv)"

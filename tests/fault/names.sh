@@ -15,11 +15,15 @@ for name in "${names[@]}"; do
     cp "$TESTDATA/nuclei/fluorescence.png" "in/$name.png"
     cp "$TESTDATA/nuclei/fluorescence.png" in/$'fol\nder \xfc'/"$name.png"
 done
-printf 'broken' >in/$'bro\nken,"\xb5.png'
-count=$((2 * ${#names[@]}))
+broken=($'bro\nken,"\xb5.png' '"quo\te"' $'fol\nder \xfc/brok\ren\r' 'plain.tif')
+for name in "${broken[@]}"; do
+    printf 'broken' >"in/$name"
+done
+count=$((2 * ${#names[@]})) all=$((2 * ${#names[@]} + 4))
 
-expect 1 cs-run -q -m tiny -d ref -o out -f labels,overlay,geojson,csv in
-[ "$(wc -l <stderr)" = 1 ] || fail "one message: $(cat stderr)"
+what=(--include '*.png' --include '*quo?te"' --include '*brok*' --include '*.tif' in)
+expect 1 cs-run -q -m tiny -d ref -o out -f labels,overlay,geojson,csv "${what[@]}"
+[ "$(wc -l <stderr)" = 4 ] || fail "four messages: $(cat stderr)"
 [ ! -e bad ] || fail "a name was run"
 for name in "${names[@]}"; do
     for file in "$name" $'fol\nder \xfc'/"$name"; do
@@ -29,10 +33,10 @@ for name in "${names[@]}"; do
 done
 [ "$(find out/labels -type f -print0 | tr -dc '\0' | wc -c)" = $count ] || fail "labels"
 # One line an image; JSON and CSV of UTF-8 whatever the names.
-[ "$(wc -l <out/manifest.jsonl)" = $((count + 1)) ] || fail "$(wc -l out/manifest.jsonl)"
-grep -c '"status":"failed"' out/manifest.jsonl | grep -q -x 1 || fail "failed"
+[ "$(wc -l <out/manifest.jsonl)" = $all ] || fail "$(wc -l out/manifest.jsonl)"
+grep -c '"status":"failed"' out/manifest.jsonl | grep -q -x 4 || fail "failed"
 if command -v python3 >/dev/null; then
-    python3 - out "$count" <<'END' || fail "what the tables say"
+    python3 - out "$all" <<'END' || fail "what the tables say"
 import csv, glob, json, os, sys
 out, count = os.fsencode(sys.argv[1]), int(sys.argv[2])
 lines = [json.loads(line) for line in open(out + b"/manifest.jsonl", encoding="utf-8", newline="\n")]
@@ -45,18 +49,27 @@ for line in lines:
         if o["path"].endswith(".geojson"):
             json.load(open(out + b"/" + os.fsencode(o["path"]), encoding="utf-8"))
 names = set(os.fsencode(line["image"]) for line in lines)
-assert len(names) == count + 1
+assert len(names) == count
 rows = list(csv.reader(open(out + b"/images.csv", encoding="utf-8", errors="surrogateescape", newline="")))
 assert set(os.fsencode(row[0]) for row in rows[1:]) == names, names ^ set(os.fsencode(r[0]) for r in rows[1:])
 END
 fi
 # All of it is found again.
-expect 1 cs-run -m tiny -d ref -o out -f labels,overlay,geojson,csv in
-says "all inputs are done already: $((count + 1))"
-cp "$TESTDATA/nuclei/fluorescence.png" in/$'bro\nken,"\xb5.png'
-expect 0 cs-run -q -m tiny -d ref -o out -f labels,overlay,geojson,csv in
-[ -s out/labels/$'bro\nken,"\xb5.tif' ] || fail "the broken one is not done"
-# Lists with NUL hold any name; those of lines all but newlines.
+expect 1 cs-run -m tiny -d ref -o out -f labels,overlay,geojson,csv "${what[@]}"
+says "all inputs are done already: $all"
+# What failed is named by failed.txt, one a line, and does again from there under the same names.
+[ "$(wc -l <out/failed.txt)" = 4 ] || fail "$(cat out/failed.txt)"
+for name in "${broken[@]}"; do
+    cp "$TESTDATA/nuclei/fluorescence.png" "in/$name"
+done
+expect 0 cs-run -q -m tiny -d ref -o out -f labels,overlay,geojson,csv --retry-failed -F out/failed.txt
+for name in "${broken[@]}"; do
+    case $name in *.png | *.tif) name=${name%.*} ;; esac
+    [ -s "out/labels/$name.tif" ] || fail "$(printf %q "$name") is not done"
+done
+[ ! -s out/failed.txt ] || fail "$(cat out/failed.txt)"
+[ "$(wc -l <out/manifest.jsonl)" = $all ] || fail "$(wc -l out/manifest.jsonl)"
+# Lists with NUL hold any name.
 expect 0 cs-run -q -m tiny -d ref -o list -f csv -0 -F <(find in -maxdepth 1 -type f -print0)
-[ "$(wc -l <list/manifest.jsonl)" = $((count / 2 + 1)) ] || fail "a list with NUL: $(cat stderr)"
+[ "$(wc -l <list/manifest.jsonl)" = $((count / 2 + 3)) ] || fail "a list with NUL: $(cat stderr)"
 exit 0
