@@ -41,6 +41,9 @@ static int open_file(struct cs_source *source, struct cs_err *err)
         return cs_fail_errno(err, CS_EIO, "cannot be read");
     if (S_ISDIR(st.st_mode))
         return cs_fail(err, CS_EIO, "is a folder");
+    // Such a file may have no end.
+    if ((S_ISCHR(st.st_mode) || S_ISBLK(st.st_mode)) && source->fd != STDIN_FILENO)
+        return cs_fail(err, CS_EIO, "is a device");
     if (!S_ISREG(st.st_mode)) {
         if (spool(source, err) != 0 || fstat(source->fd, &st) != 0)
             return err && err->code ? -1 : cs_fail_errno(err, CS_EIO, "cannot be read");

@@ -88,6 +88,13 @@ mkfifo tree/pipe.tif
 timeout 60 cs-load --transport pipe tree >s.cs 2>stderr || fail "a pipe in a folder: $?"
 items ok
 
+# A device that is named fails: it may never end. On standard input it is a file without bytes.
+load 1 /dev/zero good.tif /dev/null
+items "failed ok failed"
+says 'cs-load: /dev/zero: is a device'
+load 1 - </dev/null
+says 'cs-load: -: the file is empty'
+
 # Without permission. Root may read everything: another user then.
 chmod 755 .
 mkdir closed && cp good.tif closed/a.tif && cp good.tif unread.tif
