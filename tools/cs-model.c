@@ -96,7 +96,7 @@ int main(int argc, char **argv)
         return parsed > 0 ? 0 : cs_opt_die(&tool, &err);
     const struct verb *verb = argc - first == 2 ? find_verb(argv[first]) : NULL;
     if (!verb) {
-        cs_fail(&err, CS_EUSAGE, "what is asked? cs-model VERB MODEL; see cs-model --help");
+        cs_fail(&err, CS_EUSAGE, "what is asked? cs-model %s (see --help)", tool.synopsis);
         return cs_opt_die(&tool, &err);
     }
     int result = verb->make ? verb->make(&chosen, argv[first + 1], &err)

@@ -356,7 +356,7 @@ int cs_inputs_finish(struct cs_inputs *inputs, const struct cs_inputs_options *o
         inputs->count = kept;
     }
     if (!inputs->count)
-        return cs_fail(err, CS_ENOINPUT, "no input images");
+        return cs_fail(err, CS_ENOINPUT, "no input images (other formats need --decoder)");
     return 0;
 }
 
