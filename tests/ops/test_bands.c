@@ -14,108 +14,69 @@
 
 enum { BATCH = 2, CHANNELS = 3, SMALL_CACHE = 48 << 10, LARGE_CACHE = 1 << 30 };
 
-static int conv_of(struct opcase *c, int from, int64_t in, int64_t out, int64_t kernel,
-                   int64_t stride)
-{
-    opcase_value(c, from);
-    opcase_weight(c, SHAPE(out, in, kernel, kernel));
-    opcase_weight(c, SHAPE(out));
-    int64_t p = kernel / 2;
-    struct cs_node *node = opcase_node(c, "Conv", 1);
-    cs_node_add_ints(&c->graph, node, "pads", (int64_t[]){p, p, p, p}, 4);
-    cs_node_add_ints(&c->graph, node, "strides", (int64_t[]){stride, stride}, 2);
-    return c->graph.outputs[0];
-}
-
-static int conv(struct opcase *c, int from, int64_t in, int64_t out, int64_t kernel)
-{
-    return conv_of(c, from, in, out, kernel, 1);
-}
-
-static int unary(struct opcase *c, const char *op, int from)
-{
-    opcase_value(c, from);
-    opcase_node(c, op, 1);
-    return c->graph.outputs[0];
-}
-
-static int add(struct opcase *c, int a, int b)
-{
-    opcase_value(c, a);
-    return unary(c, "Add", b);
-}
-
 static int relu(struct opcase *c, int from)
 {
-    return unary(c, "Relu", from);
-}
-
-static int pool(struct opcase *c, int from, int64_t kernel, int64_t pad)
-{
-    opcase_value(c, from);
-    struct cs_node *node = opcase_node(c, "MaxPool", 1);
-    cs_node_add_ints(&c->graph, node, "kernel_shape", (int64_t[]){kernel, kernel}, 2);
-    cs_node_add_ints(&c->graph, node, "strides", (int64_t[]){2, 2}, 2);
-    cs_node_add_ints(&c->graph, node, "pads", (int64_t[]){pad, pad, pad, pad}, 4);
-    return c->graph.outputs[0];
-}
-
-static int twice(struct opcase *c, int from)
-{
-    opcase_value(c, from);
-    opcase_value(c, -1);
-    opcase_weight_data(c, SHAPE(4), (float[]){1, 1, 2, 2});
-    cs_node_add_string(&c->graph, opcase_node(c, "Resize", 1), "mode", "linear");
-    return c->graph.outputs[0];
+    return opcase_unary(c, "Relu", from);
 }
 
 static int residual(struct opcase *c, int x, int64_t in, int64_t out)
 {
-    int y = conv(c, relu(c, conv(c, x, in, out, 3)), out, out, 3);
-    return relu(c, add(c, y, in == out ? x : conv(c, x, in, out, 1)));
+    int y = opcase_conv(c, relu(c, opcase_conv(c, x, in, out, 3)), out, out, 3);
+    return relu(c, opcase_binary(c, "Add", y, in == out ? x : opcase_conv(c, x, in, out, 1)));
 }
 
 // As the bundled models are: a level down and up again, and a narrow head.
 static void unet(struct opcase *c, int x)
 {
-    int skip = relu(c, conv(c, x, CHANNELS, 16, 3));
-    int down = residual(c, pool(c, skip, 2, 0), 16, 24);
-    int low = residual(c, pool(c, down, 2, 0), 24, 32);
-    int up = residual(c, relu(c, add(c, twice(c, conv(c, low, 32, 24, 1)), down)), 24, 24);
-    up = residual(c, relu(c, add(c, twice(c, conv(c, up, 24, 16, 1)), skip)), 16, 16);
-    conv(c, up, 16, 2, 1);
+    int skip = relu(c, opcase_conv(c, x, CHANNELS, 16, 3));
+    int down = residual(c, opcase_max_pool(c, skip, 2, 0), 16, 24);
+    int low = residual(c, opcase_max_pool(c, down, 2, 0), 24, 32);
+    int up =
+        residual(c,
+                 relu(c, opcase_binary(c, "Add",
+                                       opcase_enlarge(c, opcase_conv(c, low, 32, 24, 1), 2), down)),
+                 24, 24);
+    up = residual(
+        c,
+        relu(c, opcase_binary(c, "Add", opcase_enlarge(c, opcase_conv(c, up, 24, 16, 1), 2), skip)),
+        16, 16);
+    opcase_conv(c, up, 16, 2, 1);
 }
 
 // Windows that overlap, a stride, a pad of pooling.
 static void chain(struct opcase *c, int x)
 {
-    int y = relu(c, conv(c, x, CHANNELS, 20, 5));
-    y = relu(c, conv(c, y, 20, 16, 3));
-    y = pool(c, relu(c, conv(c, y, 16, 40, 3)), 3, 1);
-    relu(c, conv(c, conv_of(c, y, 40, 24, 1, 1), 24, 9, 3));
+    int y = relu(c, opcase_conv(c, x, CHANNELS, 20, 5));
+    y = relu(c, opcase_conv(c, y, 20, 16, 3));
+    y = opcase_max_pool(c, relu(c, opcase_conv(c, y, 16, 40, 3)), 3, 1);
+    relu(c, opcase_conv(c, opcase_conv(c, y, 40, 24, 1), 24, 9, 3));
 }
 
 // What a pooling in the band reads only partly (the last row of an odd height) is read elsewhere.
 static void kept(struct opcase *c, int x)
 {
-    int y = relu(c, conv(c, relu(c, conv(c, x, CHANNELS, 16, 3)), 16, 16, 3));
-    int half = pool(c, y, 2, 0);
-    half = unary(c, "GlobalAveragePool", half);
-    add(c, y, half);
+    int y = relu(c, opcase_conv(c, relu(c, opcase_conv(c, x, CHANNELS, 16, 3)), 16, 16, 3));
+    int half = opcase_max_pool(c, y, 2, 0);
+    half = opcase_unary(c, "GlobalAveragePool", half);
+    opcase_binary(c, "Add", y, half);
 }
 
 // A norm is mapped by the first of a band, and one ends it, taking statistics.
 static void norms(struct opcase *c, int x)
 {
-    int y = conv(c, x, CHANNELS, 16, 3);
+    int y = opcase_conv(c, x, CHANNELS, 16, 3);
     for (int i = 0; i < 2; i++) {
         opcase_value(c, y);
         opcase_weight(c, SHAPE(16));
         opcase_weight(c, SHAPE(16));
         opcase_node(c, "InstanceNormalization", 1);
-        y = relu(c, c->graph.outputs[0]);
-        y = relu(c, conv(c, y, 16, 16, 3));
-        y = conv(c, relu(c, conv_of(c, y, 16, 16, 3, i ? 2 : 1)), 16, 16, 1);
+        y = relu(c, opcase_last(c));
+        y = relu(c, opcase_conv(c, y, 16, 16, 3));
+        y = opcase_conv(c, y, 16, 16, 3);
+        if (i)
+            cs_node_add_ints(&c->graph, &c->graph.nodes[c->graph.node_count - 1], "strides",
+                             (int64_t[]){2, 2}, 2);
+        y = opcase_conv(c, relu(c, y), 16, 16, 1);
     }
 }
 

@@ -18,19 +18,8 @@ enum { SIZE = 48, CHANNELS = 3, BATCH = 3 };
 static int chain(struct opcase *c, const char *op)
 {
     opcase_node(c, op, 1);
-    int value = c->graph.outputs[0];
+    int value = opcase_last(c);
     return value;
-}
-
-static int conv(struct opcase *c, int from, int64_t in, int64_t out, int64_t kernel)
-{
-    opcase_value(c, from);
-    opcase_weight(c, SHAPE(out, in, kernel, kernel));
-    opcase_weight(c, SHAPE(out));
-    struct cs_node *node = opcase_node(c, "Conv", 1);
-    int64_t p = kernel / 2;
-    cs_node_add_ints(&c->graph, node, "pads", (int64_t[]){p, p, p, p}, 4);
-    return c->graph.outputs[0];
 }
 
 static int norm_relu(struct opcase *c, int from, int64_t channels)
@@ -50,18 +39,18 @@ static void make_network(struct opcase *c)
     int x = opcase_input(c, SHAPE(BATCH, CHANNELS, SIZE, SIZE));
     c->graph.values[x].shape.dim[0] = -1; // any batch
     c->pending_count = 0;
-    int skip = norm_relu(c, conv(c, x, CHANNELS, 24, 3), 24);
+    int skip = norm_relu(c, opcase_conv(c, x, CHANNELS, 24, 3), 24);
     opcase_value(c, skip);
     struct cs_node *node = opcase_node(c, "MaxPool", 1);
     cs_node_add_ints(&c->graph, node, "kernel_shape", (int64_t[]){2, 2}, 2);
     cs_node_add_ints(&c->graph, node, "strides", (int64_t[]){2, 2}, 2);
-    int down = norm_relu(c, conv(c, c->graph.outputs[0], 24, 40, 3), 40);
-    opcase_value(c, conv(c, down, 40, 40, 1));
+    int down = norm_relu(c, opcase_conv(c, opcase_last(c), 24, 40, 3), 40);
+    opcase_value(c, opcase_conv(c, down, 40, 40, 1));
     opcase_value(c, down);
     int sum = chain(c, "Add");
     opcase_value(c, sum);
     int pooled = chain(c, "GlobalAveragePool");
-    opcase_value(c, conv(c, pooled, 40, 40, 1));
+    opcase_value(c, opcase_conv(c, pooled, 40, 40, 1));
     int gate = chain(c, "Sigmoid");
     opcase_value(c, sum);
     opcase_value(c, gate);
@@ -71,9 +60,9 @@ static void make_network(struct opcase *c)
     node = opcase_node(c, "ConvTranspose", 1);
     cs_node_add_ints(&c->graph, node, "strides", (int64_t[]){2, 2}, 2);
     opcase_value(c, skip);
-    opcase_value(c, c->graph.outputs[0]);
+    opcase_value(c, opcase_last(c));
     cs_node_add_int(&c->graph, opcase_node(c, "Concat", 1), "axis", 1);
-    int head = conv(c, c->graph.outputs[0], 48, 2, 3);
+    int head = opcase_conv(c, opcase_last(c), 48, 2, 3);
     opcase_value(c, head);
     opcase_value(c, -1);
     opcase_weight_data(c, SHAPE(4), (float[]){1, 1, 1.5F, 1.5F});
@@ -355,7 +344,7 @@ START_TEST(plain_visible)
     opcase_init(&c, 17, 1);
     int x = opcase_input(&c, SHAPE(1, 2, 6, 5));
     c.pending_count = 0;
-    opcase_value(&c, conv(&c, x, 2, 2, 3));
+    opcase_value(&c, opcase_conv(&c, x, 2, 2, 3));
     opcase_weight_range(&c, SHAPE(1), 0.3, 0.4);
     cs_node_add_int(&c.graph, opcase_node(&c, "Mod", 1), "fmod", 1);
     ck_assert_msg(cs_graph_infer(&c.graph, c.shapes, &graph, &err) == 0, "%s", err.text);

@@ -16,29 +16,6 @@
 
 enum { SIZE = 32, BATCH = 2 };
 
-static int conv(struct opcase *c, int from, int64_t in, int64_t out, int64_t kernel)
-{
-    opcase_value(c, from);
-    opcase_weight(c, SHAPE(out, in, kernel, kernel));
-    opcase_weight(c, SHAPE(out));
-    int64_t p = kernel / 2;
-    cs_node_add_ints(&c->graph, opcase_node(c, "Conv", 1), "pads", (int64_t[]){p, p, p, p}, 4);
-    return c->graph.outputs[0];
-}
-
-static int unary(struct opcase *c, const char *op, int from)
-{
-    opcase_value(c, from);
-    opcase_node(c, op, 1);
-    return c->graph.outputs[0];
-}
-
-static int binary(struct opcase *c, const char *op, int a, int b)
-{
-    opcase_value(c, a);
-    return unary(c, op, b);
-}
-
 static int norm(struct opcase *c, int from, int64_t channels, int groups)
 {
     opcase_value(c, from);
@@ -48,29 +25,12 @@ static int norm(struct opcase *c, int from, int64_t channels, int groups)
         opcase_node(c, groups ? "GroupNormalization" : "InstanceNormalization", 1);
     if (groups)
         cs_node_add_int(&c->graph, node, "num_groups", groups);
-    return c->graph.outputs[0];
-}
-
-static int pool(struct opcase *c, int from)
-{
-    opcase_value(c, from);
-    struct cs_node *node = opcase_node(c, "MaxPool", 1);
-    cs_node_add_ints(&c->graph, node, "kernel_shape", (int64_t[]){2, 2}, 2);
-    cs_node_add_ints(&c->graph, node, "strides", (int64_t[]){2, 2}, 2);
-    return c->graph.outputs[0];
-}
-
-static int concat(struct opcase *c, int a, int b)
-{
-    opcase_value(c, a);
-    opcase_value(c, b);
-    cs_node_add_int(&c->graph, opcase_node(c, "Concat", 1), "axis", 1);
-    return c->graph.outputs[0];
+    return opcase_last(c);
 }
 
 static int block(struct opcase *c, int from, int64_t in, int64_t out)
 {
-    return unary(c, "Relu", norm(c, conv(c, from, in, out, 3), out, 0));
+    return opcase_unary(c, "Relu", norm(c, opcase_conv(c, from, in, out, 3), out, 0));
 }
 
 // How many values are joined, mapped, gathered, taken along.
@@ -96,37 +56,37 @@ static struct counts count_late(const struct cs_plan *plan)
 static int unet(struct opcase *c, int x)
 {
     int skip = block(c, block(c, x, 16, 32), 32, 32);
-    int down = block(c, pool(c, skip), 32, 16);
+    int down = block(c, opcase_max_pool(c, skip, 2, 0), 32, 16);
     opcase_value(c, down);
     opcase_value(c, -1);
     opcase_weight_data(c, SHAPE(4), (float[]){1, 1, 2, 2});
     cs_node_add_string(&c->graph, opcase_node(c, "Resize", 1), "mode", "linear");
-    int up = c->graph.outputs[0];
-    return conv(c, block(c, concat(c, skip, up), 48, 20), 20, 3, 1);
+    int up = opcase_last(c);
+    return opcase_conv(c, block(c, opcase_concat(c, skip, up), 48, 20), 20, 3, 1);
 }
 
 // The operands of a concatenation live as long as the last convolution that reads it.
 static int two_readers(struct opcase *c, int x)
 {
-    int both = concat(c, block(c, x, 16, 16), unary(c, "Sigmoid", x));
+    int both = opcase_concat(c, block(c, x, 16, 16), opcase_unary(c, "Sigmoid", x));
     int first = block(c, both, 32, 48);
     for (int i = 0; i < 3; i++)
         first = block(c, first, 48, 48);
-    return binary(c, "Add", first, conv(c, both, 32, 48, 3));
+    return opcase_binary(c, "Add", first, opcase_conv(c, both, 32, 48, 3));
 }
 
 // A 1x1 convolution that maps parts, and adds.
 static int shortcut(struct opcase *c, int x)
 {
-    int both = concat(c, unary(c, "Sigmoid", x), block(c, x, 16, 32));
-    int main = conv(c, block(c, both, 48, 24), 24, 24, 3);
-    return unary(c, "Relu", binary(c, "Add", main, conv(c, both, 48, 24, 1)));
+    int both = opcase_concat(c, opcase_unary(c, "Sigmoid", x), block(c, x, 16, 32));
+    int main = opcase_conv(c, block(c, both, 48, 24), 24, 24, 3);
+    return opcase_unary(c, "Relu", opcase_binary(c, "Add", main, opcase_conv(c, both, 48, 24, 1)));
 }
 
 // Read by a 1x1 convolution alone.
 static int narrow(struct opcase *c, int x)
 {
-    return conv(c, concat(c, x, block(c, x, 16, 16)), 32, 8, 1);
+    return opcase_conv(c, opcase_concat(c, x, block(c, x, 16, 16)), 32, 8, 1);
 }
 
 // A transposed convolution maps its rows; one whose windows overlap does not.
@@ -141,9 +101,9 @@ static int rise(struct opcase *c, int x)
         cs_node_add_ints(&c->graph, node, "strides", (int64_t[]){2, 2}, 2);
         if (i)
             cs_node_add_ints(&c->graph, node, "pads", (int64_t[]){0, 0, 1, 1}, 4);
-        up[i] = c->graph.outputs[0];
+        up[i] = opcase_last(c);
     }
-    return binary(c, "Add", up[0], up[1]);
+    return opcase_binary(c, "Add", up[0], up[1]);
 }
 
 static int over_channels(struct opcase *c, const char *op, int from)
@@ -151,77 +111,78 @@ static int over_channels(struct opcase *c, const char *op, int from)
     opcase_value(c, from);
     opcase_ints(c, (int64_t[]){1}, 1);
     opcase_node(c, op, 1);
-    return c->graph.outputs[0];
+    return opcase_last(c);
 }
 
 // Means and maxima of the same values, of pixels and of channels; a maximum before its mean is no
 // twin.
 static int attention(struct opcase *c, int x)
 {
-    int mean = unary(c, "GlobalAveragePool", x), most = unary(c, "GlobalMaxPool", x);
-    int gated = binary(c, "Mul", x, unary(c, "Sigmoid", binary(c, "Add", mean, most)));
+    int mean = opcase_unary(c, "GlobalAveragePool", x), most = opcase_unary(c, "GlobalMaxPool", x);
+    int gated =
+        opcase_binary(c, "Mul", x, opcase_unary(c, "Sigmoid", opcase_binary(c, "Add", mean, most)));
     mean = over_channels(c, "ReduceMean", gated);
     most = over_channels(c, "ReduceMax", gated);
-    gated = binary(c, "Mul", gated, unary(c, "Sigmoid", binary(c, "Add", mean, most)));
-    most = unary(c, "GlobalMaxPool", gated);
-    return binary(c, "Sub", unary(c, "GlobalAveragePool", gated), most);
+    gated = opcase_binary(c, "Mul", gated,
+                          opcase_unary(c, "Sigmoid", opcase_binary(c, "Add", mean, most)));
+    most = opcase_unary(c, "GlobalMaxPool", gated);
+    return opcase_binary(c, "Sub", opcase_unary(c, "GlobalAveragePool", gated), most);
 }
 
 // A block of CBAM-ResUNet: a norm adds another, which it maps, and takes along what pools want of
 // the sum.
 static int cbam(struct opcase *c, int x)
 {
-    int sum = binary(c, "Add", norm(c, conv(c, x, 16, 40, 3), 40, 0),
-                     norm(c, conv(c, x, 16, 40, 1), 40, 0));
-    sum = unary(c, "Relu", sum);
-    int mean = unary(c, "GlobalAveragePool", sum), most = unary(c, "GlobalMaxPool", sum);
-    int gated = binary(c, "Mul", sum, unary(c, "Sigmoid", binary(c, "Add", mean, most)));
+    int sum = opcase_binary(c, "Add", norm(c, opcase_conv(c, x, 16, 40, 3), 40, 0),
+                            norm(c, opcase_conv(c, x, 16, 40, 1), 40, 0));
+    sum = opcase_unary(c, "Relu", sum);
+    int mean = opcase_unary(c, "GlobalAveragePool", sum),
+        most = opcase_unary(c, "GlobalMaxPool", sum);
+    int gated = opcase_binary(c, "Mul", sum,
+                              opcase_unary(c, "Sigmoid", opcase_binary(c, "Add", mean, most)));
     mean = over_channels(c, "ReduceMean", gated);
     most = over_channels(c, "ReduceMax", gated);
-    return binary(c, "Mul", gated, unary(c, "Sigmoid", conv(c, concat(c, mean, most), 2, 1, 7)));
+    return opcase_binary(
+        c, "Mul", gated,
+        opcase_unary(c, "Sigmoid", opcase_conv(c, opcase_concat(c, mean, most), 2, 1, 7)));
 }
 
 // A residual block: the second norm adds, so only its statistics are gathered.
 static int residual(struct opcase *c, int x)
 {
-    int sum = binary(c, "Add", norm(c, conv(c, block(c, x, 16, 16), 16, 16, 3), 16, 0), x);
-    return norm(c, conv(c, unary(c, "Relu", sum), 16, 24, 3), 24, 4);
-}
-
-static int enlarge(struct opcase *c, int from, float factor)
-{
-    opcase_value(c, from);
-    opcase_value(c, -1);
-    opcase_weight_data(c, SHAPE(4), (float[]){1, 1, factor, factor});
-    cs_node_add_string(&c->graph, opcase_node(c, "Resize", 1), "mode", "linear");
-    return c->graph.outputs[0];
+    int sum =
+        opcase_binary(c, "Add", norm(c, opcase_conv(c, block(c, x, 16, 16), 16, 16, 3), 16, 0), x);
+    return norm(c, opcase_conv(c, opcase_unary(c, "Relu", sum), 16, 24, 3), 24, 4);
 }
 
 // HRNet's head: maps of several sizes are added up, normalised and read by a 1x1 convolution. A sum
 // that something else reads too is made.
 static int head(struct opcase *c, int x)
 {
-    int half = pool(c, x), quarter = pool(c, half), sum = conv(c, x, 16, 40, 1);
-    sum = binary(c, "Add", sum, enlarge(c, conv(c, half, 16, 40, 1), 2));
-    sum = binary(c, "Add", sum, enlarge(c, conv(c, quarter, 16, 40, 3), 4));
-    sum = binary(c, "Add", sum, enlarge(c, conv(c, quarter, 16, 40, 1), 4));
-    int out = conv(c, unary(c, "Relu", norm(c, sum, 40, 0)), 40, 3, 1);
-    int other = binary(c, "Add", x, enlarge(c, half, 2));
-    int last = unary(c, "Relu", binary(c, "Add", other, enlarge(c, quarter, 4)));
-    last = binary(c, "Add", last, enlarge(c, half, 2));
-    return binary(c, "Add", out, conv(c, binary(c, "Mul", last, other), 16, 3, 1));
+    int half = opcase_max_pool(c, x, 2, 0), quarter = opcase_max_pool(c, half, 2, 0),
+        sum = opcase_conv(c, x, 16, 40, 1);
+    sum = opcase_binary(c, "Add", sum, opcase_enlarge(c, opcase_conv(c, half, 16, 40, 1), 2));
+    sum = opcase_binary(c, "Add", sum, opcase_enlarge(c, opcase_conv(c, quarter, 16, 40, 3), 4));
+    sum = opcase_binary(c, "Add", sum, opcase_enlarge(c, opcase_conv(c, quarter, 16, 40, 1), 4));
+    int out = opcase_conv(c, opcase_unary(c, "Relu", norm(c, sum, 40, 0)), 40, 3, 1);
+    int other = opcase_binary(c, "Add", x, opcase_enlarge(c, half, 2));
+    int last =
+        opcase_unary(c, "Relu", opcase_binary(c, "Add", other, opcase_enlarge(c, quarter, 4)));
+    last = opcase_binary(c, "Add", last, opcase_enlarge(c, half, 2));
+    return opcase_binary(c, "Add", out,
+                         opcase_conv(c, opcase_binary(c, "Mul", last, other), 16, 3, 1));
 }
 
 // Readers that cannot: another operator, an addition, two readers of the raw result, an output.
 static int refused(struct opcase *c, int x)
 {
-    int a = conv(c, x, 16, 16, 3), b = norm(c, a, 16, 0);
-    int sum = binary(c, "Add", unary(c, "Sigmoid", b), a);
-    int d = norm(c, conv(c, sum, 16, 16, 3), 16, 2);
-    int e = binary(c, "Add", conv(c, d, 16, 16, 3), d);
-    int odd = concat(c, conv(c, e, 16, 17, 3), e);
-    int twice = concat(c, odd, e);
-    return norm(c, conv(c, conv(c, twice, 49, 16, 3), 16, 16, 3), 16, 0);
+    int a = opcase_conv(c, x, 16, 16, 3), b = norm(c, a, 16, 0);
+    int sum = opcase_binary(c, "Add", opcase_unary(c, "Sigmoid", b), a);
+    int d = norm(c, opcase_conv(c, sum, 16, 16, 3), 16, 2);
+    int e = opcase_binary(c, "Add", opcase_conv(c, d, 16, 16, 3), d);
+    int odd = opcase_concat(c, opcase_conv(c, e, 16, 17, 3), e);
+    int twice = opcase_concat(c, odd, e);
+    return norm(c, opcase_conv(c, opcase_conv(c, twice, 49, 16, 3), 16, 16, 3), 16, 0);
 }
 
 static const struct {

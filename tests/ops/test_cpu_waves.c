@@ -14,11 +14,6 @@
 
 enum { SIZE = 64, MOST_THREADS = 5, MOST_OUT = 16 * SIZE * SIZE };
 
-static int last(const struct opcase *c)
-{
-    return c->graph.outputs[0];
-}
-
 static int conv(struct opcase *c, int from, int64_t in, int64_t out, int64_t kernel, int64_t stride)
 {
     opcase_value(c, from);
@@ -27,7 +22,7 @@ static int conv(struct opcase *c, int from, int64_t in, int64_t out, int64_t ker
     int64_t p = kernel / 2;
     cs_node_add_ints(&c->graph, node, "pads", (int64_t[]){p, p, p, p}, 4);
     cs_node_add_ints(&c->graph, node, "strides", (int64_t[]){stride, stride}, 2);
-    return last(c);
+    return opcase_last(c);
 }
 
 static int norm(struct opcase *c, int from, int64_t channels, int add)
@@ -37,13 +32,13 @@ static int norm(struct opcase *c, int from, int64_t channels, int add)
     opcase_weight(c, SHAPE(channels));
     opcase_node(c, "InstanceNormalization", 1);
     if (add >= 0) {
-        opcase_value(c, last(c));
+        opcase_value(c, opcase_last(c));
         opcase_value(c, add);
         opcase_node(c, "Add", 1);
     }
-    opcase_value(c, last(c));
+    opcase_value(c, opcase_last(c));
     opcase_node(c, "Relu", 1);
-    return last(c);
+    return opcase_last(c);
 }
 
 // Two residual blocks a branch, 16, 32, 64 and 128 channels on planes from 64 x 64 down to 8 x 8;
@@ -71,20 +66,20 @@ static void make_network(struct opcase *c, int64_t size)
         opcase_value(c, -1);
         opcase_weight_data(c, SHAPE(4), (float[]){1, 1, scale, scale});
         cs_node_add_string(&c->graph, opcase_node(c, "Resize", 1), "mode", "linear");
-        opcase_value(c, last(c));
+        opcase_value(c, opcase_last(c));
         opcase_value(c, sum);
         opcase_node(c, "Add", 1);
-        sum = last(c);
+        sum = opcase_last(c);
     }
     opcase_value(c, sum);
     opcase_node(c, "GlobalAveragePool", 1);
-    int mean = last(c);
+    int mean = opcase_last(c);
     opcase_value(c, sum);
     opcase_node(c, "GlobalMaxPool", 1);
-    opcase_value(c, last(c));
+    opcase_value(c, opcase_last(c));
     opcase_value(c, mean);
     opcase_node(c, "Add", 1);
-    opcase_value(c, last(c));
+    opcase_value(c, opcase_last(c));
     opcase_value(c, sum);
     opcase_node(c, "Mul", 1);
 }

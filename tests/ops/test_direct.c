@@ -28,25 +28,7 @@ static int conv(struct opcase *c, int from, int64_t in, int64_t out, const struc
     cs_node_add_ints(&c->graph, node, "strides", w->stride, 2);
     cs_node_add_ints(&c->graph, node, "dilations", w->dilation, 2);
     cs_node_add_ints(&c->graph, node, "pads", w->pads, 4);
-    return c->graph.outputs[0];
-}
-
-static int norm(struct opcase *c, int from, int64_t channels)
-{
-    opcase_value(c, from);
-    opcase_weight(c, SHAPE(channels));
-    opcase_weight(c, SHAPE(channels));
-    opcase_node(c, "InstanceNormalization", 1);
-    return c->graph.outputs[0];
-}
-
-static int of(struct opcase *c, const char *op, int a, int b)
-{
-    opcase_value(c, a);
-    if (b >= 0)
-        opcase_value(c, b);
-    opcase_node(c, op, 1);
-    return c->graph.outputs[0];
+    return opcase_last(c);
 }
 
 static struct window any_window(struct opcase *c, int round)
@@ -79,15 +61,15 @@ static void make(struct opcase *c, int round)
     c->pending_count = 0;
     int y = x, channels = (int)in;
     if (round % 3 == 1) {
-        y = of(c, "Relu", norm(c, conv(c, x, in, middle, &same), middle), -1);
+        y = opcase_unary(c, "Relu", opcase_norm(c, conv(c, x, in, middle, &same), middle));
         channels = (int)middle;
     }
     int z = conv(c, y, channels, out, &w);
     if (round % 4 == 1)
-        z = of(c, "Add", z, conv(c, x, in, out, &w));
+        z = opcase_binary(c, "Add", z, conv(c, x, in, out, &w));
     else if (round % 4 == 2)
-        z = norm(c, z, out);
-    of(c, activations[round % 3], z, -1);
+        z = opcase_norm(c, z, out);
+    opcase_unary(c, activations[round % 3], z);
     c->fused = true;
 }
 
@@ -138,7 +120,7 @@ START_TEST(dispatch)
         opcase_init(&c, 17, 5);
         int x = opcase_input(&c, SHAPE(1, cases[i][0], 24, 24));
         c.pending_count = 0;
-        norm(&c, conv(&c, x, cases[i][0], cases[i][1], &w), cases[i][1]);
+        opcase_norm(&c, conv(&c, x, cases[i][0], cases[i][1], &w), cases[i][1]);
         ck_assert(cs_graph_infer(&c.graph, c.shapes, &g, &err) == 0);
         ck_assert(cs_graph_run_passes(&g, cpu->passes, &err) == 0);
         ck_assert(cpu->device_open(NULL, &device, &err) == 0);

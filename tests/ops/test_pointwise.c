@@ -2,8 +2,8 @@
 // 1x1 convolutions and touching transposed ones on "cpu" against "ref": output channels around the
 // widths of registers and panels, long sums, planes that fill no tile, parts of a concatenation,
 // norms mapped on the way in and gathered on the way out, additions and activations; few output
-// channels of whole registers of input channels; the same bytes
-// for any threads and batch. For each instruction set.
+// channels of whole registers of input channels; the same bytes for any threads and batch. For each
+// instruction set.
 #include <stdlib.h>
 
 #include "isa.h"
@@ -13,35 +13,6 @@
 
 enum { ROUNDS = 48, NARROW_ROUNDS = 15, BATCH = 2 };
 
-static int conv(struct opcase *c, int from, int64_t in, int64_t out)
-{
-    opcase_value(c, from);
-    opcase_weight(c, SHAPE(out, in, 1, 1));
-    opcase_weight(c, SHAPE(out));
-    opcase_node(c, "Conv", 1);
-    return c->graph.outputs[0];
-}
-
-static int norm(struct opcase *c, int from, int64_t channels)
-{
-    opcase_value(c, from);
-    opcase_weight(c, SHAPE(channels));
-    opcase_weight(c, SHAPE(channels));
-    opcase_node(c, "InstanceNormalization", 1);
-    return c->graph.outputs[0];
-}
-
-static int of(struct opcase *c, const char *op, int a, int b)
-{
-    opcase_value(c, a);
-    if (b >= 0)
-        opcase_value(c, b);
-    struct cs_node *node = opcase_node(c, op, 1);
-    if (op[0] == 'C')
-        cs_node_add_int(&c->graph, node, "axis", 1);
-    return c->graph.outputs[0];
-}
-
 // At most one register of results a few pixels: the sums of lanes, parts, an addition, statistics.
 static void make_narrow(struct opcase *c, int round)
 {
@@ -50,16 +21,16 @@ static void make_narrow(struct opcase *c, int round)
     int x = opcase_input(c, SHAPE(BATCH, in, opcase_pick(c, 1, 23), opcase_pick(c, 1, 40)));
     c->graph.values[x].shape.dim[0] = -1; // any batch
     c->pending_count = 0;
-    int part = conv(c, x, in, 32), y = conv(c, x, in, out);
+    int part = opcase_conv(c, x, in, 32, 1), y = opcase_conv(c, x, in, out, 1);
     if (round % 2)
-        part = of(c, "Relu", norm(c, part, 32), -1);
+        part = opcase_unary(c, "Relu", opcase_norm(c, part, 32));
     if (round % 3 == 0)
-        y = conv(c, of(c, "Concat", part, x), 32 + in, out);
+        y = opcase_conv(c, opcase_concat(c, part, x), 32 + in, out, 1);
     else if (round % 3 == 1)
-        y = of(c, "Add", y, conv(c, part, 32, out));
+        y = opcase_binary(c, "Add", y, opcase_conv(c, part, 32, out, 1));
     if (round % 4 < 2)
-        y = norm(c, y, out);
-    of(c, round % 5 ? "Relu" : "LeakyRelu", y, -1);
+        y = opcase_norm(c, y, out);
+    opcase_unary(c, round % 5 ? "Relu" : "LeakyRelu", y);
     c->fused = true;
 }
 
@@ -69,7 +40,7 @@ static int transposed(struct opcase *c, int from, int64_t in, int64_t out, const
     opcase_weight(c, SHAPE(in, out, kernel[0], kernel[1]));
     opcase_weight(c, SHAPE(out));
     cs_node_add_ints(&c->graph, opcase_node(c, "ConvTranspose", 1), "strides", kernel, 2);
-    return c->graph.outputs[0];
+    return opcase_last(c);
 }
 
 // One of each kind a round, with what may be fused around it.
@@ -87,21 +58,21 @@ static void make(struct opcase *c, int round)
         c, SHAPE(BATCH, in, opcase_pick(c, 1, 23), opcase_pick(c, 1, round % 5 ? 23 : 60)));
     c->graph.values[x].shape.dim[0] = -1; // any batch
     c->pending_count = 0;
-    int y = conv(c, x, in, middle);
+    int y = opcase_conv(c, x, in, middle, 1);
     if (round % 2)
-        y = of(c, "Relu", norm(c, y, middle), -1);
+        y = opcase_unary(c, "Relu", opcase_norm(c, y, middle));
     if (round % 3 == 0) {
-        y = of(c, "Concat", x, y);
+        y = opcase_concat(c, x, y);
         middle += in;
     }
     if (round % 4 == 3) {
         y = transposed(c, y, middle, out, (int64_t[]){opcase_pick(c, 1, 3), opcase_pick(c, 1, 3)});
     } else {
-        y = conv(c, y, middle, out);
+        y = opcase_conv(c, y, middle, out, 1);
         if (round % 4 == 1)
-            y = of(c, "Add", y, conv(c, x, in, out));
+            y = opcase_binary(c, "Add", y, opcase_conv(c, x, in, out, 1));
     }
-    of(c, activations[round % 3], y, -1);
+    opcase_unary(c, activations[round % 3], y);
     c->fused = true;
 }
 

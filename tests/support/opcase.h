@@ -54,6 +54,16 @@ void opcase_value(struct opcase *c, int value); // an earlier value; -1: omitted
 struct cs_node *opcase_node(struct opcase *c, const char *op, int outputs);
 int opcase_last(const struct opcase *c); // the last node's first output
 
+// Nodes of the values given, with seeded weights where they have any; each returns what it makes.
+int opcase_unary(struct opcase *c, const char *op, int x);
+int opcase_binary(struct opcase *c, const char *op, int a, int b);
+int opcase_concat(struct opcase *c, int a, int b); // of channels
+// kernel x kernel, padded by half of it, with a bias.
+int opcase_conv(struct opcase *c, int x, int64_t in, int64_t out, int64_t kernel);
+int opcase_norm(struct opcase *c, int x, int64_t channels);                // InstanceNormalization
+int opcase_max_pool(struct opcase *c, int x, int64_t kernel, int64_t pad); // of stride 2
+int opcase_enlarge(struct opcase *c, int x, float factor); // linear, half-pixel centres
+
 // All outputs of the last node, one behind the other, as double whatever their type. Caller frees
 // with free(); NULL with err.
 double *opcase_values(const struct opcase *c, const char *backend, int64_t *elements,

@@ -15,21 +15,6 @@ int passcase_begin(struct opcase *c, int opset, const struct cs_shape *shape)
     return x;
 }
 
-int passcase_unary(struct opcase *c, const char *op, int of)
-{
-    opcase_value(c, of);
-    opcase_node(c, op, 1);
-    return opcase_last(c);
-}
-
-int passcase_binary(struct opcase *c, const char *op, int a, int b)
-{
-    opcase_value(c, a);
-    opcase_value(c, b);
-    opcase_node(c, op, 1);
-    return opcase_last(c);
-}
-
 int passcase_scalar(struct opcase *c, const char *op, int of, float number)
 {
     opcase_value(c, of);

@@ -8,9 +8,7 @@
 
 // The case with one input, which is not pending: the value.
 int passcase_begin(struct opcase *c, int opset, const struct cs_shape *shape);
-// A node of one or two values, or of a value and a constant of one element: the value it makes.
-int passcase_unary(struct opcase *c, const char *op, int of);
-int passcase_binary(struct opcase *c, const char *op, int a, int b);
+// A node of a value and a constant of one element: the value it makes.
 int passcase_scalar(struct opcase *c, const char *op, int of, float number);
 
 // The pass makes so many rewrites in the concrete graph, which has these nodes then

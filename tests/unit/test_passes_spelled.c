@@ -18,18 +18,18 @@ START_TEST(core_swish)
 {
     struct opcase c;
     int x = passcase_begin(&c, 17, SHAPE(1, 2, 3, 3));
-    passcase_binary(&c, "Mul", passcase_unary(&c, "Sigmoid", x), x);
+    opcase_binary(&c, "Mul", opcase_unary(&c, "Sigmoid", x), x);
     passcase_expect(&c, "spelled_function", 1, "Swish v0:1x2x3x3 -> v2:1x2x3x3\n");
 
     x = passcase_begin(&c, 17, SHAPE(1, 2, 3, 3)); // a gate of another value
-    int gate = passcase_unary(&c, "Sigmoid", x), other = passcase_unary(&c, "Relu", x);
-    passcase_binary(&c, "Mul", gate, other);
+    int gate = opcase_unary(&c, "Sigmoid", x), other = opcase_unary(&c, "Relu", x);
+    opcase_binary(&c, "Mul", gate, other);
     passcase_expect(&c, "spelled_function", 0,
                     "Sigmoid v0:1x2x3x3 -> v1:1x2x3x3\nRelu v0:1x2x3x3 -> v2:1x2x3x3\n"
                     "Mul v1:1x2x3x3 v2:1x2x3x3 -> v3:1x2x3x3\n");
 
     x = passcase_begin(&c, 17, SHAPE(1, 2, 3, 3)); // and twice that
-    passcase_scalar(&c, "Mul", passcase_binary(&c, "Mul", x, passcase_unary(&c, "Sigmoid", x)), 2);
+    passcase_scalar(&c, "Mul", opcase_binary(&c, "Mul", x, opcase_unary(&c, "Sigmoid", x)), 2);
     passcase_expect(&c, "spelled_function", 1,
                     "Swish v0:1x2x3x3 -> v2:1x2x3x3\nMul v2:1x2x3x3 v3:1= -> v4:1x2x3x3\n");
 }
@@ -40,31 +40,31 @@ START_TEST(core_hard_swish)
     struct opcase c;
     int x = passcase_begin(&c, 17, SHAPE(1, 2, 3, 3));
     passcase_scalar(&c, "Div",
-                    passcase_binary(&c, "Mul", x, clip(&c, passcase_scalar(&c, "Add", x, 3), 0, 6)),
+                    opcase_binary(&c, "Mul", x, clip(&c, passcase_scalar(&c, "Add", x, 3), 0, 6)),
                     6);
     passcase_expect(&c, "spelled_function", 1, "HardSwish v0:1x2x3x3 -> v8:1x2x3x3\n");
 
     x = passcase_begin(&c, 17, SHAPE(1, 2, 3, 3));
-    passcase_binary(&c, "Mul",
-                    passcase_scalar(&c, "Div", clip(&c, passcase_scalar(&c, "Add", x, 3), 0, 6), 6),
-                    x);
+    opcase_binary(&c, "Mul",
+                  passcase_scalar(&c, "Div", clip(&c, passcase_scalar(&c, "Add", x, 3), 0, 6), 6),
+                  x);
     passcase_expect(&c, "spelled_function", 1, "HardSwish v0:1x2x3x3 -> v8:1x2x3x3\n");
 
     x = passcase_begin(&c, 17, SHAPE(1, 2, 3, 3));
     opcase_value(&c, x);
     cs_node_add_float(&c.graph, opcase_node(&c, "HardSigmoid", 1), "alpha", 1.0f / 6);
-    passcase_binary(&c, "Mul", x, opcase_last(&c));
+    opcase_binary(&c, "Mul", x, opcase_last(&c));
     passcase_expect(&c, "spelled_function", 1, "HardSwish v0:1x2x3x3 -> v2:1x2x3x3\n");
 
     x = passcase_begin(&c, 17, SHAPE(1, 2, 3, 3)); // ONNX's own slope of 1/5 is something else
-    passcase_binary(&c, "Mul", x, passcase_unary(&c, "HardSigmoid", x));
+    opcase_binary(&c, "Mul", x, opcase_unary(&c, "HardSigmoid", x));
     passcase_expect(
         &c, "spelled_function", 0,
         "HardSigmoid v0:1x2x3x3 -> v1:1x2x3x3\nMul v0:1x2x3x3 v1:1x2x3x3 -> v2:1x2x3x3\n");
 
     x = passcase_begin(&c, 17, SHAPE(1, 2, 3, 3)); // another limit
     passcase_scalar(&c, "Div",
-                    passcase_binary(&c, "Mul", x, clip(&c, passcase_scalar(&c, "Add", x, 3), 0, 5)),
+                    opcase_binary(&c, "Mul", x, clip(&c, passcase_scalar(&c, "Add", x, 3), 0, 5)),
                     6);
     passcase_expect(
         &c, "spelled_function", 0,
@@ -78,32 +78,32 @@ START_TEST(core_gelu)
     struct opcase c;
     int x = passcase_begin(&c, 17, SHAPE(1, 5, 4));
     int gate = passcase_scalar(
-        &c, "Add", passcase_unary(&c, "Erf", passcase_scalar(&c, "Div", x, 1.41421356f)), 1);
-    passcase_scalar(&c, "Mul", passcase_binary(&c, "Mul", x, gate), 0.5f);
+        &c, "Add", opcase_unary(&c, "Erf", passcase_scalar(&c, "Div", x, 1.41421356f)), 1);
+    passcase_scalar(&c, "Mul", opcase_binary(&c, "Mul", x, gate), 0.5f);
     passcase_expect(&c, "spelled_function", 1, "Gelu v0:1x5x4 -> v8:1x5x4\n");
 
     x = passcase_begin(&c, 17, SHAPE(1, 5, 4));
     int half = passcase_scalar(&c, "Mul", x, 0.5f);
-    gate = passcase_scalar(
-        &c, "Add", passcase_unary(&c, "Erf", passcase_scalar(&c, "Mul", x, 0.70710678f)), 1);
-    passcase_binary(&c, "Mul", half, gate);
+    gate = passcase_scalar(&c, "Add",
+                           opcase_unary(&c, "Erf", passcase_scalar(&c, "Mul", x, 0.70710678f)), 1);
+    opcase_binary(&c, "Mul", half, gate);
     passcase_expect(&c, "spelled_function", 1, "Gelu v0:1x5x4 -> v8:1x5x4\n");
 
     for (int power = 0; power < 2; power++) {
         x = passcase_begin(&c, 17, SHAPE(1, 5, 4));
         int cube = power ? passcase_scalar(&c, "Pow", x, 3)
-                         : passcase_binary(&c, "Mul", passcase_binary(&c, "Mul", x, x), x);
-        int sum = passcase_binary(&c, "Add", x, passcase_scalar(&c, "Mul", cube, 0.044715f));
+                         : opcase_binary(&c, "Mul", opcase_binary(&c, "Mul", x, x), x);
+        int sum = opcase_binary(&c, "Add", x, passcase_scalar(&c, "Mul", cube, 0.044715f));
         gate = passcase_scalar(
-            &c, "Add", passcase_unary(&c, "Tanh", passcase_scalar(&c, "Mul", sum, 0.79788456f)), 1);
-        passcase_binary(&c, "Mul", passcase_scalar(&c, "Mul", x, 0.5f), gate);
+            &c, "Add", opcase_unary(&c, "Tanh", passcase_scalar(&c, "Mul", sum, 0.79788456f)), 1);
+        opcase_binary(&c, "Mul", passcase_scalar(&c, "Mul", x, 0.5f), gate);
         passcase_expect(&c, "spelled_function", 1, "Gelu v0:1x5x4 -> v13:1x5x4 approximate=tanh\n");
     }
 
     x = passcase_begin(&c, 17, SHAPE(1, 5, 4)); // not the square root of 2
-    gate = passcase_scalar(&c, "Add",
-                           passcase_unary(&c, "Erf", passcase_scalar(&c, "Div", x, 1.5f)), 1);
-    passcase_scalar(&c, "Mul", passcase_binary(&c, "Mul", x, gate), 0.5f);
+    gate =
+        passcase_scalar(&c, "Add", opcase_unary(&c, "Erf", passcase_scalar(&c, "Div", x, 1.5f)), 1);
+    passcase_scalar(&c, "Mul", opcase_binary(&c, "Mul", x, gate), 0.5f);
     passcase_expect(&c, "spelled_function", 0,
                     "Div v0:1x5x4 v1:1= -> v2:1x5x4\nErf v2:1x5x4 -> v3:1x5x4\n"
                     "Add v3:1x5x4 v4:1= -> v5:1x5x4\nMul v0:1x5x4 v5:1x5x4 -> v6:1x5x4\n"
@@ -130,10 +130,10 @@ struct layer_norm {
 // All but for the last sum; returns the product before it.
 static int add_layer_norm(struct opcase *c, int x, const struct layer_norm *norm)
 {
-    int d = passcase_binary(c, "Sub", x, line_mean(c, norm->mean_of));
+    int d = opcase_binary(c, "Sub", x, line_mean(c, norm->mean_of));
     int variance = line_mean(c, passcase_scalar(c, "Pow", d, norm->power));
-    int deviation = passcase_unary(c, "Sqrt", passcase_scalar(c, "Add", variance, 1e-6f));
-    opcase_value(c, passcase_binary(c, "Div", d, deviation));
+    int deviation = opcase_unary(c, "Sqrt", passcase_scalar(c, "Add", variance, 1e-6f));
+    opcase_value(c, opcase_binary(c, "Div", d, deviation));
     opcase_weight(c, norm->scale);
     opcase_node(c, "Mul", 1);
     return opcase_last(c);
@@ -161,7 +161,7 @@ START_TEST(core_layer_norm)
     passcase_leaves(&c, "layer_norm");
 
     x = passcase_begin(&c, 16, SHAPE(2, 5, 8)); // the mean of something else
-    int other = passcase_unary(&c, "Relu", x);
+    int other = opcase_unary(&c, "Relu", x);
     shift(&c, add_layer_norm(&c, x, &(struct layer_norm){other, 2, SHAPE(8)}), SHAPE(8));
     passcase_leaves(&c, "layer_norm");
 
@@ -171,7 +171,7 @@ START_TEST(core_layer_norm)
 
     x = passcase_begin(&c, 16, SHAPE(2, 5, 8)); // read before the shift too: made anyway
     int product = add_layer_norm(&c, x, &(struct layer_norm){x, 2, SHAPE(8)});
-    passcase_binary(&c, "Mul", shift(&c, product, SHAPE(8)), product);
+    opcase_binary(&c, "Mul", shift(&c, product, SHAPE(8)), product);
     passcase_leaves(&c, "layer_norm");
 }
 END_TEST
