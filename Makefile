@@ -22,8 +22,8 @@ PRELOAD := $(patsubst %.c,$(BUILD)/%.so,$(wildcard tests/preload/*.c))
 FUZZ    := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/fuzz/fuzz_*.c))
 
 all: $(TOOLS:%=$(BUILD)/bin/%) $(SCRIPTS:%=$(BUILD)/bin/%)
-.PHONY: all check check-san races fault-sweep demo bench install bundle check-cuda clean tests fuzz lint \
-    format
+.PHONY: all check check-san races fault-sweep demo bench install bundle check-cuda clean tests fuzz \
+    lint format
 
 $(BUILD)/bin/cs-%: $(BUILD)/tools/cs-%.o $(LIB)
 	@mkdir -p $(@D)
@@ -77,8 +77,8 @@ $(HELPERS): $(BUILD)/%: $(BUILD)/%.o $(TEST_SUPPORT) $(LIB)
 # Operators of the CUDA backend with its kernels compiled for the host (tests/cuda/).
 CUDA_HOST := $(BUILD)/tests/libcudahost.a
 CUDA_HOST_FLAGS = -std=c++17 -g $(OPT) -fPIC -fno-exceptions -fno-rtti -fno-strict-aliasing \
-    -ffp-contract=off -Wall -Wextra \
-    -Wshadow -Wno-unknown-pragmas $(if $(WERROR),-Werror) $(SANFLAGS) $(RACES) -Ilibcommon -Itests/cuda/shim
+    -ffp-contract=off -Wall -Wextra -Wshadow -Wno-unknown-pragmas $(if $(WERROR),-Werror) \
+    $(SANFLAGS) $(RACES) -Ilibcommon -Itests/cuda/shim
 CUDA_HOST_OBJ := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/cuda/*.c) \
     libcommon/backend/cuda/call.c libcommon/backend/cuda/ops.c \
     $(filter-out %/op_conv.c,$(wildcard libcommon/backend/cuda/op_*.c))) \
@@ -132,8 +132,8 @@ lint: all
 	@tests/check-all lint
 
 format:
-	clang-format -i $$(find libcommon tools tests bench -name '*.[ch]' -o -name '*.cu' -o -name '*.cuh' \
-	    -o -name '*.cpp')
+	clang-format -i $$(find libcommon tools tests bench -name '*.[ch]' -o -name '*.cu' \
+	    -o -name '*.cuh' -o -name '*.cpp')
 
 # Longer than in `make check`: a minute a target.
 fuzz:

@@ -26,12 +26,15 @@ WARN    = -Wall -Wextra -Wshadow -Wvla -Wstrict-prototypes -Wmissing-prototypes 
 CPPFLAGS = -D_GNU_SOURCE -Ilibcommon -I$(BUILD)/gen $(if $(DNNL),-I$(DNNL)/include) \
           -DCS_VERSION='"$(VERSION)"' -DCS_MODEL_DIR='"$(PREFIX)/share/cellstream/models"'
 SANFLAGS = $(if $(SANITIZE),-fsanitize=address$(comma)undefined -fno-sanitize-recover=undefined \
-          -fno-omit-frame-pointer) $(if $(FUZZER),-fsanitize=fuzzer-no-link$(comma)address$(comma)undefined \
+          -fno-omit-frame-pointer) \
+          $(if $(FUZZER),-fsanitize=fuzzer-no-link$(comma)address$(comma)undefined \
           -fno-sanitize-recover=undefined)
 OPT     = $(if $(SANITIZE),-O1,-O2)
 CFLAGS  = -std=c11 -g $(OPT) -fopenmp $(WARN) $(SANFLAGS)
 # Libraries that lie beside the programs (make bundle) come before all others, those that these need
 # too: hence RPATH, not RUNPATH.
-LDFLAGS = -fopenmp $(SANFLAGS) $(RACES) -Wl,--disable-new-dtags,-rpath,'$$ORIGIN/../lib' $(if $(DNNL),-L$(DNNL)/lib -Wl$(comma)-rpath$(comma)$(DNNL)/lib)
-LDLIBS  = -ldnnl -ltiff -lpng -ljpeg -lprotobuf-c -lyaml -lexpat -lxxhash -lnettle -lz -ldl -lpthread -lm
+LDFLAGS = -fopenmp $(SANFLAGS) $(RACES) -Wl,--disable-new-dtags,-rpath,'$$ORIGIN/../lib' \
+          $(if $(DNNL),-L$(DNNL)/lib -Wl$(comma)-rpath$(comma)$(DNNL)/lib)
+LDLIBS  = -ldnnl -ltiff -lpng -ljpeg -lprotobuf-c -lyaml -lexpat -lxxhash -lnettle -lz -ldl \
+          -lpthread -lm
 comma   := ,
