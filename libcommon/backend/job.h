@@ -74,8 +74,8 @@ struct cs_job {
     // size of the network's plane, and what the part is made of (cs_job_plane_area) lies in it.
     uint32_t part_x, part_y, part_width, part_height;
 
-    // Pixels and out are a shared mapping of a file: whoever has worked on them lets go of the
-    // pages.
+    // Pixels and out are shared mappings of a file, from a page's beginning on: whoever has worked
+    // on them lets go of the pages.
     bool paged;
     // They lie in memory that the backend has pinned (backend.h, memory_pin).
     bool pinned;

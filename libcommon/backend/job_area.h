@@ -37,8 +37,8 @@ struct cs_job_blend {
 };
 struct cs_job_blend cs_job_blend_at(int64_t i, int64_t size, int64_t plane_size);
 
-// Rows of a shared mapping of a file that have been worked on, from *from up to `end`: where they
-// are many, their pages are let go (job.h, `paged`) and *from becomes `end`.
+// Rows of a paged job's pixels or maps that have been worked on, from *from up to `end`: where they
+// are many, their pages are let go and *from becomes `end`.
 void cs_job_forget_rows(const void *data, size_t row_bytes, int64_t *from, int64_t end);
 
 #endif

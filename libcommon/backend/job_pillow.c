@@ -20,6 +20,8 @@
 #include <math.h>
 #include <omp.h>
 
+#include "backend/job_area.h"
+
 enum {
     COLUMNS = 256,  // output columns at once
     WEIGHTS = 4096, // of them together
@@ -214,6 +216,7 @@ static void resize_rows(const struct cs_job *job, const struct plane *plane, int
 {
     struct block block;
     struct ring ring = {.job = job, .block = &block, .make = row_of(job)};
+    size_t row_bytes = (size_t)job->width * job->channels * cs_dtype_bytes(job->dtype);
     for (int64_t x = 0; x < plane->width; x += block.count) {
         make_block(&block, x, plane->width, job->width);
         for (int c = 0; c < plane->channels; c++) {
@@ -223,12 +226,16 @@ static void resize_rows(const struct cs_job *job, const struct plane *plane, int
             if (done)
                 continue;
             ring_init(&ring, job->from[c]);
+            int64_t held = taps_at(first, plane->height, job->height).first;
             for (int y = first; y < last; y++) {
                 uint8_t bytes[COLUMNS];
                 make_row(&ring, y, plane->height, bytes);
                 for (int same = c; same < plane->channels; same++)
                     if (job->from[same] == job->from[c])
                         normalise_row(job, plane, same, &block, y, bytes);
+                if (job->paged)
+                    cs_job_forget_rows(job->pixels, row_bytes, &held,
+                                       taps_at(y + 1, plane->height, job->height).first);
             }
         }
     }

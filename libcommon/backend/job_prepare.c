@@ -157,9 +157,16 @@ static void copy_row(const struct source *source, float *dst, int64_t row, int n
 
 static void copy_rows(const struct source *source, const struct plane *plane, int first, int last)
 {
-    for (int y = first; y < last; y++)
+    const struct cs_job *job = source->job;
+    int64_t held = job->y0 + first < 0 ? 0 : (int64_t)job->y0 + first;
+    for (int y = first; y < last; y++) {
         for (int c = 0; c < plane->channels; c++)
             copy_row(source, line_of(plane, y, c), y, plane->width, c, plane->stride_x);
+        int64_t next = (int64_t)job->y0 + y + 1;
+        if (job->paged)
+            cs_job_forget_rows(job->pixels, source->row_bytes, &held,
+                               next < job->height ? next : job->height);
+    }
 }
 
 static double tap_weight(const struct cs_job_filter *taps, int64_t k)
