@@ -263,6 +263,8 @@ int cs_inputs_add_list(struct cs_inputs *inputs, const char *file, bool nul,
     bool standard = strcmp(file, "-") == 0;
     int status = cs_read_file(standard ? "/dev/stdin" : file, MAX_LIST_BYTES, &text, err);
     size_t at = 0;
+    if (status == 0 && text.len > 3 && memcmp(text.data, "\xef\xbb\xbf", 3) == 0)
+        at = 3; // the byte order mark that some editors write
     while (status == 0 && at < text.len) {
         char *line = text.data + at;
         char *end = memchr(line, nul ? '\0' : '\n', text.len - at);

@@ -43,6 +43,8 @@ is "$(sources --exclude B --exclude 'a.d/*' plate)" "z"
 printf 'plate/z.tif\r\n\nplate/a.d\n' >list
 is "$(sources -F list)" "z x"
 is "$(sources -F - <list)" "z x"
+printf '\xef\xbb\xbf' | cat - list >marked
+is "$(sources -F marked)" "z x"
 # A list that keeps the tree.
 is "$(find plate/. -name '*.tif' -path '*/B/*' | cs-load -F - | cs-view | sed -n 's/.*source=\([^\t]*\).*output=\([^\t]*\).*/\2 \1/p')" \
     "B/b plate/B/b.ome.tif"
