@@ -73,6 +73,9 @@ struct cs_job {
     // half-pixel centres, no antialias). Where scaled_width says that it is cut, outputs have the
     // size of the network's plane, and what the part is made of (cs_job_plane_area) lies in it.
     uint32_t part_x, part_y, part_width, part_height;
+    // Of a graph that was cut for the part (graph.h): how many of the network's pixels the outputs'
+    // planes lack on the left and at the top.
+    uint32_t skip_x, skip_y;
 
     // Pixels and out are shared mappings of a file, from a page's beginning on: whoever has worked
     // on them lets go of the pages.

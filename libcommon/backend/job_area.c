@@ -99,12 +99,13 @@ static struct span behind(int64_t part, int64_t count, int64_t size, int64_t pla
 struct cs_job_area cs_job_plane_area(const struct cs_job *job, int net_width, int net_height)
 {
     if (job->placement == CS_PLACE_COPY)
-        return (struct cs_job_area){(uint32_t)((int64_t)job->part_x - job->x0),
-                                    (uint32_t)((int64_t)job->part_y - job->y0), job->part_width,
-                                    job->part_height};
+        return (struct cs_job_area){(uint32_t)((int64_t)job->part_x - job->x0 - job->skip_x),
+                                    (uint32_t)((int64_t)job->part_y - job->y0 - job->skip_y),
+                                    job->part_width, job->part_height};
     struct cs_job_area on = cs_job_scaled(job, net_width, net_height);
-    return area_of(behind(job->part_x, job->part_width, job->out_width, on.width, on.x),
-                   behind(job->part_y, job->part_height, job->out_height, on.height, on.y));
+    return area_of(
+        behind(job->part_x, job->part_width, job->out_width, on.width, on.x + job->skip_x),
+        behind(job->part_y, job->part_height, job->out_height, on.height, on.y + job->skip_y));
 }
 
 // ---- Pages ---------------------------------------------------------------------------------

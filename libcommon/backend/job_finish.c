@@ -28,12 +28,14 @@ static const struct cs_job_rows *pick_rows(void)
     return kernels ? kernels->job_rows : &cs_job_rows_plain;
 }
 
-// out[i] = the source's channel after its activation, columns x..x+count-1 of row y.
+// out[i] = the source's channel after its activation, columns x..x+count-1 of row y of the
+// network's plane.
 static void activate(const struct finish *f, const struct cs_map_source *from, int64_t x, int64_t y,
                      int64_t count, float *out)
 {
     const struct cs_job_plane *plane = &f->planes[from->output];
-    const float *all = plane->data + x * plane->stride_x + y * plane->stride_y;
+    const float *all = plane->data + (x - f->job->skip_x) * plane->stride_x +
+                       (y - f->job->skip_y) * plane->stride_y;
     const float *value = all + from->channel * plane->stride_c;
     if (from->activation == CS_ACT_NONE)
         f->rows->take(out, value, plane->stride_x, count);

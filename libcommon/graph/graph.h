@@ -182,6 +182,19 @@ enum cs_pass_set {
 };
 int cs_graph_run_passes(struct cs_graph *graph, enum cs_pass_set set, struct cs_err *err);
 
+// ---- Parts -------------------------------------------------------------------------------
+
+// Of a plane, in pixels: rows begin[0] to end[0] - 1, columns begin[1] to end[1] - 1.
+struct cs_part {
+    int64_t begin[2], end[2];
+};
+// Leave out of a concrete graph, which no pass for fusions has seen, what only pixels outside of
+// the part depend on (graph/cut.c). Outputs with planes as large as the first input's then hold a
+// rectangle around the part, whose first pixel is (origin[0], origin[1]) of those; others stay.
+// Inside of the part values are those of the whole graph. After an error the graph is of no use.
+int cs_graph_cut(struct cs_graph *graph, const struct cs_part *part, int64_t origin[2],
+                 struct cs_err *err);
+
 // ---- Memory plan -------------------------------------------------------------------------
 
 // Static offsets of all activations of a concrete graph in one arena: two values that live at the

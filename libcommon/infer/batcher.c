@@ -296,10 +296,12 @@ static int make_works(struct cs_draft *d, const struct cs_job *job, const struct
     d->works = cs_xcalloc((size_t)d->work_count, sizeof *d->works);
     for (int i = 0; i < d->work_count; i++) {
         d->works[i].job = *job;
-        if (tiles)
+        if (tiles) {
             cs_fit_tile(fit, &tiles[i], &d->works[i].job);
-        else
+            d->works[i].part = tiles[i].own;
+        } else {
             cs_fit_job(fit, &d->works[i].job);
+        }
     }
     free(tiles);
     return 0;

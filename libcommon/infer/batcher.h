@@ -39,6 +39,7 @@ enum cs_work_state {
 struct cs_work {
     struct cs_job job; // pixels and out point into the unit's buffer
     int unit;
+    struct cs_part part; // of the network's plane behind the job's part, of a tile; ends 0: all
     enum cs_work_state state;
     bool over;       // state is CS_WORK_OVER: for the writer, under the pipeline's lock
     bool alone;      // it was in flight when something went wrong: nothing else flies with it

@@ -251,12 +251,13 @@ static int check_outputs(struct test *t, enum cs_precision precision, struct cs_
 {
     const struct cs_package *p = t->package;
     const struct cs_session_info *info = t->info;
+    const struct cs_session_key key = {
+        .batch = 1, .height = t->job.height, .width = t->job.width, .precision = precision};
     int checked = 0;
     if (cs_normalise_check(&p->inputs[0], info->channels, err) != 0 ||
         cs_normalise_channels(p, info->channels, t->job.channels, &t->job, err) != 0 ||
         cs_normalise_job(&p->inputs[0], info->channels, &t->job, err) != 0 ||
-        cs_session_prepare(t->session, 0, 1, t->job.height, t->job.width, precision, false, err) !=
-            0)
+        cs_session_prepare(t->session, 0, &key, err) != 0)
         return -1;
     for (int k = 0; k < p->output_count; k++) {
         if ((!p->outputs[k].test_path && !t->made) || info->output_of[k] < 0)

@@ -116,9 +116,10 @@ uint32_t cs_tile_side(uint32_t plane, uint32_t wanted, uint32_t halo, uint32_t s
     return side > plane ? plane : (uint32_t)side;
 }
 
-// One side: origins of the tiles and where their own parts start and end on the map.
+// One side: origins of the tiles, where their own parts start and end on the map, and the pixels of
+// the tile that these are made of.
 struct split {
-    uint32_t origin, begin, end;
+    uint32_t origin, begin, end, own_begin, own_end;
 };
 
 // Where the map goes on behind the plane's first `end` pixels.
@@ -132,11 +133,13 @@ static uint32_t map_end(const struct cs_fit_rule *rule, uint32_t end, uint32_t p
 static int split_side(const struct cs_fit_rule *rule, uint32_t plane, uint32_t map, uint32_t tile,
                       uint32_t halo, struct split splits[MAX_TILES_A_SIDE], struct cs_err *err)
 {
-    uint32_t stride = rule->stride, margin = round_up(halo, stride);
+    uint32_t stride = rule->stride, margin = round_up(halo, stride), around = 0, own = 0;
     int count = 0;
+    if (rule->kind == CS_FIT_KIND_RESIZE)
+        around = samples_reach(plane, map);
     assert(plane % stride == 0 && tile % stride == 0 && tile <= plane);
     if (tile == plane) {
-        splits[0] = (struct split){0, 0, map};
+        splits[0] = (struct split){0, 0, map, 0, plane};
         return 1;
     }
     assert(tile > 2 * margin);
@@ -149,10 +152,13 @@ static int split_side(const struct cs_fit_rule *rule, uint32_t plane, uint32_t m
         bool last = (uint64_t)origin + tile >= plane;
         if (last)
             origin = plane - tile;
-        uint32_t end = map_end(rule, last ? plane : origin + tile - margin, plane, map);
+        uint32_t own_end = last ? plane : origin + tile - margin;
+        uint32_t end = map_end(rule, own_end, plane, map);
         if (end > done) // several pixels of the plane may lie behind one sample
-            splits[count++] = (struct split){origin, done, end};
+            splits[count++] = (struct split){origin, done, end, own ? own - around - origin : 0,
+                                             last ? tile : own_end + around - origin};
         done = end;
+        own = own_end;
         origin += step;
     }
     return count;
@@ -178,7 +184,9 @@ int cs_tiles_make(const struct cs_fit_rule *rule, uint32_t plane_width, uint32_t
                                                         across[x].begin,
                                                         down[y].begin,
                                                         across[x].end - across[x].begin,
-                                                        down[y].end - down[y].begin};
+                                                        down[y].end - down[y].begin,
+                                                        {{down[y].own_begin, across[x].own_begin},
+                                                         {down[y].own_end, across[x].own_end}}};
         result = 0;
     }
     free(across);

@@ -19,6 +19,7 @@
 #define CS_INFER_FIT_H
 
 #include "backend/job.h"
+#include "graph/graph.h"
 
 struct cs_fit_rule {
     enum cs_fit_kind { CS_FIT_KIND_NATIVE, CS_FIT_KIND_PAD, CS_FIT_KIND_RESIZE } kind;
@@ -48,6 +49,7 @@ void cs_fit_job(const struct cs_fit_rule *rule, struct cs_job *job);
 struct cs_tile {
     uint32_t x, y;                                    // origin on the plane
     uint32_t part_x, part_y, part_width, part_height; // of the map, inside the tile
+    struct cs_part own; // of the tile: the pixels that the part is made of, at least
 };
 
 // Side of a tile along a plane side: `wanted` rounded down to the stride, but at least 2 * halo +

@@ -196,6 +196,12 @@ static int run_limit(const struct cs_pipeline *p, const struct cs_batch *b)
     return fit >= (uint64_t)b->run_limit ? b->run_limit : fit ? (int)fit : 1;
 }
 
+// Tiles at the plane's ends have more of their own than others.
+static bool same_part(const struct cs_batch *batch, int a, int b)
+{
+    return memcmp(&batch->works[a].part, &batch->works[b].part, sizeof(struct cs_part)) == 0;
+}
+
 // The next works to run: the first that wait and are ready, in the order of the input. 0: none now.
 static int next_works(struct cs_pipeline *p, double now, struct cs_batch **batch, int *first)
 {
@@ -206,7 +212,7 @@ static int next_works(struct cs_pipeline *p, double now, struct cs_batch **batch
         int limit = run_limit(p, b);
         for (int i = 0; i < b->work_count && count < limit; i++) {
             struct cs_work *work = &b->works[i];
-            bool single = work->alone || work->careful;
+            bool single = work->alone || work->careful || (count && !same_part(b, *first, i));
             if (work->state != CS_WORK_WAITING || work->ready > now || (count && single)) {
                 if (count)
                     break;
@@ -234,6 +240,7 @@ static void fill_message(struct cs_pipeline *p, const struct cs_flight *f)
         .run = f->run,
         .height = f->batch->plane_height,
         .width = f->batch->plane_width,
+        .part = f->batch->works[f->first].part,
         .count = f->count,
         .careful = f->batch->works[f->first].careful,
     };

@@ -14,13 +14,19 @@
 
 // ---- Plans -------------------------------------------------------------------------------
 
+static bool is_direct(const struct cs_session *s, const struct cs_session_key *key)
+{
+    return key->direct || s->options.direct;
+}
+
 static struct cs_session_plan *find_plan(const struct cs_session *s,
                                          const struct cs_session_key *key)
 {
     for (int i = 0; i < s->plan_count; i++) {
         const struct cs_session_key *k = &s->plans[i]->key;
         if (k->batch == key->batch && k->height == key->height && k->width == key->width &&
-            k->precision == key->precision && k->direct == key->direct)
+            memcmp(&k->part, &key->part, sizeof k->part) == 0 && k->precision == key->precision &&
+            is_direct(s, k) == is_direct(s, key))
             return s->plans[i];
     }
     return NULL;
@@ -78,10 +84,12 @@ static int plan_init(struct cs_session *s, struct cs_session_plan *p, struct cs_
     struct cs_shape shape = {.rank = 4, .dim = {key->batch, s->channels, key->height, key->width}};
     if (cs_graph_infer(&s->graph, &shape, &p->graph, err) != 0)
         return -1;
+    if (key->part.end[0] && cs_graph_cut(&p->graph, &key->part, p->origin, err) != 0)
+        return -1;
     if (cs_graph_run_passes(&p->graph, s->backend->passes, err) != 0 ||
         cs_backend_check(s->backend, &p->graph, err) != 0 ||
-        s->backend->plan_open(s->network, &p->graph, key->precision, key->direct, &p->plan, err) !=
-            0)
+        s->backend->plan_open(s->network, &p->graph, key->precision, is_direct(s, key), &p->plan,
+                              err) != 0)
         return -1;
     return 0;
 }
@@ -177,12 +185,9 @@ static struct cs_session_plan *get_plan(struct cs_session *s, const struct cs_se
     }
 }
 
-int cs_session_slots(const struct cs_session *s, int batch, uint32_t height, uint32_t width,
-                     enum cs_precision precision, bool direct)
+int cs_session_slots(const struct cs_session *s, const struct cs_session_key *key)
 {
-    const struct cs_session_key key = {batch, height, width, precision,
-                                       direct || s->options.direct};
-    const struct cs_session_plan *p = find_plan(s, &key);
+    const struct cs_session_plan *p = find_plan(s, key);
     bool right = p && p->last_use && p->slots == s->open;
     return right && (!s->options.flexible || p->slots == s->options.slots) ? s->open : 0;
 }
@@ -215,13 +220,11 @@ static int open_slot(struct cs_session *s, struct cs_session_slot *slot,
     return 0;
 }
 
-int cs_session_prepare(struct cs_session *s, int slot_index, int batch, uint32_t height,
-                       uint32_t width, enum cs_precision precision, bool direct, struct cs_err *err)
+int cs_session_prepare(struct cs_session *s, int slot_index, const struct cs_session_key *key,
+                       struct cs_err *err)
 {
-    const struct cs_session_key key = {batch, height, width, precision,
-                                       direct || s->options.direct};
     struct cs_session_slot *slot = &s->slots[slot_index];
-    struct cs_session_plan *p = get_plan(s, &key, err);
+    struct cs_session_plan *p = get_plan(s, key, err);
     if (!p)
         return -1;
     if (p->slots != s->open || !p->last_use) {
@@ -239,14 +242,13 @@ int cs_session_prepare(struct cs_session *s, int slot_index, int batch, uint32_t
     return 0;
 }
 
-int cs_session_look(struct cs_session *s, int batch, uint32_t height, uint32_t width,
+int cs_session_look(struct cs_session *s, const struct cs_session_key *key,
                     struct cs_session_memory *memory, const struct cs_graph **graph,
                     struct cs_err *err)
 {
-    const struct cs_session_key key = {batch, height, width, CS_FP32, s->options.direct};
-    struct cs_session_plan *p = find_plan(s, &key);
+    struct cs_session_plan *p = find_plan(s, key);
     close_slots(s);
-    if (!p && !(p = add_plan(s, &key, err)))
+    if (!p && !(p = add_plan(s, key, err)))
         return -1;
     *memory = cs_session_memory_of(s, p);
     *graph = &p->graph;
@@ -301,7 +303,12 @@ bool cs_session_lost(const struct cs_session *s)
 
 int cs_session_run(struct cs_session *s, int slot, struct cs_job *jobs, int n, struct cs_err *err)
 {
-    return s->backend->run(s->slots[slot].slot, s->slots[slot].chosen->plan, jobs, n, err);
+    const struct cs_session_plan *p = s->slots[slot].chosen;
+    for (int i = 0; i < n; i++) {
+        jobs[i].skip_y = (uint32_t)p->origin[0];
+        jobs[i].skip_x = (uint32_t)p->origin[1];
+    }
+    return s->backend->run(s->slots[slot].slot, p->plan, jobs, n, err);
 }
 
 int cs_session_run_tensors(struct cs_session *s, const void *const *inputs, void *const *outputs,

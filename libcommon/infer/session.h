@@ -2,7 +2,7 @@
 // A session: one network on one device, ready for batches of any plane the network takes. Lives in
 // the worker process; cs-model uses it in its own.
 //
-// Plans (one a batch size, plane and precision) are kept in a least-recently-used set.
+// Plans (one a batch size, plane, part of it and precision) are kept in a least-recently-used set.
 // cs_session_prepare makes a slot ready for a plan and is called from one thread, with the slot
 // idle; a plan that is not yet there needs all slots idle. cs_session_run then runs in the slot's
 // own thread.
@@ -67,6 +67,15 @@ enum { CS_DEVICE_PERCENT = 80 };
 
 struct cs_session;
 
+// What a plan is for.
+struct cs_session_key {
+    int batch;
+    uint32_t height, width;      // of the network's planes
+    struct cs_part part;         // of them that jobs are about; ends 0: all
+    enum cs_precision precision; // one that the device offers
+    bool direct;                 // as in the options, for this plan
+};
+
 // Load the package's network on the device. CS_EMODEL names file, node and reason; CS_EDEVICE and
 // CS_ENOMEM likewise. The package is borrowed.
 int cs_session_open(struct cs_session **session, const struct cs_package *package,
@@ -74,15 +83,11 @@ int cs_session_open(struct cs_session **session, const struct cs_package *packag
                     struct cs_err *err);
 void cs_session_close(struct cs_session *session); // accepts NULL
 
-// How many slots, from the first one on, may be prepared for `batch` planes of this size while
-// others run; 0: every slot has to be idle, and only the first may be prepared. As many as the
-// memory limit allows for planes of this size.
-int cs_session_slots(const struct cs_session *session, int batch, uint32_t height, uint32_t width,
-                     enum cs_precision precision, bool direct);
-// `precision`: one that the device offers; `direct` as in the options, for this plan. CS_ENOMEM
-// when the plan does not fit the memory limit.
-int cs_session_prepare(struct cs_session *session, int slot, int batch, uint32_t height,
-                       uint32_t width, enum cs_precision precision, bool direct,
+// How many slots, from the first one on, may be prepared for such a plan while others run; 0: every
+// slot has to be idle, and only the first may be prepared. As many as the memory limit allows.
+int cs_session_slots(const struct cs_session *session, const struct cs_session_key *key);
+// CS_ENOMEM when the plan does not fit the memory limit.
+int cs_session_prepare(struct cs_session *session, int slot, const struct cs_session_key *key,
                        struct cs_err *err);
 // After cs_session_prepare failed for want of memory, with every slot idle: give up what is kept
 // beside the plan that was used last, and the slots from this one on, if it is not the first.
@@ -94,7 +99,7 @@ bool cs_session_pressed(struct cs_session *session, double now);
 void cs_session_shed(struct cs_session *session);
 // After a run failed: whether this process has lost the device, and must end (backend.h).
 bool cs_session_lost(const struct cs_session *session);
-// Run n jobs on the slot with the plan it was prepared for.
+// Run n jobs on the slot with the plan it was prepared for, all of the plan's part if it has one.
 int cs_session_run(struct cs_session *session, int slot, struct cs_job *jobs, int n,
                    struct cs_err *err);
 // The network alone on dense tensors (backend.h), slot 0, after cs_session_prepare.
@@ -114,10 +119,9 @@ struct cs_session_memory {
 };
 // `slots` of them, images apart.
 uint64_t cs_session_memory_bytes(const struct cs_session_memory *memory, int slots);
-// Build the plan for `batch` planes of this size in fp32, whatever the limit, without memory for
-// it. Every slot is closed, and gone with the next plan that is not the same. *graph: as the device
-// would run it, borrowed until then.
-int cs_session_look(struct cs_session *session, int batch, uint32_t height, uint32_t width,
+// Build the plan, whatever the limit, without memory for it. Every slot is closed, and gone with
+// the next plan that is not the same. *graph: as the device would run it, borrowed until then.
+int cs_session_look(struct cs_session *session, const struct cs_session_key *key,
                     struct cs_session_memory *memory, const struct cs_graph **graph,
                     struct cs_err *err);
 // Of the plan that slot 0 was prepared for: its memory, and its concrete graph as the device runs

@@ -10,18 +10,12 @@
 // Plans kept at once. Image sizes of one run are few; each plan holds primitives, not activations.
 enum { MAX_PLANS = 16 };
 
-struct cs_session_key {
-    int batch;
-    uint32_t height, width;
-    enum cs_precision precision;
-    bool direct;
-};
-
 struct cs_session_plan {
     struct cs_session_key key;
     uint64_t last_use;     // 0: never used, only looked at
     int slots;             // that may have it at once
     struct cs_graph graph; // concrete, borrowed by the backend's plan
+    int64_t origin[2];     // of its outputs' planes on the network's (graph.h, cs_graph_cut)
     struct cs_plan *plan;
 };
 

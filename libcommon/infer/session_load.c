@@ -119,8 +119,10 @@ static int probe_large(struct cs_session *s, struct cs_session_info *info, struc
     const struct cs_graph *graph;
     if (!s->options.memory || estimate < s->options.memory / 2)
         return 0;
-    if (cs_session_look(s, 1, LARGE_PROBE * info->probe_height, LARGE_PROBE * info->probe_width,
-                        &memory, &graph, err) != 0)
+    const struct cs_session_key key = {.batch = 1,
+                                       .height = LARGE_PROBE * info->probe_height,
+                                       .width = LARGE_PROBE * info->probe_width};
+    if (cs_session_look(s, &key, &memory, &graph, err) != 0)
         return -1;
     uint64_t fixed = round_up(cs_session_memory_bytes(&memory, 0));
     info->fixed_bytes = fixed > info->fixed_bytes ? fixed : info->fixed_bytes;
@@ -136,7 +138,8 @@ static int probe(struct cs_session *s, const struct cs_package *package,
     uint32_t w = probe_side(info->plane_width, cs_tensor_axis(in, CS_AXIS_X), info->stride);
     struct cs_session_memory memory;
     const struct cs_graph *graph;
-    if (cs_session_look(s, 1, h, w, &memory, &graph, err) != 0)
+    const struct cs_session_key key = {.batch = 1, .height = h, .width = w};
+    if (cs_session_look(s, &key, &memory, &graph, err) != 0)
         return -1;
     if (cs_maps_check(package, graph, h, w, info, err) != 0)
         return -1;

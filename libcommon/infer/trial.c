@@ -159,10 +159,10 @@ int cs_trial_prepare(struct cs_trial *t, int batch, enum cs_precision precision,
         while (t->draft_count[slot] < batch)
             if (make_draft(t, slot, err) != 0)
                 return -1;
+    const struct cs_session_key key = {
+        .batch = batch, .height = t->plane_height, .width = t->plane_width, .precision = precision};
     for (int slot = 0; slot < t->slots; slot++)
-        if (cs_session_prepare(t->session, slot, batch, t->plane_height, t->plane_width, precision,
-                               false, err) != 0 ||
-            run_slot(t, slot, err) != 0)
+        if (cs_session_prepare(t->session, slot, &key, err) != 0 || run_slot(t, slot, err) != 0)
             return -1;
     return 0;
 }

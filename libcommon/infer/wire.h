@@ -57,6 +57,7 @@ struct cs_wire_run {
     uint32_t kind;
     uint32_t run;           // names the run in DONE
     uint32_t height, width; // of the plane
+    struct cs_part part;    // that the jobs are about; ends 0: all
     int32_t count;
     int32_t careful;                       // not 0: in fp32 and direct, whatever was chosen
     struct cs_wire_job jobs[CS_MAX_BATCH]; // only `count` of them travel

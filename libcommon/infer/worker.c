@@ -214,7 +214,12 @@ static void wait_for_all(struct worker *w)
 static struct slot *prepare_slot(struct worker *w, const struct cs_wire_run *run, double *seconds,
                                  struct cs_err *why)
 {
-    enum cs_precision precision = run->careful ? CS_FP32 : w->precision;
+    const struct cs_session_key key = {.batch = run->count,
+                                       .height = run->height,
+                                       .width = run->width,
+                                       .part = run->part,
+                                       .precision = run->careful ? CS_FP32 : w->precision,
+                                       .direct = run->careful};
     *seconds = 0;
     if (cs_session_pressed(w->session, cs_clock_seconds())) {
         wait_for_all(w);
@@ -222,12 +227,10 @@ static struct slot *prepare_slot(struct worker *w, const struct cs_wire_run *run
     }
     for (;;) {
         pthread_mutex_lock(&w->lock);
-        struct slot *slot = wait_for_slot(w, cs_session_slots(w->session, run->count, run->height,
-                                                              run->width, precision, run->careful));
+        struct slot *slot = wait_for_slot(w, cs_session_slots(w->session, &key));
         pthread_mutex_unlock(&w->lock);
         double start = cs_clock_seconds();
-        int result = cs_session_prepare(w->session, slot->index, run->count, run->height,
-                                        run->width, precision, run->careful, why);
+        int result = cs_session_prepare(w->session, slot->index, &key, why);
         *seconds += cs_clock_seconds() - start;
         if (result == 0)
             return slot;

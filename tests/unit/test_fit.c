@@ -92,6 +92,12 @@ static void check_tiles(const struct cs_fit_rule *rule, uint32_t pw, uint32_t ph
         check_side(t->y, th, ph, stride, reach, floor(place_of(rule, t->part_y, ph, mh)),
                    ceil(place_of(rule, t->part_y + t->part_height - 1, ph, mh)));
         struct cs_job_area area = cs_job_plane_area(&job, (int)tw, (int)th);
+        ck_assert(t->own.begin[0] <= area.y && t->own.end[0] >= area.y + area.height);
+        ck_assert(t->own.begin[1] <= area.x && t->own.end[1] >= area.x + area.width);
+        check_side(t->y, th, ph, stride, reach, (double)(t->y + t->own.begin[0]),
+                   (double)(t->y + t->own.end[0] - 1));
+        check_side(t->x, tw, pw, stride, reach, (double)(t->x + t->own.begin[1]),
+                   (double)(t->x + t->own.end[1] - 1));
         area.x += t->x;
         area.y += t->y;
         check_side(t->x, tw, pw, stride, reach, area.x, area.x + area.width - 1);

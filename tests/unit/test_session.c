@@ -37,12 +37,14 @@ static void teardown(void)
 
 static int prepare(int slot, uint32_t side)
 {
-    return cs_session_prepare(session, slot, 1, side, side, CS_FP32, false, &err);
+    const struct cs_session_key key = {.batch = 1, .height = side, .width = side};
+    return cs_session_prepare(session, slot, &key, &err);
 }
 
 static int slots_of(uint32_t side)
 {
-    return cs_session_slots(session, 1, side, side, CS_FP32, false);
+    const struct cs_session_key key = {.batch = 1, .height = side, .width = side};
+    return cs_session_slots(session, &key);
 }
 
 // What this process needs for the large plane on so many slots and a half.
@@ -51,7 +53,8 @@ static uint64_t half_more_than(int slots)
     struct cs_session_memory memory;
     const struct cs_graph *graph;
     open_within(0);
-    ck_assert_int_eq(cs_session_look(session, 1, LARGE, LARGE, &memory, &graph, &err), 0);
+    const struct cs_session_key key = {.batch = 1, .height = LARGE, .width = LARGE};
+    ck_assert_int_eq(cs_session_look(session, &key, &memory, &graph, &err), 0);
     uint64_t some = cs_session_memory_bytes(&memory, slots);
     uint64_t more = cs_session_memory_bytes(&memory, slots + 1);
     ck_assert_uint_gt(more - some, 20 << 20);

@@ -82,7 +82,8 @@ static int print_size(struct cs_session *session, uint32_t width, uint32_t heigh
 {
     struct cs_session_memory memory;
     const struct cs_graph *graph;
-    if (cs_session_look(session, 1, height, width, &memory, &graph, err) != 0)
+    const struct cs_session_key key = {.batch = 1, .height = height, .width = width};
+    if (cs_session_look(session, &key, &memory, &graph, err) != 0)
         return -1;
     printf("plane\t%ux%u\nwork\t%.3f GMAC\nmemory\t%.1f MiB weights, %.1f MiB activations, "
            "%.1f MiB workspace\n",

@@ -62,8 +62,9 @@ static int choose_plane(struct plan *p, const struct model_options *o, struct cs
 
 static int look(struct plan *p, struct cs_err *err)
 {
-    return cs_session_look(p->session, p->batch, p->plane_height, p->plane_width, &p->memory,
-                           &p->graph, err);
+    const struct cs_session_key key = {
+        .batch = p->batch, .height = p->plane_height, .width = p->plane_width};
+    return cs_session_look(p->session, &key, &p->memory, &p->graph, err);
 }
 
 static bool fits(const struct plan *p)

@@ -356,6 +356,8 @@ __device__ float activated(const cs_cuda_job &j, const output_planes &planes,
                            const cs_map_source &from, int64_t image, int64_t x, int64_t y)
 {
     const output_plane &p = planes.of[from.output];
+    x -= j.job.skip_x;
+    y -= j.job.skip_y;
     int64_t pixel = image * p.stride_n + y * p.stride_y + x * p.stride_x;
     if (from.activation == CS_ACT_SOFTMAX)
         return softmax(p, pixel, from.channel);

@@ -18,6 +18,7 @@
 #include "suite.h"
 
 enum { SIDE = 64 };
+static const struct cs_session_key one = {.batch = 1, .height = SIDE, .width = SIDE};
 
 static struct stub_counts (*counts)(void);
 static void (*set_memory)(size_t);
@@ -288,10 +289,11 @@ static int run(struct running *r, int slot, struct picture *pictures, int count,
     struct cs_job jobs[4];
     for (int i = 0; i < count; i++)
         jobs[i] = pictures[i].job;
-    int result =
-        cs_session_prepare(r->session, slot, count, SIDE, SIDE, precision, false, &err) != 0
-            ? -1
-            : cs_session_run(r->session, slot, jobs, count, &err);
+    const struct cs_session_key key = {
+        .batch = count, .height = SIDE, .width = SIDE, .precision = precision};
+    int result = cs_session_prepare(r->session, slot, &key, &err) != 0
+                     ? -1
+                     : cs_session_run(r->session, slot, jobs, count, &err);
     for (int i = 0; i < count; i++)
         pictures[i].job.nonfinite = jobs[i].nonfinite;
     return result;
@@ -399,7 +401,8 @@ START_TEST(pinned_images)
     }
     struct cs_job jobs[2] = {p[0].job, p[1].job}, others[2] = {plain[0].job, plain[1].job};
     struct cs_job mixed[2] = {p[0].job, plain[1].job};
-    ck_assert_int_eq(cs_session_prepare(r.session, 0, 2, side, side, CS_FP32, false, &err), 0);
+    const struct cs_session_key key = {.batch = 2, .height = side, .width = side};
+    ck_assert_int_eq(cs_session_prepare(r.session, 0, &key, &err), 0);
     ck_assert_msg(cs_session_run(r.session, 0, jobs, 2, &err) == 0, "%s", err.text);
     struct stub_counts before = counts();
     ck_assert_int_eq(cs_session_run(r.session, 0, jobs, 2, &err), 0);
@@ -541,9 +544,9 @@ START_TEST(fewer_slots)
     ck_assert_int_eq(err.code, CS_ENOMEM);
     set_others(0);
     ck_assert(cs_session_retreat(r.session, 2));
-    ck_assert_int_eq(cs_session_slots(r.session, 1, SIDE, SIDE, CS_FP32, false), 0); // all idle
+    ck_assert_int_eq(cs_session_slots(r.session, &one), 0); // all idle
     ck_assert_int_eq(run(&r, 0, p, 1, CS_FP32), 0);
-    ck_assert_int_eq(cs_session_slots(r.session, 1, SIDE, SIDE, CS_FP32, false), 2);
+    ck_assert_int_eq(cs_session_slots(r.session, &one), 2);
     ck_assert_int_eq(run(&r, 1, p, 1, CS_FP32), 0);
     ck_assert(cs_session_retreat(r.session, 0));
     ck_assert(!cs_session_retreat(r.session, 0));
@@ -604,7 +607,7 @@ START_TEST(four_slots)
         lanes[i].r = &r;
         lanes[i].slot = i;
         draw(&lanes[i].picture, &r.info, i);
-        ck_assert_int_eq(cs_session_prepare(r.session, i, 1, SIDE, SIDE, CS_FP32, false, &err), 0);
+        ck_assert_int_eq(cs_session_prepare(r.session, i, &one, &err), 0);
     }
     for (int i = 0; i < SLOTS; i++)
         ck_assert_int_eq(pthread_create(&threads[i], NULL, lane_main, &lanes[i]), 0);
