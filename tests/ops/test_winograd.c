@@ -13,6 +13,7 @@
 #include "backend/cpu/winograd.h"
 #include "base/mem.h"
 #include "isa.h"
+#include "planes.h"
 #include "suite.h"
 
 static const double bound = 1e-6;
@@ -30,8 +31,7 @@ static uint64_t seed;
 
 static int64_t pick(int64_t low, int64_t high)
 {
-    seed = seed * 6364136223846793005u + 1442695040888963407u;
-    return low + (int64_t)((seed >> 33) % (uint64_t)(high - low + 1));
+    return low + (int64_t)(planes_random(&seed) % (uint64_t)(high - low + 1));
 }
 
 static float *noise(int64_t count)
