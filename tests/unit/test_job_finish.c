@@ -322,6 +322,12 @@ START_TEST(finish_limits)
     finish_row(&job, plane, 8);
     ck_assert_uint_eq(job.nonfinite, 0);
     ck_assert_mem_eq(kept + 3, plane + 3, 5 * sizeof *kept);
+    job.x0 = 2; // a tile that begins at column 2: pixel 2 of its plane is column 4
+    job.part_x = 4;
+    job.part_width = 3;
+    finish_row(&job, plane, 8);
+    ck_assert_uint_eq(job.nonfinite, 1);
+    ck_assert(isinf(kept[4]) && kept[4] < 0 && kept[5] == plane[3]);
 
     // A plane far wider than the kernel's block, reduced to two pixels and enlarged.
     enum { WIDTH = 5000 };
@@ -338,6 +344,10 @@ START_TEST(finish_limits)
                           .part_height = 1};
     finish_row(&job, wide, WIDTH);
     ck_assert(maps[0] == 1249.5F && maps[1] == 3749.5F);
+    job.out_width = job.part_width = WIDTH / 2; // many blocks of a plane's columns
+    finish_row(&job, wide, WIDTH);
+    for (int i = 0; i < WIDTH / 2; i++)
+        ck_assert(maps[i] == 2.0F * (float)i + 0.5F);
     job.out_width = job.part_width = 2 * WIDTH;
     finish_row(&job, wide, WIDTH);
     for (int i = 1; i < 2 * WIDTH - 1; i++)

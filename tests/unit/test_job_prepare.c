@@ -266,6 +266,34 @@ START_TEST(prepare_limits)
 }
 END_TEST
 
+// A filter of one pixel ends at its neighbours, which have no weight: what is not finite there
+// stays there, across and down.
+START_TEST(prepare_infinite)
+{
+    enum { SIDE = 8, BAD = 4 };
+    float pixels[SIDE * SIDE] = {0}, out[SIDE * SIDE];
+    pixels[BAD * SIDE + BAD] = INFINITY;
+    for (int down = 0; down < 2; down++) {
+        struct cs_job job = {.pixels = pixels,
+                             .width = SIDE,
+                             .height = SIDE,
+                             .channels = 1,
+                             .dtype = CS_F32,
+                             .scale = {1},
+                             .low = -INFINITY,
+                             .high = INFINITY,
+                             .placement = CS_PLACE_SCALE};
+        int width = down ? SIDE / 2 : SIDE, height = down ? SIDE : SIDE / 2;
+        cs_job_prepare(&job, out, width, height, 1, 1, width, 1);
+        for (int y = 0; y < height; y++)
+            for (int x = 0; x < width; x++) {
+                bool seen = triangle(x, width, SIDE, BAD) > 0 && triangle(y, height, SIDE, BAD) > 0;
+                ck_assert(seen ? out[y * width + x] > 1e30F : out[y * width + x] == 0);
+            }
+    }
+}
+END_TEST
+
 START_TEST(prepare_threads)
 {
     struct cs_image image;
@@ -397,6 +425,7 @@ int main(void)
     tcase_add_test(core, prepare_tile);
     tcase_add_test(core, prepare_pillow);
     tcase_add_test(limits, prepare_limits);
+    tcase_add_test(limits, prepare_infinite);
     tcase_add_test(limits, prepare_threads);
     tcase_add_test(limits, prepare_pillow_limits);
     suite_add_tcase(suite, core);
