@@ -337,7 +337,9 @@ static int choose_fit(const struct cs_recipe *r, const struct cs_image *image,
         fy = um[1] / r->package->pixel_um;
     }
     if (cs_fit_rescaled(&r->fit, image->width, image->height, fx, fy, fit, err) != 0)
-        return -1;
+        return um[0] ? cs_err_context(err, "pixels of %g x %g um, the model's of %g um", um[0],
+                                      um[1], r->package->pixel_um)
+                     : -1;
     if (fit->kind == CS_FIT_KIND_RESIZE)
         cs_meta_setf(begin, CS_KEY_RESCALE, "%ux%u", fit->width, fit->height);
     return 0;

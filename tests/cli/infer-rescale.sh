@@ -60,6 +60,39 @@ cs-load b.ome.tif >images.cs
 infer 0 auto.cs -m known -d cpu --rescale auto
 is "$(planes auto.cs)" "204x36"
 
+# The same from ImageJ's tags and unit, and from those of any TIFF file; of other units, of no
+# size and of none that a microscope has nothing is known.
+ij=$'ImageJ=1.53t\nunit='
+image-make -W 101 -H 70 -d "${ij}micron"$'\n' --resolution 1 --resolution-y 4 ij.tif
+image-make -W 101 -H 70 -d "${ij}nm"$'\n' --resolution 5e-4 --resolution-y 4e-3 nm.tif
+image-make -W 101 -H 70 --resolution 1e4 --resolution-y 4e4 --unit cm cm.tif
+cs-load ij.tif nm.tif cm.tif >images.cs
+infer 0 auto.cs -m known -d cpu --rescale auto
+is "$(planes auto.cs)" "204x36 404x36 204x36"
+infer 0 auto.cs -m known -d cpu --rescale auto --conv direct
+infer 0 tiles.cs -m known -d cpu --rescale auto --conv direct --fit tile --tile 60 -v
+says ' tiles of '
+same_maps auto.cs tiles.cs
+image-make -W 101 -H 70 --resolution 72 --unit inch print.tif
+image-make -W 101 -H 70 -d "${ij}pixel"$'\n' --resolution 4 pixel.tif
+n=0
+for size in 'X="0"' 'X="-1"' 'X="NaN"' 'X="1e-9"' 'X="2" PhysicalSizeXUnit="m"' \
+    'X="1" PhysicalSizeXUnit="reference frame"'; do
+    n=$((n + 1))
+    image-make -W 101 -H 70 -d "<OME><Image><Pixels SizeX=\"101\" SizeY=\"70\"
+        PhysicalSize$size><TiffData/></Pixels></Image></OME>" odd.$n.ome.tif
+done
+cs-load print.tif pixel.tif odd.*.ome.tif b.ome.tif >images.cs
+infer 1 auto.cs -m known -d cpu --rescale auto
+is "$(grep -c 'the pixel size is not known: cs-load -p UM says it' stderr)" 8
+is "$(planes auto.cs)" "- - - - - - - - 204x36"
+# One side alone counts for both.
+image-make -W 101 -H 70 -d '<OME><Image><Pixels SizeX="101" SizeY="70"
+    PhysicalSizeY="0.25"><TiffData/></Pixels></Image></OME>' side.ome.tif
+cs-load side.ome.tif >images.cs
+infer 0 auto.cs -m known -d cpu --rescale auto
+is "$(planes auto.cs)" "52x36"
+
 # What is not known is not guessed: the item fails, and the others do not.
 cs-load a.tif b.ome.tif >images.cs
 infer 1 auto.cs -m known -d ref --rescale auto
@@ -67,7 +100,8 @@ says 'the pixel size is not known: cs-load -p UM says it'
 is "$(maps auto.cs | cut -d' ' -f2 | paste -sd ' ')" "failed ok"
 cs-load -p 1000 a.tif >images.cs
 infer 1 auto.cs -m known -d ref --rescale auto
-says '101 x 70 pixels rescaled by 2000 x 2000: that cannot be meant'
+says "pixels of 1000 x 1000 um, the model's of 0.5 um: 101 x 70 pixels rescaled by 2000 x 2000"
+says 'that cannot be meant'
 infer 2 out.cs -m tiny --rescale auto
 says 'model tiny does not say its pixel size'
 infer 2 out.cs -m whole --rescale 2

@@ -14,7 +14,7 @@ static int64_t pages = 1, width = 9, height = 7, samples = 1, bits = 8, tile, ro
 static int format, photometric = PHOTOMETRIC_MINISBLACK, compression, order, predictor;
 static bool separate, big, alpha, reduced, one_directory, stk, thumbnails;
 static int64_t lsm_z;
-static double resolution;
+static double resolution, resolution_y;
 static int unit;
 static int64_t orientation;
 static const char *description, *description_file;
@@ -47,6 +47,8 @@ static const struct cs_opt options[] = {
     {0, "thumbnails", CS_OPT_FLAG, &thumbnails, NULL, "every other page is a smaller copy",
      .env = NULL},
     {0, "resolution", CS_OPT_REAL, &resolution, "N", "pixels a unit", .min = 0, .max = 1e9},
+    {0, "resolution-y", CS_OPT_REAL, &resolution_y, "N",
+     "pixels a unit downwards, where they differ", .min = 0, .max = 1e9},
     {0, "unit", CS_OPT_CHOICE, &unit, "HOW", "that unit", .choices = "none|inch|cm"},
     {0, "orientation", CS_OPT_INT, &orientation, "N", "orientation tag", .min = 1, .max = 8},
     {'d', "description", CS_OPT_STRING, &description, "TEXT", "image description", .env = NULL},
@@ -148,7 +150,7 @@ static void set_tags(TIFF *tif, int64_t n)
     }
     if (resolution > 0) {
         TIFFSetField(tif, TIFFTAG_XRESOLUTION, resolution);
-        TIFFSetField(tif, TIFFTAG_YRESOLUTION, resolution);
+        TIFFSetField(tif, TIFFTAG_YRESOLUTION, resolution_y > 0 ? resolution_y : resolution);
         TIFFSetField(tif, TIFFTAG_RESOLUTIONUNIT, (uint16_t)(unit + 1));
     }
     if (orientation)
