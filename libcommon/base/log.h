@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 // Messages of the tools on standard error, one line each, program name first. Standard output
 // is data only. Library code returns its errors and does not log; only the loops that are a whole
-// tool (stream/filter.c, infer/) do: items that failed, and what no return value can carry.
+// tool (stream/filter.c, stream/load.c, infer/) do: items that failed, and what no return value can
+// carry.
 #ifndef CS_BASE_LOG_H
 #define CS_BASE_LOG_H
 

@@ -16,18 +16,16 @@
             type value = row[x];                                                                   \
             uint32_t first = x;                                                                    \
             x = cs_run_end(row, x, plane->width, sizeof(type));                                    \
-            if ((value != 0) == (what == CS_RUNS_OBJECTS)) {                                       \
-                if (out)                                                                           \
-                    out[n] = (struct cs_run){y + above, first, x, value, (uint32_t)n};             \
+            if (value) {                                                                           \
+                out[n] = (struct cs_run){y + above, first, x, value, (uint32_t)n};                 \
                 n++;                                                                               \
             }                                                                                      \
         }                                                                                          \
     } while (0)
 
-// Appends the runs of row y, with `above` rows above the plane, behind the n there are, or counts
-// them where out is NULL.
-static size_t scan_row(const struct cs_image *plane, enum cs_runs_of what, uint32_t y,
-                       uint32_t above, struct cs_run *out, size_t n)
+// Appends the runs of row y, with `above` rows above the plane, behind the n there are.
+static size_t scan_row(const struct cs_image *plane, uint32_t y, uint32_t above, struct cs_run *out,
+                       size_t n)
 {
     switch (plane->dtype) {
     case CS_U8:
@@ -61,13 +59,13 @@ static void unite(struct cs_run *runs, uint32_t a, uint32_t b)
 }
 
 // Unite the runs [low, end) of one row with those of the row above, [above, low).
-static void join_rows(struct cs_run *runs, size_t above, size_t low, size_t end, uint32_t reach)
+static void join_rows(struct cs_run *runs, size_t above, size_t low, size_t end)
 {
     size_t a = above;
     for (size_t b = low; b < end; b++) {
-        while (a < low && runs[a].end + reach <= runs[b].first)
+        while (a < low && runs[a].end <= runs[b].first)
             a++;
-        for (size_t c = a; c < low && runs[c].first < runs[b].end + reach; c++)
+        for (size_t c = a; c < low && runs[c].first < runs[b].end; c++)
             if (runs[c].value == runs[b].value)
                 unite(runs, (uint32_t)c, (uint32_t)b);
     }
@@ -108,18 +106,8 @@ static int reserve(struct cs_runs *runs, size_t count, size_t spill_bytes, const
     return 0;
 }
 
-static void add_row(struct cs_runs *runs, const struct cs_image *plane, enum cs_runs_of what,
-                    uint32_t y, uint32_t above, int connectivity)
-{
-    size_t end = scan_row(plane, what, y, above, runs->items, runs->low);
-    join_rows(runs->items, runs->above, runs->low, end, connectivity == 8 ? 1 : 0);
-    runs->above = runs->low;
-    runs->count = runs->low = end;
-}
-
 int cs_runs_add(struct cs_runs *runs, const struct cs_image *band, uint32_t first_row,
-                enum cs_runs_of what, int connectivity, size_t spill_bytes, const char *scratch_dir,
-                struct cs_err *err)
+                size_t spill_bytes, const char *scratch_dir, struct cs_err *err)
 {
     enum { KEPT = 1 << 20 }; // runs behind the front that are looked at again and again
     if (check_plane(band, err) != 0)
@@ -127,7 +115,10 @@ int cs_runs_add(struct cs_runs *runs, const struct cs_image *band, uint32_t firs
     for (uint32_t y = 0; y < band->height; y++) {
         if (reserve(runs, runs->count + band->width, spill_bytes, scratch_dir, err) != 0)
             return -1;
-        add_row(runs, band, what, y, first_row, connectivity);
+        size_t end = scan_row(band, y, first_row, runs->items, runs->low);
+        join_rows(runs->items, runs->above, runs->low, end);
+        runs->above = runs->low;
+        runs->count = runs->low = end;
     }
     if (runs->count > KEPT)
         cs_big_forget(&runs->block, 0, (runs->count - KEPT) * sizeof *runs->items);
@@ -141,27 +132,6 @@ void cs_runs_finish(struct cs_runs *runs)
     runs->components = number_components(runs->items, runs->count);
 }
 
-int cs_runs_find(struct cs_runs *runs, const struct cs_image *plane, enum cs_runs_of what,
-                 int connectivity, size_t spill_bytes, const char *scratch_dir, struct cs_err *err)
-{
-    size_t count = 0;
-    *runs = (struct cs_runs){0};
-    if (check_plane(plane, err) != 0)
-        return -1;
-    for (uint32_t y = 0; y < plane->height; y++)
-        count = scan_row(plane, what, y, 0, NULL, count);
-    // No more than there are: boxes round small objects come here too.
-    if (cs_big_init(&runs->block, (count ? count : 1) * sizeof *runs->items, spill_bytes,
-                    scratch_dir, err) != 0)
-        return cs_err_context(err, "runs");
-    if (reserve(runs, count, spill_bytes, scratch_dir, err) != 0)
-        return -1;
-    for (uint32_t y = 0; y < plane->height; y++)
-        add_row(runs, plane, what, y, 0, connectivity);
-    cs_runs_finish(runs);
-    return 0;
-}
-
 void cs_runs_release(struct cs_runs *runs)
 {
     cs_big_release(&runs->block);
@@ -172,7 +142,7 @@ int cs_run_groups_init(struct cs_run_groups *groups, const struct cs_runs *runs,
                        const uint32_t *group_of, uint32_t count, size_t spill_bytes,
                        const char *scratch_dir, struct cs_err *err)
 {
-    *groups = (struct cs_run_groups){.count = group_of ? count : runs->components};
+    *groups = (struct cs_run_groups){.count = count};
     if (cs_big_init(&groups->order_block, (runs->count + 1) * sizeof *groups->order, spill_bytes,
                     scratch_dir, err) != 0 ||
         cs_big_init(&groups->start_block, ((size_t)groups->count + 2) * sizeof *groups->start,
@@ -184,15 +154,13 @@ int cs_run_groups_init(struct cs_run_groups *groups, const struct cs_runs *runs,
     groups->start = groups->start_block.data;
     // Counting sort. start[g + 2] counts group g; after the sums start[g + 1] is where the next
     // run of g goes, and in the end where g ends.
-    for (size_t i = 0; i < runs->count; i++) {
-        uint32_t c = runs->items[i].component;
-        groups->start[(size_t)(group_of ? group_of[c] : c) + 2]++;
-    }
+    for (size_t i = 0; i < runs->count; i++)
+        groups->start[(size_t)group_of[runs->items[i].component] + 2]++;
     for (size_t g = 0; g < groups->count; g++)
         groups->start[g + 2] += groups->start[g + 1];
     for (size_t i = 0; i < runs->count; i++) {
-        uint32_t c = runs->items[i].component;
-        groups->order[groups->start[(size_t)(group_of ? group_of[c] : c) + 1]++] = (uint32_t)i;
+        size_t g = group_of[runs->items[i].component];
+        groups->order[groups->start[g + 1]++] = (uint32_t)i;
     }
     return 0;
 }

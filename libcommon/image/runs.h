@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-// Runs: the maximal horizontal stretches of one value in a plane, and the connected components
-// that they form. Labelling, hole filling, contours and measurements all work on runs, so that
-// their cost is that of one scan plus the number of runs.
+// Runs: the maximal horizontal stretches of one value other than 0 in a plane, and the 4-connected
+// components that they form. Contours and measurements work on runs, so that their cost is that of
+// one scan plus the number of runs.
 #ifndef CS_IMAGE_RUNS_H
 #define CS_IMAGE_RUNS_H
 
@@ -11,11 +11,9 @@
 
 struct cs_run {
     uint32_t row, first, end; // pixels [first, end) of the row
-    uint32_t value;           // sample; 0 for runs of background
+    uint32_t value;           // sample
     uint32_t component;       // 0, 1, 2... in raster order of each component's first pixel
 };
-
-enum cs_runs_of { CS_RUNS_OBJECTS, CS_RUNS_BACKGROUND };
 
 // Zero-initialise; release with cs_runs_release.
 struct cs_runs {
@@ -26,17 +24,13 @@ struct cs_runs {
     size_t above, low; // while rows are added: the runs of the last row are [above, low)
 };
 
-// The runs of non-zero values (CS_RUNS_OBJECTS) or of zeros of a plane of one channel and of type
-// u8, u16 or u32. Runs are in one component when they touch and have one value; `connectivity` is
-// 4 or 8. Memory above spill_bytes lives in scratch_dir (see mem.h).
+// Add the runs of rows first_row to first_row + band->height - 1 of a plane of one channel and of
+// type u8, u16 or u32; bands come in order, and cs_runs_finish after the last one. Runs are in one
+// component when they share an edge of a pixel and have one value. Memory above spill_bytes lives
+// in scratch_dir (see mem.h). Release also after a failure.
 // Fails with CS_EINPUT (other type, more than 2^32 - 2 runs), CS_ENOMEM, CS_EIO.
-int cs_runs_find(struct cs_runs *runs, const struct cs_image *plane, enum cs_runs_of what,
-                 int connectivity, size_t spill_bytes, const char *scratch_dir, struct cs_err *err);
-// The same in bands: rows first_row to first_row + band->height - 1, in order; what is in order and
-// connected so far. cs_runs_finish after the last one. Release also after a failure.
 int cs_runs_add(struct cs_runs *runs, const struct cs_image *band, uint32_t first_row,
-                enum cs_runs_of what, int connectivity, size_t spill_bytes, const char *scratch_dir,
-                struct cs_err *err);
+                size_t spill_bytes, const char *scratch_dir, struct cs_err *err);
 void cs_runs_finish(struct cs_runs *runs);
 // Accepts a zeroed struct; leaves a zeroed struct.
 void cs_runs_release(struct cs_runs *runs);
@@ -50,7 +44,7 @@ struct cs_run_groups {
     struct cs_big order_block, start_block;
 };
 
-// group_of[component] < count; NULL: each component is a group of its own (count is not read).
+// group_of[component] < count.
 int cs_run_groups_init(struct cs_run_groups *groups, const struct cs_runs *runs,
                        const uint32_t *group_of, uint32_t count, size_t spill_bytes,
                        const char *scratch_dir, struct cs_err *err);

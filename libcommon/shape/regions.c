@@ -57,8 +57,7 @@ int cs_regions_add(struct cs_regions *regions, const struct cs_image *band, uint
 {
     regions->width = band->width;
     regions->height = first_row + band->height;
-    return cs_runs_add(&regions->runs, band, first_row, CS_RUNS_OBJECTS, 4, spill_bytes,
-                       scratch_dir, err);
+    return cs_runs_add(&regions->runs, band, first_row, spill_bytes, scratch_dir, err);
 }
 
 int cs_regions_finish(struct cs_regions *regions, size_t spill_bytes, const char *scratch_dir,
