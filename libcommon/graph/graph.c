@@ -363,6 +363,14 @@ const struct cs_value *cs_node_output(const struct cs_graph *graph, const struct
     return &graph->values[node->outputs[i]];
 }
 
+bool cs_graph_is_output(const struct cs_graph *graph, int value)
+{
+    for (int i = 0; i < graph->output_count; i++)
+        if (graph->outputs[i] == value)
+            return true;
+    return false;
+}
+
 bool cs_node_fuses(const struct cs_node *node)
 {
     return node->fusion.add >= 0 || node->fusion.activation;

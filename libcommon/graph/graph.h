@@ -131,6 +131,7 @@ const struct cs_value *cs_node_input(const struct cs_graph *graph, const struct 
                                      int i);
 const struct cs_value *cs_node_output(const struct cs_graph *graph, const struct cs_node *node,
                                       int i);
+bool cs_graph_is_output(const struct cs_graph *graph, int value);
 // Whether a pass moved a sum or an activation into it.
 bool cs_node_fuses(const struct cs_node *node);
 // Samples of a constant for reading, aligned, until cs_constant_release: its data, or a copy where

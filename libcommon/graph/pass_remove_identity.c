@@ -53,20 +53,16 @@ bool cs_remove_identity_match(const struct cs_graph *graph, const struct cs_node
     if (node->output_count > 1 && cs_node_output(graph, node, 1) &&
         cs_node_output(graph, node, 1)->uses > 0)
         return false; // the mask of a Dropout
-    const struct cs_value *out = cs_node_output(graph, node, 0);
-    for (int i = 0; i < graph->output_count; i++)
-        if (&graph->values[graph->outputs[i]] == out && in->producer < 0)
-            return false; // an output must be made by some node
-    return true;
+    // An output must be made by some node.
+    return in->producer >= 0 || !cs_graph_is_output(graph, node->outputs[0]);
 }
 
 int cs_remove_identity_apply(struct cs_graph *graph, struct cs_node *node, struct cs_err *err)
 {
     (void)err;
     int in = node->inputs[0], out = node->outputs[0];
-    for (int i = 0; i < graph->output_count; i++)
-        if (graph->outputs[i] == out) // outputs keep their names
-            graph->values[in].name = graph->values[out].name;
+    if (cs_graph_is_output(graph, out)) // which keeps its name
+        graph->values[in].name = graph->values[out].name;
     cs_pass_drop(graph, node);
     cs_pass_replace(graph, out, in);
     return 0;

@@ -127,9 +127,8 @@ static bool add_node(const struct cs_plan *plan, struct cs_cpu_band *band,
 static bool read_elsewhere(const struct cs_graph *graph, const struct cs_cpu_band *band, int value)
 {
     int last = band->nodes[band->count - 1].node;
-    for (int i = 0; i < graph->output_count; i++)
-        if (graph->outputs[i] == value)
-            return true;
+    if (cs_graph_is_output(graph, value))
+        return true;
     for (int n = last + 1; n < graph->node_count; n++) {
         if (graph->nodes[n].fusion.add == value)
             return true;

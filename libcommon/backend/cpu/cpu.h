@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: MIT
-// Inside of the backend "cpu". A plan is a list of steps in the graph's order; a step is a function
-// with its parameters, all sizes and addresses decided when the plan is made.
+// Inside of the backend "cpu". A plan is a list of steps, wave by wave (waves.h), within a wave in
+// the graph's order; a step is a function with its parameters, all sizes and addresses decided when
+// the plan is made.
 //
 // Activations of images lie in memory as N, H, W, C, all others row-major (backend/order.h).
 // Constants are as ONNX has them, unless a step packed them. Every activation has a fixed place in
 // the slot's arena.
 //
-// Steps use OpenMP threads inside; the slot's thread sets their number before the first step.
+// Threads are OpenMP's: those of a wave share out its steps, a step alone in its wave has its own
+// parallel regions. The slot's thread sets their number before the first step.
 #ifndef CS_BACKEND_CPU_CPU_H
 #define CS_BACKEND_CPU_CPU_H
 

@@ -45,14 +45,6 @@ static bool is_direct(const struct cs_plan *plan, const struct cs_node *node)
     return is(node, "Conv") && cs_cpu_op_of(plan->graph, node) && cs_cpu_conv_is_direct(plan, node);
 }
 
-static bool is_output(const struct cs_graph *graph, int value)
-{
-    for (int i = 0; i < graph->output_count; i++)
-        if (graph->outputs[i] == value)
-            return true;
-    return false;
-}
-
 // Whether the node reads the value as its first operand only.
 static bool reads_first(const struct cs_node *node, int value)
 {
@@ -77,7 +69,7 @@ static bool all_readers(const struct cs_plan *plan, int value,
                         bool (*test)(const struct cs_plan *, const struct cs_node *, int value))
 {
     const struct cs_graph *graph = plan->graph;
-    if (is_output(graph, value))
+    if (cs_graph_is_output(graph, value))
         return false;
     for (int n = graph->values[value].producer + 1; n < graph->node_count; n++)
         if (reads(&graph->nodes[n], value) && !test(plan, &graph->nodes[n], value))

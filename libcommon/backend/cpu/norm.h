@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// From sums over pixels to the map that normalises them: op_norm.c takes its own sums, and a
-// convolution by Winograd's method gathers them while it stores.
+// From sums over pixels to the map that normalises them: op_norm.c takes its own sums, and the
+// convolutions of ours and a resize gather them while they store (late.c).
 #ifndef CS_BACKEND_CPU_NORM_H
 #define CS_BACKEND_CPU_NORM_H
 
