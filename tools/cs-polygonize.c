@@ -84,16 +84,6 @@ static int on_band(struct cs_item *item, const struct cs_frame_header *header, c
     return cs_polygons_band(&context->polygons, &band, header->first_row, err);
 }
 
-static int on_item(struct cs_item *item, void *data, struct cs_err *err)
-{
-    struct context *context = data;
-    int64_t start = cs_clock_ms();
-    if (cs_polygons_item(&context->polygons, item, err) != 0)
-        return -1;
-    cs_meta_setf(&item->done, CS_KEY_MS "polygons", "%lld", (long long)(cs_clock_ms() - start));
-    return 0;
-}
-
 // Nothing more can be written to standard output: end like any filter whose reader went away, or
 // with the error of the disk.
 static int check_stdout(struct cs_err *err)
@@ -105,6 +95,16 @@ static int check_stdout(struct cs_err *err)
         raise(SIGPIPE);
     }
     return cs_fail_errno(err, CS_EIO, "standard output");
+}
+
+static int on_item(struct cs_item *item, void *data, struct cs_err *err)
+{
+    struct context *context = data;
+    int64_t start = cs_clock_ms();
+    if (cs_polygons_item(&context->polygons, item, err) != 0)
+        return !context->polygons.dir && ferror(stdout) ? check_stdout(err) : -1;
+    cs_meta_setf(&item->done, CS_KEY_MS "polygons", "%lld", (long long)(cs_clock_ms() - start));
+    return 0;
 }
 
 // One more item, or one more file when its last item is done.
