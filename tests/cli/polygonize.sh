@@ -106,9 +106,9 @@ cs-polygonize -i labels.cs -o - >/dev/full 2>stderr
 [ $? = 1 ] || fail 'full disk'
 says 'No space left'
 # A reader that is gone ends it quietly, also where more than a buffer is written of an item.
-mkfifo gone
-: <gone &
-exec 9>gone
+mkfifo unread
+: <unread &
+exec 9>unread
 wait $!
 cs-load -q --transport=pipe "$TESTDATA/nuclei/fluorescence.png" >gray.cs
 for stream in labels.cs 'gray.cs --plane image'; do
