@@ -51,11 +51,20 @@ infer 5 bad.cs -d "fake:crash@6:once=$PWD/gone,hang@load:while=$PWD/gone" -m tin
     --pause 0.1 --load-timeout 0.5
 computed 0
 
-# It comes back in the second pause.
-for options in "" "-s 4 -b 4"; do
-    rm -f gone stderr
+# pixel ITEM: what the fake device knows the item by.
+pixel()
+{
+    echo $(($(cs-view -i images.cs --item "$1" --plane image --as npy | od -An -tu1 -j128 -N1)))
+}
+
+# It comes back in the second pause. The image that it was lost with has all its tries then.
+again=error@pixel=$(pixel 5):once=$PWD
+for options in "" "-s 4 -b 4" "--retries 2"; do
+    rm -f gone stderr first second
+    script=$gone
+    [ "$options" = "--retries 2" ] && script+=",$again/first,$again/second"
     # shellcheck disable=SC2086
-    cs-infer -i images.cs -d "fake:$gone" -m tiny -T 1 --pause 1 $options >bad.cs 2>stderr &
+    cs-infer -i images.cs -d "fake:$script" -m tiny -T 1 --pause 1 $options >bad.cs 2>stderr &
     run=$!
     for ((i = 0; i < 600; i++)); do
         [ "$(grep -s -c 'next try in' stderr)" = 2 ] && break
@@ -68,12 +77,12 @@ for options in "" "-s 4 -b 4"; do
     cs-save -q -i bad.cs -o bad -f probability --as npy
     diff -r good bad >&2 || fail "other bytes after a pause"
 done
+[ -f second ] || fail "the image did not fail again"
 
 # Many bad images in a row, each at fault for itself.
 script=
 for i in 3 4 5 6 7; do
-    first=$(($(cs-view -i images.cs --item $i --plane image --as npy | od -An -tu1 -j128 -N1)))
-    script+=${script:+,}crash@pixel=$first
+    script+=${script:+,}crash@pixel=$(pixel $i)
 done
 for options in "" "-s 4 -b 4"; do
     # shellcheck disable=SC2086
