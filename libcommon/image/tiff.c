@@ -166,6 +166,7 @@ static void tiff_close(void *state)
         return;
     if (file->tif)
         TIFFClose(file->tif);
+    tiff_jpeg_close(file->jpeg);
     free(file->directories);
     free(file->description);
     free(file->chunk);
@@ -375,6 +376,8 @@ static int tiff_select(void *state, uint32_t index, struct cs_page *out, struct 
     uint32_t directory = file->extended ? 0 : index;
     bool there;
     tiff_clear(file);
+    tiff_jpeg_close(file->jpeg);
+    file->jpeg = NULL;
     file->chunk_index = UINT32_MAX;
     file->plane = file->extended ? index : 0;
     file->lost_tag = false;

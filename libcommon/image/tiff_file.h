@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // An open TIFF file, shared by tiff.c (tags), tiff_chain.c (directories), tiff_scope.c (dialects)
-// and tiff_rows.c (samples).
+// and tiff_rows.c (samples) with tiff_jpeg.c and tiff_predictor.c.
 #ifndef CS_IMAGE_TIFF_FILE_H
 #define CS_IMAGE_TIFF_FILE_H
 
@@ -53,7 +53,8 @@ struct tiff_file {
     uint64_t direct_offset;         // of row 0
     uint32_t next_line;             // of TIFF_SCANLINES
 
-    uint8_t *chunk, *unit; // decoded rows as given out; one strip or tile as libtiff gives it
+    struct tiff_jpeg *jpeg; // of the page; NULL: not needed yet
+    uint8_t *chunk, *unit;  // decoded rows as given out; one strip or tile as libtiff gives it
     size_t chunk_bytes, unit_bytes;
     uint32_t chunk_index; // what is in `chunk`; UINT32_MAX nothing
 };
@@ -85,6 +86,10 @@ int tiff_scope_layout(void *file, struct cs_layout *layout, struct cs_err *err);
 int tiff_rows_start(struct tiff_file *file, struct cs_err *err);
 int tiff_rows_read(struct tiff_file *file, uint32_t first, uint32_t rows, void *out,
                    struct cs_err *err);
+// Decode strip or tile `unit`, of `rows` rows, to column x of the rows at `to`, where it is a JPEG
+// of the usual kind and whole. False: libtiff is to do it, or to say why not.
+bool tiff_jpeg_unit(struct tiff_file *file, uint32_t unit, uint32_t rows, uint32_t x, uint8_t *to);
+void tiff_jpeg_close(struct tiff_jpeg *jpeg); // accepts NULL
 // Running sums of each channel along a row; samples of 1, 2 or 4 bytes.
 void tiff_undo_differences(uint8_t *row, size_t samples, size_t channels, size_t sample_bytes);
 // Are the page's rows one uncompressed run of bytes? Sets direct_offset.

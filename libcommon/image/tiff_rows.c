@@ -139,7 +139,14 @@ static uint64_t codec_memory(uint16_t compression, uint64_t unit)
     }
 }
 
-// What decoding takes: rows of whole units, a unit, what is compressed of it, and the codec's own.
+// libtiff's rows are those that are given out: they need no place of their own.
+static bool rows_as_given(const struct tiff_file *file)
+{
+    return !file->tiled && !file->separate && !file->packed;
+}
+
+// What decoding takes: rows of whole units, a unit beside them, what is compressed of it, and the
+// codec's own.
 static uint64_t decode_memory(const struct tiff_file *file)
 {
     uint64_t unit = (uint64_t)file->unit_row_bytes * file->unit_rows;
@@ -151,8 +158,8 @@ static uint64_t decode_memory(const struct tiff_file *file)
     if (file->way == TIFF_SCANLINES)
         return kept + file->unit_row_bytes;
     if (file->way == TIFF_RGBA)
-        unit += (uint64_t)file->unit_width * file->unit_rows * 4;
-    return kept + chunk + unit;
+        return kept + chunk + unit + (uint64_t)file->unit_width * file->unit_rows * 4;
+    return kept + chunk + (rows_as_given(file) ? 0 : unit);
 }
 
 static int choose_way(struct tiff_file *file, struct cs_err *err)
@@ -334,22 +341,27 @@ static int decode_unit(struct tiff_file *file, uint32_t unit, uint32_t rows, uin
                        uint16_t plane, uint8_t *to, struct cs_err *err)
 {
     size_t bytes = file->unit_row_bytes * (file->tiled ? file->unit_rows : rows);
+    bool as_given = rows_as_given(file);
+    if (file->compression == COMPRESSION_JPEG && tiff_jpeg_unit(file, unit, rows, x, to))
+        return 0;
+    uint8_t *from = as_given ? to : file->unit;
     // libtiff takes uncompressed samples from where they should be, whatever their stated size.
     uint64_t stated = TIFFGetStrileByteCount(file->tif, unit);
     if (stated == 0 || (file->compression == COMPRESSION_NONE && stated < bytes))
         return unit_failed(file, unit, err);
-    tmsize_t got = file->tiled ? TIFFReadEncodedTile(file->tif, unit, file->unit, (tmsize_t)bytes)
-                               : TIFFReadEncodedStrip(file->tif, unit, file->unit, (tmsize_t)bytes);
+    tmsize_t got = file->tiled ? TIFFReadEncodedTile(file->tif, unit, from, (tmsize_t)bytes)
+                               : TIFFReadEncodedStrip(file->tif, unit, from, (tmsize_t)bytes);
     if (got < (tmsize_t)bytes || file->message[0])
         return unit_failed(file, unit, err);
     uint32_t pixels = file->page.width - x;
     pixels = pixels < file->unit_width ? pixels : file->unit_width;
     for (uint32_t y = 0; y < rows; y++) {
-        uint8_t *in = file->unit + y * file->unit_row_bytes;
+        uint8_t *in = from + y * file->unit_row_bytes;
         size_t channels = file->separate ? 1 : file->page.samples;
         if (file->differences)
             tiff_undo_differences(in, pixels * channels, channels, file->bits / 8);
-        spread_row(file, in, pixels, x, plane, to + y * file->row_bytes);
+        if (!as_given)
+            spread_row(file, in, pixels, x, plane, to + y * file->row_bytes);
     }
     return 0;
 }
@@ -384,7 +396,9 @@ static int decode_chunk(struct tiff_file *file, uint32_t index, uint8_t *to, str
     const struct cs_page *page = &file->page;
     uint32_t first = index * file->unit_rows, rows = page->height - first;
     rows = rows < file->unit_rows ? rows : file->unit_rows;
-    size_t unit = file->way == TIFF_RGBA ? (size_t)file->unit_width * 4 : file->unit_row_bytes;
+    size_t unit = file->way == TIFF_RGBA ? (size_t)file->unit_width * 4
+                  : rows_as_given(file)  ? 0
+                                         : file->unit_row_bytes;
     if (reserve(&file->unit, &file->unit_bytes, unit * file->unit_rows, "TIFF strip", err) != 0)
         return -1;
     for (uint32_t x = 0; x < page->width; x += file->unit_width) {

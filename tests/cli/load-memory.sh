@@ -23,7 +23,7 @@ suffices()
 {
     local size wanted
     wanted=$(cs-load --transport pipe "$@" | cs-view --item 0 --as npy | md5sum)
-    within 64M cs-load "$@" && fail "$*: 64M suffice"
+    within 48M cs-load "$@" && fail "$*: 48M suffice"
     [ "$(wc -l <stderr)" = 1 ] || fail "not one line: $(cat stderr)"
     cs-view -i s.cs | grep -q 'DONE.*error.code=OUT_OF_MEMORY' || fail "$(cs-view -i s.cs)"
     size=$(sed -n 's/.*: take --memory \([0-9]*M\)$/\1/p' stderr)
