@@ -14,7 +14,6 @@
 static const double WORTH_A_SLOT = 1.1;
 enum {
     FAILED_RIDERS = 64,   // failed items that a batch takes along at most
-    AUTO_TILE = 2048,     // own part of a tile, where memory allows it
     UNSAFE_HALO_MIN = 64, // for networks whose reach is the whole image, if the user tiles them
     UNSAFE_HALO_MAX = 256,
 };
@@ -169,7 +168,7 @@ static bool fit_tiles(const struct cs_recipe *r, struct cs_draft *d, uint32_t wi
 }
 
 // What overlaps is computed again and again: fewer slots, with more threads each, make up for it
-// where their tiles have clearly more of their own.
+// where their tiles have clearly more of their own. The session sees to that for flexible slots.
 static double own_part(uint32_t tile, uint32_t plane, uint32_t halo)
 {
     return tile == plane ? 1 : 1 - 2.0 * halo / tile;
@@ -186,10 +185,10 @@ static int choose_tiles(const struct cs_recipe *r, struct cs_draft *d,
                 : *halo > UNSAFE_HALO_MAX ? UNSAFE_HALO_MAX
                                           : *halo;
     *halo = cs_fit_halo(fit, *halo, job->out_width, job->out_height);
-    uint32_t wanted = r->tile_side ? r->tile_side : AUTO_TILE + 2 * *halo;
+    uint32_t wanted = r->tile_side ? r->tile_side : CS_AUTO_TILE + 2 * *halo;
     struct cs_draft best = {.slots = 0};
     double most = 0;
-    for (int slots = r->slots; slots; slots--) {
+    for (int slots = r->info.flexible ? 1 : r->slots; slots; slots--) {
         if (!fit_tiles(r, d, width, height, *halo, wanted, slots))
             continue;
         double own =

@@ -13,18 +13,31 @@ void cs_budget_init(struct cs_recipe *r, uint64_t memory)
     r->run_bytes = own ? r->info.device_bytes : (memory - memory / 4) / (uint64_t)r->devices;
 }
 
-// Of the worker process. In double: estimates, never sizes of blocks.
-static double need(const struct cs_recipe *r, int slots, double pixels)
+// Of a slot for one plane. Small plans have more for each pixel than large ones.
+static double slot_bytes(const struct cs_session_info *info, double pixels)
 {
-    double probe = (double)r->info.probe_height * r->info.probe_width;
+    double probe = (double)info->probe_height * info->probe_width,
+           bytes = (double)info->probe_bytes;
+    double large = (double)info->large_pixels, large_bytes = (double)info->large_bytes;
+    if (large <= probe || pixels <= probe)
+        return bytes * pixels / probe;
+    if (pixels >= large)
+        return large_bytes * pixels / large;
+    return bytes + (large_bytes - bytes) * (pixels - probe) / (large - probe);
+}
+
+// Of the worker process, for `count` planes in each slot. In double: estimates, never sizes of
+// blocks.
+static double need(const struct cs_recipe *r, int slots, int count, uint32_t width, uint32_t height)
+{
     return (double)r->info.fixed_bytes +
-           (double)slots * (double)r->info.probe_bytes * pixels / probe;
+           (double)slots * count * slot_bytes(&r->info, (double)width * height);
 }
 
 int cs_budget_slots(const struct cs_recipe *r, int count, uint32_t width, uint32_t height)
 {
     int slots = r->slots;
-    while (slots && need(r, slots, (double)count * width * height) > margin * (double)r->run_bytes)
+    while (slots && need(r, slots, count, width, height) > margin * (double)r->run_bytes)
         slots--;
     return slots;
 }
@@ -33,7 +46,7 @@ int cs_budget_refuse(const struct cs_recipe *r, uint32_t width, uint32_t height,
                      struct cs_err *err)
 {
     char needs[CS_SIZE_TEXT], share[CS_SIZE_TEXT], would[CS_SIZE_TEXT];
-    double bytes = need(r, 1, (double)width * height);
+    double bytes = need(r, 1, 1, width, height);
     cs_size_text((uint64_t)bytes, needs);
     cs_size_text(r->run_bytes, share);
     double all = bytes / margin;

@@ -5,8 +5,9 @@
 // On a device with memory of its own the worker's share is what that device may use, and half of
 // --memory is for images.
 //
-// What a plane will need is estimated from the plan of a small one, so that batches and tiles
-// follow from sizes alone; the session holds the worker to its share by what is really there.
+// What a plane will need is estimated from the plans of a small one and, where that is much, of one
+// as large as tiles are, so that batches and tiles follow from sizes alone; the session holds the
+// worker to its share by what is really there.
 #ifndef CS_INFER_BUDGET_H
 #define CS_INFER_BUDGET_H
 

@@ -109,11 +109,14 @@ void cs_fit_tile(const struct cs_fit_rule *rule, const struct cs_tile *tile, str
 
 uint32_t cs_tile_side(uint32_t plane, uint32_t wanted, uint32_t halo, uint32_t stride)
 {
-    uint64_t least = 2 * (uint64_t)round_up(halo, stride) + stride;
-    uint64_t side = wanted / stride * stride;
-    if (side < least)
-        side = least;
-    return side > plane ? plane : (uint32_t)side;
+    uint64_t around = 2 * (uint64_t)round_up(halo, stride), side = wanted / stride * stride;
+    if (side < around + stride)
+        side = around + stride;
+    if (side >= plane)
+        return plane;
+    // As many as that makes, all with about as much of their own.
+    uint64_t inner = plane - around, own = side - around, count = (inner + own - 1) / own;
+    return round_up((uint32_t)((inner + count - 1) / count), stride) + (uint32_t)around;
 }
 
 // One side: origins of the tiles, where their own parts start and end on the map, and the pixels of

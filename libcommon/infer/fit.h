@@ -21,6 +21,8 @@
 #include "backend/job.h"
 #include "graph/graph.h"
 
+enum { CS_AUTO_TILE = 2048 }; // own part of a tile, where memory allows it
+
 struct cs_fit_rule {
     enum cs_fit_kind { CS_FIT_KIND_NATIVE, CS_FIT_KIND_PAD, CS_FIT_KIND_RESIZE } kind;
     uint32_t height, width;         // resize: the plane
@@ -53,7 +55,7 @@ struct cs_tile {
 };
 
 // Side of a tile along a plane side: `wanted` rounded down to the stride, but at least 2 * halo +
-// stride, and at most the plane.
+// stride, at most the plane, and no more than as many tiles need to share it out evenly.
 uint32_t cs_tile_side(uint32_t plane, uint32_t wanted, uint32_t halo, uint32_t stride);
 
 // Cut a plane that is stretched to the map, or whose top left map_width x map_height pixels are the

@@ -61,6 +61,9 @@ struct cs_session_info {
     // One slot for one image of this plane; others grow in proportion.
     uint64_t probe_bytes;
     uint32_t probe_height, probe_width;
+    // The same for a plane as large as tiles are; 0: not looked at, since memory is not scarce.
+    uint64_t large_bytes, large_pixels;
+    bool flexible; // as in the options
 };
 
 enum { CS_DEVICE_PERCENT = 80 };

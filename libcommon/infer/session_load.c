@@ -8,13 +8,16 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "infer/fit.h"
 #include "infer/infer.h"
 #include "infer/maps.h"
 #include "infer/session_inside.h"
 
 enum {
     PROBE_SIDE = 256,
-    LARGE_PROBE = 4, // sides of the second probe are so many times as long
+    LARGE_PROBE = 4, // sides of the second probe are so many times as long, at least
+    LARGE_SIDE = 4096,
+    MORE_THREADS = 16, // a part of a large plan that other numbers of threads may add
     LARGER_PLAN = 2 << 20,
     MEMORY_STEP = 4 << 20,
 };
@@ -110,22 +113,34 @@ static uint64_t round_up(uint64_t bytes)
     return (bytes + LARGER_PLAN + MEMORY_STEP - 1) / MEMORY_STEP * MEMORY_STEP;
 }
 
-// Packed weights depend on the plane too. Where memory is scarce it is worth a second look.
+// A plane as tiles have it, or a larger one than the first.
+static uint32_t large_side(const struct cs_session_info *info, uint32_t probe)
+{
+    uint32_t tile = CS_AUTO_TILE + 2 * info->halo, large = LARGE_PROBE * probe;
+    tile = tile < LARGE_SIDE ? (tile + probe - 1) / probe * probe : 0;
+    return info->tile_safe && tile > large ? tile : large;
+}
+
+// Packed weights depend on the plane too, and the rest does not grow in proportion. Where memory is
+// scarce it is worth a second look.
 static int probe_large(struct cs_session *s, struct cs_session_info *info, struct cs_err *err)
 {
-    uint64_t scale = LARGE_PROBE * LARGE_PROBE, slots = (uint64_t)s->options.slots;
-    uint64_t estimate = info->fixed_bytes + slots * info->probe_bytes * scale;
+    uint32_t height = large_side(info, info->probe_height);
+    uint32_t width = large_side(info, info->probe_width);
+    uint64_t scale = (uint64_t)height / info->probe_height * (width / info->probe_width);
+    uint64_t estimate = info->fixed_bytes + (uint64_t)s->options.slots * info->probe_bytes * scale;
     struct cs_session_memory memory;
     const struct cs_graph *graph;
     if (!s->options.memory || estimate < s->options.memory / 2)
         return 0;
-    const struct cs_session_key key = {.batch = 1,
-                                       .height = LARGE_PROBE * info->probe_height,
-                                       .width = LARGE_PROBE * info->probe_width};
+    const struct cs_session_key key = {.batch = 1, .height = height, .width = width};
     if (cs_session_look(s, &key, &memory, &graph, err) != 0)
         return -1;
     uint64_t fixed = round_up(cs_session_memory_bytes(&memory, 0));
     info->fixed_bytes = fixed > info->fixed_bytes ? fixed : info->fixed_bytes;
+    uint64_t bytes = cs_session_memory_bytes(&memory, 1) - cs_session_memory_bytes(&memory, 0);
+    info->large_bytes = bytes + bytes / MORE_THREADS;
+    info->large_pixels = (uint64_t)height * width;
     return 0;
 }
 
@@ -145,6 +160,7 @@ static int probe(struct cs_session *s, const struct cs_package *package,
         return -1;
     if (info->max_batch > 1 && !takes_batches(s, h, w))
         info->max_batch = 1;
+    info->flexible = s->options.flexible;
     info->probe_height = h;
     info->probe_width = w;
     info->probe_bytes = cs_session_memory_bytes(&memory, 1) - cs_session_memory_bytes(&memory, 0);

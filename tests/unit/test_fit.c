@@ -149,7 +149,9 @@ END_TEST
 
 START_TEST(core_tile_side)
 {
-    ck_assert_uint_eq(cs_tile_side(1000, 130, 10, 4), 128);
+    ck_assert_uint_eq(cs_tile_side(1024, 130, 10, 4), 124); // 10 x 100 and 2 x 12
+    ck_assert_uint_eq(cs_tile_side(1028, 130, 10, 4), 128);
+    ck_assert_uint_eq(cs_tile_side(129, 128, 10, 4), 80);
     ck_assert_uint_eq(cs_tile_side(1000, 10, 10, 4), 28); // 2 x 12 and a stride
     ck_assert_uint_eq(cs_tile_side(64, 512, 10, 4), 64);
     ck_assert_uint_eq(cs_tile_side(16, 10, 10, 4), 16);
