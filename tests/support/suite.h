@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The end of every suite's main.
+// What suites share: the end of their main, and what they count.
 #ifndef CS_TESTS_SUITE_H
 #define CS_TESTS_SUITE_H
 
@@ -7,5 +7,7 @@
 
 // Run a suite and free it: the exit status of the program.
 int suite_run(Suite *suite);
+// Descriptors of this process that are open, of the first 256.
+int suite_open_files(void);
 
 #endif
