@@ -252,20 +252,20 @@ START_TEST(core_sharing)
     drop(&draft);
     teardown();
     // The session itself takes fewer slots where they are flexible: tiles are as large as one can.
-    setup_slots((struct cs_infer_options){.batch = 8}, 4, 16 << 20, true);
-    draft = draft_of(700, 700, 1);
-    uint32_t side = draft.plane_width;
+    setup_slots((struct cs_infer_options){.batch = 8}, 4, 64 << 20, true);
+    draft = draft_of(3000, 3000, 1);
+    uint32_t shared = draft.plane_width;
     drop(&draft);
     recipe.info.flexible = true;
-    draft = draft_of(700, 700, 1);
-    ck_assert_uint_gt(draft.plane_width, side);
+    draft = draft_of(3000, 3000, 1);
+    uint32_t alone = draft.plane_width;
+    ck_assert_uint_gt(alone, shared);
     drop(&draft);
-    side = draft.plane_width;
     // Large planes have half as much for each pixel as the small one.
     recipe.info.large_bytes = 50 * 512 * 512;
     recipe.info.large_pixels = 512 * 512;
-    draft = draft_of(700, 700, 1);
-    ck_assert_uint_gt(draft.plane_width, side);
+    draft = draft_of(3000, 3000, 1);
+    ck_assert_uint_gt(draft.plane_width, alone);
     drop(&draft);
     teardown();
 }
