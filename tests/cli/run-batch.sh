@@ -30,6 +30,12 @@ ls in/a.tif in/b.tif | cs-batch -q -m nuclei -o few --shards 4 -j 2 -F - 2>stder
 [ ! -s stderr ] || fail "few: $(cat stderr)"
 [ "$(wc -l <few/images.csv)" = 3 ] || fail "$(cat few/images.csv)"
 
+# More names than a command has room for.
+mkdir long
+(cd long && seq -f "$(printf '%0200d' 0)%g.png" 400 | xargs touch)
+expect 1 cs-batch -q -m nuclei -o names -j 2 long/*.png
+[ "$(grep -c 'the file is empty' names/images.csv)" = 400 ] || fail "$(tail -n 5 names/images.csv)"
+
 # A worker that is killed: the shard is tried again, nothing is lost.
 cs-batch -q -m nuclei -o killed in 2>stderr &
 batch=$!
