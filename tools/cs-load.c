@@ -133,12 +133,10 @@ static int leave_out_done(struct cs_inputs *inputs, struct cs_err *err)
         bool done = resume && cs_resume_done(resume, input->path);
         if (list_only)
             printf("%s\t%s%c", done ? "done" : "todo", input->path, nul ? '\0' : '\n');
-        if (done || list_only) {
-            free(input->path);
-            free(input->output);
-        } else {
+        if (done || list_only)
+            cs_input_release(input);
+        else
             inputs->list[kept++] = *input;
-        }
     }
     inputs->count = kept;
     cs_resume_close(resume);

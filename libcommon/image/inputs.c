@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "image/inputs.h"
 
+#include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fnmatch.h>
@@ -94,7 +95,7 @@ static void add(struct cs_inputs *inputs, char *path, char *output)
     if ((inputs->count & (inputs->count - 1)) == 0)
         inputs->list =
             cs_xrealloc(inputs->list, inputs->count ? 2 * inputs->count : 1, sizeof *inputs->list);
-    inputs->list[inputs->count] = (struct cs_input){path, output, 0};
+    inputs->list[inputs->count] = (struct cs_input){.path = path, .output = output};
     inputs->count++;
 }
 
@@ -292,9 +293,46 @@ static int by_output(const void *a, const void *b)
     return strcmp((*x)->output, (*y)->output);
 }
 
-static int check_outputs(const struct cs_inputs *inputs, struct cs_err *err)
+// Bytes of a name before what cs_plan_item appends where a file gives several items: ".t004",
+// ".z012",
+// ".p123". All of them where it ends otherwise.
+static size_t without_suffix(const char *name, size_t len)
 {
-    const struct cs_input **sorted = cs_xcalloc(inputs->count, sizeof *sorted);
+    size_t at = len;
+    while (at && isdigit((unsigned char)name[at - 1]))
+        at--;
+    bool suffix = len - at >= 3 && at > 2 && strchr("tzp", name[at - 1]) && name[at - 2] == '.';
+    return suffix ? at - 2 : len;
+}
+
+struct name {
+    const char *text;
+    size_t len;
+};
+
+static int by_name(const void *key, const void *element)
+{
+    const struct name *name = key;
+    const char *output = (*(struct cs_input *const *)element)->output;
+    int order = strncmp(name->text, output, name->len);
+    return order ? order : -(output[name->len] != '\0');
+}
+
+// Tell the inputs whose items could be named as this one, or as one of its items.
+static void find_namesakes(struct cs_input **sorted, size_t count, const struct cs_input *input)
+{
+    struct name name = {input->output, strlen(input->output)};
+    for (size_t len; (len = without_suffix(name.text, name.len)) < name.len;) {
+        name.len = len;
+        struct cs_input **found = bsearch(&name, sorted, count, sizeof(struct cs_input *), by_name);
+        if (found && !(*found)->namesake)
+            (*found)->namesake = cs_xstrdup(input->path);
+    }
+}
+
+static int check_outputs(struct cs_inputs *inputs, struct cs_err *err)
+{
+    struct cs_input **sorted = cs_xcalloc(inputs->count, sizeof *sorted);
     int status = 0;
     for (size_t i = 0; i < inputs->count; i++)
         sorted[i] = &inputs->list[i];
@@ -305,8 +343,27 @@ static int check_outputs(const struct cs_inputs *inputs, struct cs_err *err)
                              "%s and %s would both be named '%s': choose with --exclude, or "
                              "give a folder above both",
                              sorted[i - 1]->path, sorted[i]->path, sorted[i]->output);
+    for (size_t i = 0; i < inputs->count; i++)
+        find_namesakes(sorted, inputs->count, sorted[i]);
     free(sorted);
     return status;
+}
+
+int cs_input_check_items(const struct cs_input *input, uint32_t items, struct cs_err *err)
+{
+    if (items < 2 || !input->namesake)
+        return 0;
+    return cs_fail(err, CS_EINPUT,
+                   "its %u items could be named as %s: choose with --exclude, or rename one", items,
+                   input->namesake);
+}
+
+void cs_input_release(struct cs_input *input)
+{
+    free(input->path);
+    free(input->output);
+    free(input->namesake);
+    *input = (struct cs_input){0};
 }
 
 static void keep(struct cs_inputs *inputs, size_t *kept, size_t from)
@@ -318,13 +375,6 @@ static void keep(struct cs_inputs *inputs, size_t *kept, size_t from)
         inputs->list[from] = (struct cs_input){0};
     }
     (*kept)++;
-}
-
-static void drop(struct cs_inputs *inputs, size_t i)
-{
-    free(inputs->list[i].path);
-    free(inputs->list[i].output);
-    inputs->list[i] = (struct cs_input){0};
 }
 
 int cs_inputs_finish(struct cs_inputs *inputs, const struct cs_inputs_options *options,
@@ -342,7 +392,7 @@ int cs_inputs_finish(struct cs_inputs *inputs, const struct cs_inputs_options *o
             if (kept < options->sample && i == middle)
                 keep(inputs, &kept, i);
             else
-                drop(inputs, i);
+                cs_input_release(&inputs->list[i]);
         }
         inputs->count = kept;
     }
@@ -353,7 +403,7 @@ int cs_inputs_finish(struct cs_inputs *inputs, const struct cs_inputs_options *o
             if (i % options->shards == options->shard - 1)
                 keep(inputs, &kept, i);
             else
-                drop(inputs, i);
+                cs_input_release(&inputs->list[i]);
         }
         inputs->count = kept;
     }
@@ -364,10 +414,8 @@ int cs_inputs_finish(struct cs_inputs *inputs, const struct cs_inputs_options *o
 
 void cs_inputs_release(struct cs_inputs *inputs)
 {
-    for (size_t i = 0; i < inputs->count; i++) {
-        free(inputs->list[i].path);
-        free(inputs->list[i].output);
-    }
+    for (size_t i = 0; i < inputs->count; i++)
+        cs_input_release(&inputs->list[i]);
     free(inputs->list);
     *inputs = (struct cs_inputs){0};
 }

@@ -12,9 +12,10 @@
 #include "image/decoder.h"
 
 struct cs_input {
-    char *path;   // as given, or folder/relative path
-    char *output; // relative path below the folder given, or base name; without extension
-    size_t index; // in the whole list, before sampling and sharding
+    char *path;     // as given, or folder/relative path
+    char *output;   // relative path below the folder given, or base name; without extension
+    size_t index;   // in the whole list, before sampling and sharding
+    char *namesake; // path of another whose output could be named as an item of this; NULL none
 };
 
 struct cs_inputs {
@@ -47,6 +48,9 @@ int cs_inputs_add_list(struct cs_inputs *inputs, const char *file, bool nul,
 int cs_inputs_finish(struct cs_inputs *inputs, const struct cs_inputs_options *options,
                      struct cs_err *err);
 void cs_inputs_release(struct cs_inputs *inputs); // accepts a zeroed struct
+void cs_input_release(struct cs_input *input);
+// CS_EINPUT: it gives so many items, and one of them could take the name of another input's output.
+int cs_input_check_items(const struct cs_input *input, uint32_t items, struct cs_err *err);
 
 // "I/N" with 1 <= I <= N. CS_EUSAGE.
 int cs_shard_parse(struct cs_inputs_options *options, const char *text, struct cs_err *err);

@@ -165,7 +165,8 @@ static int load_source(struct cs_loader *l, const struct cs_input *input,
     struct cs_plan plan = {0};
     struct cs_err why = *failure;
     int status = 0;
-    bool fine = why.code == CS_OK && cs_plan_make(&plan, &l->load->pick, source, &why) == 0;
+    bool fine = why.code == CS_OK && cs_plan_make(&plan, &l->load->pick, source, &why) == 0 &&
+                cs_input_check_items(input, plan.items, &why) == 0;
     if (!fine)
         plan.items = 1;
     for (uint32_t n = 0; n < plan.items && status == 0 && !cs_drain_status(); n++) {
@@ -247,7 +248,8 @@ static int load_stream(struct cs_loader *l, const struct cs_input *input, int fd
                 "the decoder gives a stream: -c, -z, --time, --series, --page and --crop are its "
                 "own business");
     else if (check_unchanged(l, input->path, why) == 0 &&
-             cs_relay_check(fd, &l->room, &relayed.items, why) == 0)
+             cs_relay_check(fd, &l->room, &relayed.items, why) == 0 &&
+             cs_input_check_items(input, relayed.items, why) == 0)
         return cs_relay_run(&relay, fd, l->writer, err);
     return load_source(l, input, NULL, why, err);
 }

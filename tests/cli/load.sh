@@ -96,6 +96,20 @@ expect 2 cs-load --crop 1,2,3 plate
 expect 2 cs-load -z 3-1 plate
 expect 2 cs-load --page 0 -z max plate
 expect 2 cs-load --nonsense plate
+# An item of one file could take the name of another file: it fails where it does give several.
+mkdir twins
+image-make -n 2 twins/a.tif && image-make twins/a.p000.tif && image-make twins/b.z1.tif && image-make twins/b.tif
+expect 1 cs-load --page all twins
+[ "$(wc -l <stderr)" = 1 ] || fail "$(cat stderr)"
+says 'cs-load: twins/a.tif: its 2 items could be named as twins/a.p000.tif: choose with --exclude, or rename one'
+is "$(cs-view -i stdout | sed -n 's/^DONE.*status=\([a-z]*\).*/\1/p' | paste -sd ' ')" "ok failed ok ok"
+expect 0 cs-load --page 0 twins
+expect 0 cs-load --page all twins/a.tif
+mv twins/a.p000.tif twins/a.t001.z000.tif
+expect 1 cs-load --page all twins
+expect 1 cs-load --page all --shard 2/4 twins
+expect 1 cs-load --decoder 'tif=cs-load --page all "$1"' twins
+says 'twins/a.tif: its 2 items could be named as twins/a.t001.z000.tif'
 expect 2 cs-load - - </dev/null
 # Nothing to read: the stages behind learn of it.
 mkdir none
