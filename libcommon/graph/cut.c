@@ -2,8 +2,7 @@
 // Leaving out what a part of the outputs does not need. A tile of a large plane is computed with a
 // margin, since its own part depends on pixels around it; but only the first layers and the deepest
 // ones need all of that margin. From the outputs back, every value has a rectangle that its readers
-// need, by the windows of local.h; on the way forth, what is much larger than a reader needs is cut
-// down by a Slice. An operator that is not local needs all of what it reads.
+// need (need.h); on the way forth, what is much larger than a reader needs is cut down by a Slice.
 //
 // A cut is not seen behind it: pixels of the inputs come in units that every later stride divides
 // (the grid), a cut lies between two of them, and an operator then makes the same pixels as before,
@@ -17,7 +16,7 @@
 
 #include "base/mem.h"
 #include "graph/infer.h"
-#include "graph/local.h"
+#include "graph/need.h"
 #include "graph/passes.h"
 
 // A copy is worth it where more than a part is left out. Moving a sample takes as long as COPY
@@ -28,269 +27,60 @@ static const double LEAST_WORTH = 1.04, WORTH = 1.08;
 // may meet again.
 static const double WORTH_A_BRANCH = 1.15;
 
-struct span {
-    int64_t begin, end;
-};
-struct region { // of a value, in its own pixels
-    struct span axis[2];
-};
-
-// What is known of a value that has a plane.
-struct place {
-    bool plane, needed;
-    struct {
-        int64_t num, den; // pixels of the input that one of its own is wide
-        int64_t grid;     // of the input: where cuts may lie for all that follows
-    } axis[2];
-    struct region whole; // as it was
-    struct region have;  // what is computed of it
-    struct region need;  // by all readers
-};
-
 struct version { // of a value: a Slice of it
     int value, made;
-    struct region region;
+    struct cs_region region;
 };
 
 struct cut {
     struct cs_graph *graph;
-    struct place *places;    // per value of the graph as it was
-    struct cs_local *locals; // per node of it; `cuttable` says whether its planes may be cut
+    struct cs_needs needs; // of the graph as it was
     struct version *versions;
     int version_count;
 };
 
-// ---- Numbers --------------------------------------------------------------------------------
+// ---- Regions --------------------------------------------------------------------------------
 
-static int64_t gcd(int64_t a, int64_t b)
-{
-    while (b) {
-        int64_t rest = a % b;
-        a = b;
-        b = rest;
-    }
-    return a;
-}
-
-static int64_t common_multiple(int64_t a, int64_t b)
-{
-    return a / gcd(a, b) * b;
-}
-
-static int64_t at_least(int64_t a, int64_t b)
-{
-    return a > b ? a : b;
-}
-
-static int64_t at_most(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
-}
-
-static double area(const struct region *r)
+static double area(const struct cs_region *r)
 {
     return (double)(r->axis[0].end - r->axis[0].begin) *
            (double)(r->axis[1].end - r->axis[1].begin);
 }
 
-static bool same_region(const struct region *a, const struct region *b)
+static bool same_region(const struct cs_region *a, const struct cs_region *b)
 {
     return memcmp(a, b, sizeof *a) == 0;
 }
 
-static struct region meet(const struct region *a, const struct region *b)
+static struct cs_region meet(const struct cs_region *a, const struct cs_region *b)
 {
-    struct region r;
+    struct cs_region r;
     for (int i = 0; i < 2; i++)
-        r.axis[i] = (struct span){at_least(a->axis[i].begin, b->axis[i].begin),
-                                  at_most(a->axis[i].end, b->axis[i].end)};
+        r.axis[i] = (struct cs_span){cs_at_least(a->axis[i].begin, b->axis[i].begin),
+                                     cs_at_most(a->axis[i].end, b->axis[i].end)};
     return r;
 }
 
-static bool contains(const struct region *outer, const struct region *inner)
+static bool contains(const struct cs_region *outer, const struct cs_region *inner)
 {
-    struct region both = meet(outer, inner);
+    struct cs_region both = meet(outer, inner);
     return same_region(&both, inner);
-}
-
-static struct region whole_of(const struct cs_value *value)
-{
-    return (struct region){{{0, value->shape.dim[2]}, {0, value->shape.dim[3]}}};
-}
-
-static bool same_plane(const struct cs_value *a, const struct cs_value *b)
-{
-    return a->shape.dim[2] == b->shape.dim[2] && a->shape.dim[3] == b->shape.dim[3];
-}
-
-// ---- Planes ---------------------------------------------------------------------------------
-
-static struct place *place_of(const struct cut *c, int value)
-{
-    return value >= 0 ? &c->places[value] : NULL;
-}
-
-static bool is_plane(const struct cut *c, int value)
-{
-    return value >= 0 && c->places[value].plane;
-}
-
-// What is added or multiplied alike at all places.
-static bool has_no_extent(const struct cs_value *value)
-{
-    for (int back = 1; back <= 2 && back <= value->shape.rank; back++)
-        if (value->shape.dim[value->shape.rank - back] != 1)
-            return false;
-    return true;
-}
-
-// The operand whose plane the node works on, -1 for none; *alike: all operands can be read alike.
-static int find_operand(const struct cut *c, const struct cs_node *node, bool joins, bool *alike)
-{
-    const struct cs_value *values = c->graph->values, *out = cs_node_output(c->graph, node, 0);
-    int found = joins || !is_plane(c, node->inputs[0]) ? -1 : node->inputs[0];
-    *alike = node->fusion.add < 0 && out && out->shape.rank == 4;
-    for (int i = 0; i < node->input_count; i++) {
-        int value = node->inputs[i];
-        if (value < 0 || (!joins && i == 0))
-            continue;
-        if (!is_plane(c, value)) {
-            *alike = *alike && (!joins || has_no_extent(&values[value]));
-            continue;
-        }
-        const struct place *first = place_of(c, found), *other = place_of(c, value);
-        *alike = *alike && joins && same_plane(&values[value], out);
-        for (int a = 0; found >= 0 && a < 2; a++)
-            *alike = *alike && first->axis[a].num == other->axis[a].num &&
-                     first->axis[a].den == other->axis[a].den;
-        found = joins && found < 0 ? value : found;
-    }
-    return found;
-}
-
-static void find_planes(struct cut *c)
-{
-    const struct cs_graph *g = c->graph;
-    for (int i = 0; i < g->input_count; i++)
-        if (g->values[g->inputs[i]].shape.rank == 4)
-            c->places[g->inputs[i]] = (struct place){.plane = true, .axis = {{1, 1, 1}, {1, 1, 1}}};
-    for (int n = 0; n < g->node_count; n++) {
-        const struct cs_node *node = &g->nodes[n];
-        struct cs_local *local = &c->locals[n];
-        *local = cs_node_local(g, node);
-        bool alike;
-        int from = find_operand(c, node, local->joins, &alike);
-        local->cuttable = local->cuttable && from >= 0 && alike;
-        if (from < 0 || !local->plane || !(local->cuttable || !local->joins))
-            continue;
-        struct place made = {.plane = true};
-        for (int a = 0; a < 2; a++) {
-            int64_t num = c->places[from].axis[a].num * local->axis[a].num;
-            int64_t den = c->places[from].axis[a].den * local->axis[a].den;
-            made.axis[a].num = num / gcd(num, den);
-            made.axis[a].den = den / gcd(num, den);
-            made.axis[a].grid = 1;
-        }
-        for (int i = 0; i < node->output_count; i++)
-            if (node->outputs[i] >= 0 && g->values[node->outputs[i]].shape.rank == 4)
-                c->places[node->outputs[i]] = made;
-    }
-    for (int v = 0; v < g->value_count; v++)
-        if (c->places[v].plane)
-            c->places[v].whole = c->places[v].have = whole_of(&g->values[v]);
-}
-
-// ---- From the outputs back ------------------------------------------------------------------
-
-static void need(struct place *place, const struct region *region)
-{
-    for (int a = 0; a < 2; a++) {
-        struct span *now = &place->need.axis[a];
-        const struct span *more = &region->axis[a];
-        *now = place->needed ? (struct span){at_least(0, at_most(now->begin, more->begin)),
-                                             at_least(now->end, more->end)}
-                             : *more;
-    }
-    place->needed = true;
-}
-
-// What the pixels read of an operand's plane, and the place where they would lie there.
-static struct span read_span(const struct cs_local_axis *x, struct span out, int64_t dim)
-{
-    int64_t begin = cs_floor_div(out.begin * x->num + x->low, x->den);
-    int64_t end = cs_floor_div((out.end - 1) * x->num + x->high, x->den) + 1;
-    if (begin < 0)
-        end = at_least(end, x->edge);
-    if (end > dim)
-        begin = at_most(begin, dim - x->edge);
-    begin = at_most(begin, cs_floor_div(out.begin * x->num, x->den));
-    end = at_least(end, cs_floor_div(out.end * x->num - 1, x->den) + 1);
-    begin = at_least(0, at_most(begin, dim - 1));
-    return (struct span){begin, at_least(begin + 1, at_most(end, dim))};
-}
-
-// All outputs of a node have planes of one size. False: none is needed.
-static bool node_need(const struct cut *c, const struct cs_node *node, struct place *all)
-{
-    *all = (struct place){.needed = false};
-    for (int i = 0; i < node->output_count; i++) {
-        const struct place *out = place_of(c, node->outputs[i]);
-        if (!out || !out->plane || !out->needed)
-            continue;
-        for (int a = 0; a < 2; a++) {
-            int64_t grid = all->needed ? all->axis[a].grid : 1;
-            all->axis[a].num = out->axis[a].num;
-            all->axis[a].grid =
-                common_multiple(grid, common_multiple(out->axis[a].num, out->axis[a].grid));
-        }
-        need(all, &out->need);
-    }
-    return all->needed;
-}
-
-static void find_needs(struct cut *c, const struct region *part)
-{
-    const struct cs_graph *g = c->graph;
-    const struct cs_value *input = &g->values[g->inputs[0]];
-    for (int i = 0; i < g->output_count; i++) {
-        struct place *place = place_of(c, g->outputs[i]);
-        if (place->plane)
-            need(place, same_plane(&g->values[g->outputs[i]], input) ? part : &place->whole);
-    }
-    for (int n = g->node_count - 1; n >= 0; n--) {
-        const struct cs_local *local = &c->locals[n];
-        const struct cs_node *node = &g->nodes[n];
-        struct place out;
-        bool cuttable = local->cuttable && node_need(c, node, &out);
-        for (int i = 0; i <= node->input_count; i++) {
-            int value = i < node->input_count ? node->inputs[i] : node->fusion.add;
-            if (!is_plane(c, value))
-                continue;
-            struct place *in = place_of(c, value);
-            struct region read = in->whole;
-            for (int a = 0; cuttable && a < 2; a++) {
-                read.axis[a] = read_span(&local->axis[a], out.need.axis[a], in->whole.axis[a].end);
-                in->axis[a].grid = common_multiple(in->axis[a].grid, out.axis[a].grid);
-            }
-            need(in, &read);
-        }
-    }
 }
 
 // ---- Cutting --------------------------------------------------------------------------------
 
 // Where cuts of the value may lie for the reader: multiples of so many of its pixels.
-static int64_t unit_of(const struct place *place, const struct place *reader, int a)
+static int64_t unit_of(const struct cs_place *place, const struct cs_place *reader, int a)
 {
-    int64_t grid = common_multiple(place->axis[a].num, reader->axis[a].grid);
+    int64_t grid = cs_common_multiple(place->axis[a].num, reader->axis[a].grid);
     return grid / place->axis[a].num * place->axis[a].den;
 }
 
 // The region, grown to the reader's grid, as far as the value has it.
-static struct region on_grid(const struct place *place, const struct region *region,
-                             const struct place *reader)
+static struct cs_region on_grid(const struct cs_place *place, const struct cs_region *region,
+                                const struct cs_place *reader)
 {
-    struct region r;
+    struct cs_region r;
     for (int a = 0; a < 2; a++) {
         int64_t unit = unit_of(place, reader, a);
         r.axis[a].begin = region->axis[a].begin / unit * unit;
@@ -299,8 +89,8 @@ static struct region on_grid(const struct place *place, const struct region *reg
     return meet(&r, &place->have);
 }
 
-static bool is_on_grid(const struct place *place, const struct region *region,
-                       const struct place *reader)
+static bool is_on_grid(const struct cs_place *place, const struct cs_region *region,
+                       const struct cs_place *reader)
 {
     for (int a = 0; a < 2; a++) {
         int64_t unit = unit_of(place, reader, a), end = region->axis[a].end;
@@ -312,12 +102,13 @@ static bool is_on_grid(const struct place *place, const struct region *region,
 }
 
 // The smallest region around this one that is there already; itself if none will do.
-static struct region smallest_version(const struct cut *c, int value, const struct region *wanted,
-                                      const struct place *reader)
+static struct cs_region smallest_version(const struct cut *c, int value,
+                                         const struct cs_region *wanted,
+                                         const struct cs_place *reader)
 {
-    const struct place *place = &c->places[value];
+    const struct cs_place *place = &c->needs.places[value];
     bool any = is_on_grid(place, &place->have, reader);
-    struct region best = any ? place->have : *wanted;
+    struct cs_region best = any ? place->have : *wanted;
     for (int i = 0; i < c->version_count; i++) {
         const struct version *v = &c->versions[i];
         if (v->value != value || !contains(&v->region, wanted) ||
@@ -336,10 +127,10 @@ static int add_ints(struct cs_graph *graph, const char *name, const int64_t *lis
 }
 
 // A Slice at the end of the nodes.
-static int add_slice(struct cut *c, int value, const struct region *region)
+static int add_slice(struct cut *c, int value, const struct cs_region *region)
 {
     struct cs_graph *g = c->graph;
-    const struct region *have = &c->places[value].have;
+    const struct cs_region *have = &c->needs.places[value].have;
     struct cs_shape shape = g->values[value].shape;
     const char *name = g->values[value].name;
     int64_t begin[2], end[2];
@@ -370,9 +161,9 @@ static int slice_place(const struct cs_graph *graph, int n, int value)
 }
 
 // The value's region, from a Slice before node *n if it is not there; the node moves then.
-static int get_version(struct cut *c, int *n, int value, const struct region *region)
+static int get_version(struct cut *c, int *n, int value, const struct cs_region *region)
 {
-    if (same_region(&c->places[value].have, region))
+    if (same_region(&c->needs.places[value].have, region))
         return value;
     for (int i = 0; i < c->version_count; i++)
         if (c->versions[i].value == value && same_region(&c->versions[i].region, region))
@@ -396,8 +187,8 @@ static bool is_funnel(const struct cut *c, const struct cs_node *node)
         return false;
     }
     int in = node->inputs[0], out = node->outputs[0];
-    return (double)values[out].shape.dim[1] * area(&c->places[out].whole) <
-           0.8 * (double)values[in].shape.dim[1] * area(&c->places[in].whole);
+    return (double)values[out].shape.dim[1] * area(&c->needs.places[out].whole) <
+           0.8 * (double)values[in].shape.dim[1] * area(&c->needs.places[in].whole);
 }
 
 // How many times as large as needed the operand must be for a copy to pay.
@@ -416,31 +207,32 @@ static double worth(const struct cs_graph *graph, const struct cs_node *node,
 
 // The region of its operands' planes that the node is to work on, the same for all: one that is
 // there, or that all readers of its only operand can share, or just what the node needs.
-static struct region choose_operands(const struct cut *c, const struct cs_node *node,
-                                     const struct cs_local *local, const struct place *out)
+static struct cs_region choose_operands(const struct cut *c, const struct cs_node *node,
+                                        const struct cs_local *local, const struct cs_place *out)
 {
-    struct region wanted = {{{0, 0}, {0, 0}}}, there = {{{0, INT64_MAX}, {0, INT64_MAX}}};
-    const struct place *in = NULL;
+    struct cs_region wanted = {{{0, 0}, {0, 0}}}, there = {{{0, INT64_MAX}, {0, INT64_MAX}}};
+    const struct cs_place *in = NULL;
     for (int i = 0; i < node->input_count; i++) {
-        if (!is_plane(c, node->inputs[i]))
+        if (!cs_is_plane(&c->needs, node->inputs[i]))
             continue;
-        in = place_of(c, node->inputs[i]);
+        in = cs_place_of(&c->needs, node->inputs[i]);
         for (int a = 0; a < 2; a++)
-            wanted.axis[a] = read_span(&local->axis[a], out->need.axis[a], in->whole.axis[a].end);
+            wanted.axis[a] =
+                cs_read_span(&local->axis[a], out->need.axis[a], in->whole.axis[a].end);
         wanted = on_grid(in, &wanted, out);
-        struct region version = smallest_version(c, node->inputs[i], &wanted, out);
+        struct cs_region version = smallest_version(c, node->inputs[i], &wanted, out);
         there = meet(&there, &version);
     }
     if (local->joins || is_funnel(c, node)) // the copy comes behind them
         return there;
-    struct region shared = on_grid(in, &in->need, in);
+    struct cs_region shared = on_grid(in, &in->need, in);
     if (area(&shared) > WORTH_A_BRANCH * area(&wanted))
         return area(&there) <= WORTH_A_BRANCH * area(&wanted) ? there : wanted;
     return area(&there) <= worth(c->graph, node, local) * area(&shared) ? there : shared;
 }
 
 // Resize to sizes: those of the cut operand.
-static void adapt_sizes(struct cut *c, struct cs_node *node, const struct place *in,
+static void adapt_sizes(struct cut *c, struct cs_node *node, const struct cs_place *in,
                         const struct cs_local *local)
 {
     const struct cs_value *sizes = cs_node_input(c->graph, node, 3);
@@ -449,7 +241,7 @@ static void adapt_sizes(struct cut *c, struct cs_node *node, const struct place 
         return;
     memcpy(list, sizes->data, sizeof list);
     for (int a = 0; a < 2; a++) {
-        const struct span *span = &in->have.axis[a];
+        const struct cs_span *span = &in->have.axis[a];
         list[2 + a] = (span->end - span->begin) * local->axis[a].den / local->axis[a].num;
     }
     node->inputs[3] = add_ints(c->graph, node->name, list, 4);
@@ -458,14 +250,14 @@ static void adapt_sizes(struct cut *c, struct cs_node *node, const struct place 
 // Let node *n work on what is needed; it moves where slices come before it.
 static int cut_node(struct cut *c, int *n, const struct cs_local *local, struct cs_err *err)
 {
-    struct place out;
+    struct cs_place out;
     bool folded;
-    if (!node_need(c, &c->graph->nodes[*n], &out))
+    if (!cs_node_need(&c->needs, &c->graph->nodes[*n], &out))
         return 0;
-    struct place in = {.have = choose_operands(c, &c->graph->nodes[*n], local, &out)};
+    struct cs_place in = {.have = choose_operands(c, &c->graph->nodes[*n], local, &out)};
     for (int i = 0; i < c->graph->nodes[*n].input_count; i++) {
         int value = c->graph->nodes[*n].inputs[i];
-        if (!is_plane(c, value))
+        if (!cs_is_plane(&c->needs, value))
             continue;
         value = get_version(c, n, value, &in.have);
         c->graph->nodes[*n].inputs[i] = value;
@@ -476,7 +268,7 @@ static int cut_node(struct cut *c, int *n, const struct cs_local *local, struct 
     if (cs_infer_node(&at, &folded) < 0)
         return -1;
     for (int i = 0; i < node->output_count; i++) {
-        struct place *made = place_of(c, node->outputs[i]);
+        struct cs_place *made = cs_place_of(&c->needs, node->outputs[i]);
         for (int a = 0; made && a < 2; a++) {
             const struct cs_local_axis *x = &local->axis[a];
             made->have.axis[a].begin = in.have.axis[a].begin * x->den / x->num;
@@ -489,18 +281,19 @@ static int cut_node(struct cut *c, int *n, const struct cs_local *local, struct 
 }
 
 // The outputs that the part is of get one rectangle; returns where it begins.
-static void cut_outputs(struct cut *c, const struct region *plane, int64_t origin[2])
+static void cut_outputs(struct cut *c, const struct cs_region *plane, int64_t origin[2])
 {
     struct cs_graph *g = c->graph;
-    struct region all = *plane;
+    struct cs_region all = *plane;
     int end = g->node_count;
     for (int pass = 0; pass < 2; pass++)
         for (int i = 0; i < g->output_count; i++) {
             int value = g->outputs[i];
-            if (!is_plane(c, value) || !same_region(&c->places[value].whole, plane))
+            if (!cs_is_plane(&c->needs, value) ||
+                !same_region(&c->needs.places[value].whole, plane))
                 continue;
             if (pass == 0)
-                all = meet(&all, &c->places[value].have);
+                all = meet(&all, &c->needs.places[value].have);
             else
                 g->outputs[i] = get_version(c, &end, value, &all);
         }
@@ -511,26 +304,19 @@ static void cut_outputs(struct cut *c, const struct region *plane, int64_t origi
 int cs_graph_cut(struct cs_graph *graph, const struct cs_part *part, int64_t origin[2],
                  struct cs_err *err)
 {
-    struct cut c = {
-        .graph = graph,
-        .places = cs_xcalloc((size_t)graph->value_count, sizeof *c.places),
-        .locals = cs_xcalloc((size_t)graph->node_count, sizeof *c.locals),
-    };
-    struct region plane = whole_of(&graph->values[graph->inputs[0]]), region;
+    struct cs_region plane = cs_whole_plane(&graph->values[graph->inputs[0]]), region;
     int result = 0, count = graph->node_count, n = 0;
     for (int a = 0; a < 2; a++)
-        region.axis[a] = (struct span){part->begin[a], part->end[a]};
-    find_planes(&c);
-    find_needs(&c, &region);
+        region.axis[a] = (struct cs_span){part->begin[a], part->end[a]};
+    struct cut c = {.graph = graph, .needs = cs_needs_find(graph, &region)};
     for (int k = 0; result == 0 && k < count; k++, n++)
-        if (c.locals[k].cuttable)
-            result = cut_node(&c, &n, &c.locals[k], err);
+        if (c.needs.locals[k].cuttable)
+            result = cut_node(&c, &n, &c.needs.locals[k], err);
     if (result == 0) {
         cut_outputs(&c, &plane, origin);
         result = cs_graph_finish(graph, err);
     }
-    free(c.places);
-    free(c.locals);
+    cs_needs_release(&c.needs);
     free(c.versions);
     return result;
 }

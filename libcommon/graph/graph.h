@@ -169,6 +169,7 @@ struct cs_reach {
     const char *unsafe_node;
     int stride; // total stride: tile origins and sizes are multiples of it
     int halo;   // input pixels that an output pixel sees to each side, at most
+    int margin; // that a part on multiples of the stride sees around it: multiples of it too
 };
 int cs_graph_reach(const struct cs_graph *graph, struct cs_reach *reach, struct cs_err *err);
 

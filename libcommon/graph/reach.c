@@ -10,7 +10,7 @@
 #include <string.h>
 
 #include "base/mem.h"
-#include "graph/local.h"
+#include "graph/need.h"
 
 enum { MAX_RATIO = 1 << 16 };
 
@@ -183,6 +183,31 @@ static int account(struct walk *w, int value, struct cs_err *err)
     return 0;
 }
 
+// What one square on the grid of strides needs around it, in the middle of the plane: no more than
+// pixels of all phases do, unless the plane is too small to tell.
+static int margin_of(const struct cs_graph *graph, const struct cs_reach *reach)
+{
+    const struct cs_value *in = &graph->values[graph->inputs[0]];
+    int64_t stride = reach->stride, most = (reach->halo + stride - 1) / stride * stride, least = 0;
+    struct cs_region square;
+    if (!reach->tile_safe || in->shape.rank != 4)
+        return (int)most;
+    for (int a = 0; a < 2; a++) {
+        int64_t begin = in->shape.dim[2 + a] / 2 / stride * stride;
+        square.axis[a] = (struct cs_span){begin, cs_at_most(begin + stride, in->shape.dim[2 + a])};
+    }
+    struct cs_needs needs = cs_needs_find(graph, &square);
+    const struct cs_place *place = cs_place_of(&needs, graph->inputs[0]);
+    for (int a = 0; a < 2; a++) {
+        const struct cs_span *need = &place->need.axis[a], *of = &square.axis[a];
+        bool all = need->begin == 0 || need->end == in->shape.dim[2 + a];
+        least = cs_at_least(least, all ? most : of->begin - need->begin);
+        least = cs_at_least(least, all ? most : need->end - of->end);
+    }
+    cs_needs_release(&needs);
+    return (int)cs_at_most(most, (least + stride - 1) / stride * stride);
+}
+
 static int reach_concrete(const struct cs_graph *graph, struct cs_reach *reach, struct cs_err *err)
 {
     struct walk w = {graph, cs_xcalloc((size_t)graph->value_count, sizeof *w.tracks), reach, NULL};
@@ -208,6 +233,7 @@ static int reach_concrete(const struct cs_graph *graph, struct cs_reach *reach, 
             halo = fmax(halo, t->spatial ? fmax(t->axis[a].left, t->axis[a].right) : 0);
         }
     reach->halo = (int)ceil(fmin(halo, INT32_MAX));
+    reach->margin = result == 0 ? margin_of(graph, reach) : 0;
     free(w.tracks);
     return result;
 }

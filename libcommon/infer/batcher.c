@@ -179,7 +179,8 @@ static int choose_tiles(const struct cs_recipe *r, struct cs_draft *d,
                         struct cs_err *err)
 {
     uint32_t width = d->plane_width, height = d->plane_height;
-    *halo = r->info.halo;
+    // Own parts of what is not resized lie on the strides' grid.
+    *halo = fit->kind == CS_FIT_KIND_RESIZE ? r->info.halo : r->info.margin;
     if (!r->info.tile_safe)
         *halo = *halo < UNSAFE_HALO_MIN   ? UNSAFE_HALO_MIN
                 : *halo > UNSAFE_HALO_MAX ? UNSAFE_HALO_MAX

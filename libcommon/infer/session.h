@@ -52,8 +52,8 @@ struct cs_session_info {
     int16_t output_of[CS_PACKAGE_MAX_TENSORS]; // graph output of each of the package's; -1: dropped
     char unused[256];                          // names of outputs that give no map, or ""
     bool tile_safe;
-    char unsafe[128]; // operator and node that make it unsafe for tiles
-    uint32_t stride, halo;
+    char unsafe[128];              // operator and node that make it unsafe for tiles
+    uint32_t stride, halo, margin; // graph.h, struct cs_reach
     uint64_t parameters;
     uint64_t device_bytes; // limit of the device's own memory; 0: it has none
     uint64_t device_most;  // that this limit could be

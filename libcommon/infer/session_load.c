@@ -72,6 +72,7 @@ static int ask_graph(struct cs_session *s, const struct cs_package *package,
     info->tile_safe = reach.tile_safe;
     info->stride = reach.stride > 0 ? (uint32_t)reach.stride : 1;
     info->halo = reach.halo > 0 ? (uint32_t)reach.halo : 0;
+    info->margin = reach.margin > 0 ? (uint32_t)reach.margin : 0;
     if (!reach.tile_safe)
         snprintf(info->unsafe, sizeof info->unsafe, "%s %s", reach.unsafe_op ? reach.unsafe_op : "",
                  reach.unsafe_node ? reach.unsafe_node : "");
@@ -116,7 +117,7 @@ static uint64_t round_up(uint64_t bytes)
 // A plane as tiles have it, or a larger one than the first.
 static uint32_t large_side(const struct cs_session_info *info, uint32_t probe)
 {
-    uint32_t tile = CS_AUTO_TILE + 2 * info->halo, large = LARGE_PROBE * probe;
+    uint32_t tile = CS_AUTO_TILE + 2 * info->margin, large = LARGE_PROBE * probe;
     tile = tile < LARGE_SIDE ? (tile + probe - 1) / probe * probe : 0;
     return info->tile_safe && tile > large ? tile : large;
 }

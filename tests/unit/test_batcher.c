@@ -30,6 +30,7 @@ static void setup_slots(struct cs_infer_options o, int slots, uint64_t memory, b
         .unsafe = "GlobalAveragePool gap",
         .stride = 4,
         .halo = 11,
+        .margin = 12,
         .fixed_bytes = 1 << 20,
         .probe_bytes = 100 * 64 * 64,
         .probe_height = 64,

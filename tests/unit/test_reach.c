@@ -419,6 +419,9 @@ START_TEST(core_promise)
     free(before);
     ck_assert_int_gt(farthest, 0);
     ck_assert_int_le(farthest, reach.halo);
+    ck_assert_int_ge(reach.margin, farthest - reach.stride + 1);
+    ck_assert_int_le(reach.margin, reach.halo + reach.stride - 1);
+    ck_assert_int_eq(reach.margin % reach.stride, 0);
     ck_assert_int_ge(3 * farthest, reach.halo); // no idle promise
     opcase_release(&c);
 }
