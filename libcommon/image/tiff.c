@@ -4,6 +4,7 @@
 // libtiff reads through our own procedures (no mapping, so that a file cut while it is read gives
 // an error and not SIGBUS), prints nothing, and may allocate at most CS_MAX_CHUNK_BYTES at once.
 #include <errno.h>
+#include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -91,8 +92,8 @@ static int on_error(TIFF *tif, void *context, const char *module, const char *fm
 }
 
 // Warnings are dropped, but for those that mean something else than the file says: libjpeg's that
-// samples are made up, and tags that lie behind the file's end (without its colour map, a palette
-// image would be taken for gray).
+// samples are made up, a JPEG that is too small for its strip or tile, and tags that lie behind the
+// file's end (without its colour map, a palette image would be taken for gray).
 static int on_warning(TIFF *tif, void *context, const char *module, const char *fmt, va_list ap)
 {
     char text[200];
@@ -103,6 +104,8 @@ static int on_warning(TIFF *tif, void *context, const char *module, const char *
                    (strstr(text, "remature end") || strstr(text, "bad Huffman"));
     if (made_up && !file->message[0])
         snprintf(file->message, sizeof file->message, "%s", text);
+    sscanf(text, "Improper JPEG strip/tile size, expected %*ux%*u, got %" SCNu32 "x%" SCNu32,
+           &file->jpeg_size[0], &file->jpeg_size[1]);
     if (strstr(text, "IO error during reading of"))
         file->lost_tag = true;
     return 1;

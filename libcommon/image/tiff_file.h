@@ -24,9 +24,10 @@ struct tiff_file {
     uint64_t held_bytes; // of the list of pages and the description
     uint64_t tag_bytes;  // of the current directory's tags
     TIFF *tif;
-    char message[300]; // first error of libtiff since tiff_clear
-    int read_errno;    // of a read that failed since then; -1: it found the end too early
-    bool lost_tag;     // the current directory has a tag that could not be read
+    char message[300];     // first error of libtiff since tiff_clear
+    int read_errno;        // of a read that failed since then; -1: it found the end too early
+    bool lost_tag;         // the current directory has a tag that could not be read
+    uint32_t jpeg_size[2]; // columns and rows of a JPEG strip or tile that has too few; else 0
 
     bool big_endian, big_tiff;
     uint64_t *directories; // offset of each

@@ -336,6 +336,13 @@ static int unit_failed(struct tiff_file *file, uint32_t unit, struct cs_err *err
     return cs_err_context(err, "%s %u", file->tiled ? "tile" : "strip", unit);
 }
 
+// libtiff leaves 0 where the JPEG of a strip or tile is too small. At the right and at the bottom
+// some writers cut tiles to the image, which is fine.
+static bool jpeg_lacks(const struct tiff_file *file, uint32_t columns, uint32_t rows)
+{
+    return file->jpeg_size[0] && (file->jpeg_size[0] < columns || file->jpeg_size[1] < rows);
+}
+
 // Decode strip or tile `unit`, of `rows` rows, and spread it.
 static int decode_unit(struct tiff_file *file, uint32_t unit, uint32_t rows, uint32_t x,
                        uint16_t plane, uint8_t *to, struct cs_err *err)
@@ -345,16 +352,17 @@ static int decode_unit(struct tiff_file *file, uint32_t unit, uint32_t rows, uin
     if (file->compression == COMPRESSION_JPEG && tiff_jpeg_unit(file, unit, rows, x, to))
         return 0;
     uint8_t *from = as_given ? to : file->unit;
+    file->jpeg_size[0] = 0;
     // libtiff takes uncompressed samples from where they should be, whatever their stated size.
     uint64_t stated = TIFFGetStrileByteCount(file->tif, unit);
     if (stated == 0 || (file->compression == COMPRESSION_NONE && stated < bytes))
         return unit_failed(file, unit, err);
     tmsize_t got = file->tiled ? TIFFReadEncodedTile(file->tif, unit, from, (tmsize_t)bytes)
                                : TIFFReadEncodedStrip(file->tif, unit, from, (tmsize_t)bytes);
-    if (got < (tmsize_t)bytes || file->message[0])
-        return unit_failed(file, unit, err);
     uint32_t pixels = file->page.width - x;
     pixels = pixels < file->unit_width ? pixels : file->unit_width;
+    if (got < (tmsize_t)bytes || file->message[0] || jpeg_lacks(file, pixels, rows))
+        return unit_failed(file, unit, err);
     for (uint32_t y = 0; y < rows; y++) {
         uint8_t *in = from + y * file->unit_row_bytes;
         size_t channels = file->separate ? 1 : file->page.samples;
@@ -457,8 +465,10 @@ static int read_scanlines(struct tiff_file *file, uint32_t first, uint32_t rows,
     if (reserve(&file->unit, &file->unit_bytes, file->unit_row_bytes, "TIFF row", err) != 0)
         return -1;
     for (; file->next_line < first + rows; file->next_line++) {
-        uint32_t y = file->next_line;
-        if (TIFFReadScanline(file->tif, file->unit, y, 0) != 1 || file->message[0]) {
+        uint32_t y = file->next_line, row = y % file->unit_rows;
+        file->jpeg_size[0] = row ? file->jpeg_size[0] : 0;
+        if (TIFFReadScanline(file->tif, file->unit, y, 0) != 1 || file->message[0] ||
+            jpeg_lacks(file, file->page.width, row + 1)) {
             tiff_fail(file, "the samples end too early", err);
             return cs_err_context(err, "row %u", y);
         }

@@ -80,6 +80,20 @@ image-make -t 16 a.tif
 tag a.tif 322 16 1048576 w.tif
 tag w.tif 323 16 1048576 tile.tif
 refuses tile.tif 'tiles of 1048576 x 1048576 pixels: '
+# A JPEG that is smaller than its strip, or tile, where that is within the image.
+image-make -W 40 -H 24 -r 24 -c jpeg a.tif
+tag a.tif 257 24 30 h.tif
+tag h.tif 278 24 30 low.tif
+refuses low.tif 'strip 0: the samples end too early'
+tag a.tif 256 40 48 narrow.tif
+refuses narrow.tif 'strip 0: the samples end too early'
+image-make -W 32 -H 32 -t 32 -c jpeg a.tif
+tag a.tif 322 32 48 w.tif
+tag w.tif 323 32 48 cut.tif
+for name in a cut; do
+    cs-load $name.tif | cs-view --item 0 --as npy >$name.npy
+done
+cmp a.npy cut.npy || fail "a tile that is cut to the image"
 # A strip that a sparse file leaves out: of 27, 27 and 9 bytes the second.
 image-make a.tif
 LC_ALL=C sed 's/\x1b\x00\x1b\x00\x09\x00/\x1b\x00\x00\x00\x09\x00/' a.tif >sparse.tif
