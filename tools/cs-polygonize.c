@@ -207,6 +207,8 @@ int main(int argc, char **argv)
     if (merge) {
         if (cs_merge(output, &status, &err) != 0)
             return cs_opt_die(&tool, &err);
+        if (status == cs_err_status(CS_ENOINPUT))
+            cs_log(CS_LOG_WARN, "%s holds no record of a run", output);
         return status;
     }
     context.polygons.simplify_px = simplify_px;

@@ -88,6 +88,7 @@ for bad in '-f xml' '-f geojson,' '-f csv,geojson -o -' '--simplify -1' '--measu
 done
 [ ! -e no ] || fail 'a folder in spite of wrong usage'
 expect 3 cs-polygonize --merge -o nowhere
+says 'holds no record of a run'
 expect 1 cs-polygonize -i labels.cs -o o --measure intensity
 says 'drawn/0.txt: --measure intensity: the stream has no image'
 expect 1 cs-polygonize -i labels.cs -o o --plane image
