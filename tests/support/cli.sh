@@ -51,6 +51,21 @@ same()
     fi
 }
 
+# unread COMMAND...: into a pipe whose reader is gone.
+unread()
+{
+    local status
+    mkfifo unread.pipe
+    : <unread.pipe &
+    exec 9>unread.pipe
+    wait $!
+    rm unread.pipe
+    "$@" >&9
+    status=$?
+    exec 9>&-
+    return $status
+}
+
 # needs_data: skip unless CELLSTREAM_DATA names the folder of real images.
 needs_data()
 {
