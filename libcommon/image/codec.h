@@ -72,6 +72,8 @@ struct cs_codec {
                 struct cs_err *err);
     void (*close)(void *file); // accepts NULL
     uint32_t (*pages)(const void *file);
+    // Memory that the open file holds apart from what reading takes. NULL: next to none.
+    uint64_t (*held)(const void *file);
     // Text that may hold OME-XML or ImageJ's lines. NULL: none. Lives as long as the file.
     const char *(*description)(const void *file);
     // Axes that the format states outside of the description: adds no series where it states none.

@@ -127,14 +127,17 @@ static int page_failed(const struct cs_decode *decode, uint32_t page, struct cs_
     return file_failed(decode, err);
 }
 
-static int open_file(struct cs_decode *decode, uint32_t file, struct cs_err *err)
+static int open_file(struct cs_decode *decode, uint32_t file, uint32_t rows, struct cs_err *err)
 {
+    const struct cs_plan *plan = decode->plan;
+    uint64_t taken =
+        plan->page.memory + cs_layout_bytes(&plan->source->layout) + row_memory(plan) * rows;
     decode->file = 0;
-    decode->from = decode->plan->source;
+    decode->from = plan->source;
     if (!file)
         return 0;
     cs_source_close(&decode->other);
-    if (cs_source_open_other(&decode->other, decode->plan->source, file, err) != 0)
+    if (cs_source_open_other(&decode->other, plan->source, file, taken, err) != 0)
         return -1;
     decode->file = file;
     decode->from = &decode->other;
@@ -150,7 +153,7 @@ static int turn_to(struct cs_decode *decode, struct cs_place place, uint32_t row
     if (decode->file == place.file && decode->page == page)
         return 0;
     decode->page = CS_NO_PAGE;
-    if (decode->file != place.file && open_file(decode, place.file, err) != 0)
+    if (decode->file != place.file && open_file(decode, place.file, rows, err) != 0)
         return -1;
     const struct cs_source *source = decode->from;
     if (page >= source->pages)

@@ -16,6 +16,15 @@ int cs_room_init(struct cs_room *room, uint64_t memory, uint64_t program, struct
                    needs);
 }
 
+struct cs_room cs_room_less(const struct cs_room *room, uint64_t taken)
+{
+    struct cs_room less = *room;
+    if (less.bytes)
+        less.bytes = taken < less.bytes ? less.bytes - taken : 1;
+    less.program += taken;
+    return less;
+}
+
 int cs_room_check(const struct cs_room *room, uint64_t need, const char *what, struct cs_err *err)
 {
     char needs[CS_SIZE_TEXT], has[CS_SIZE_TEXT], would[CS_SIZE_TEXT];

@@ -17,6 +17,8 @@ struct cs_room {
 // A quarter of the memory is for files that are decoded ahead, `program` for the program itself.
 // CS_ENOMEM: nothing is left.
 int cs_room_init(struct cs_room *room, uint64_t memory, uint64_t program, struct cs_err *err);
+// What is left of a room when so much is taken: never the one without a limit.
+struct cs_room cs_room_less(const struct cs_room *room, uint64_t taken);
 // CS_ENOMEM when `need` bytes do not fit: what needs so much, and what --memory it takes.
 int cs_room_check(const struct cs_room *room, uint64_t need, const char *what, struct cs_err *err);
 

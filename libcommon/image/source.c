@@ -69,12 +69,12 @@ static int find_codec(struct cs_source *source, struct cs_err *err)
 
 // Another file of the set, beside this one. -1 with CS_EINPUT or CS_EIO.
 static int open_beside(struct cs_source *other, const struct cs_source *source, const char *name,
-                       struct cs_err *err)
+                       uint64_t taken, struct cs_err *err)
 {
     struct stat st;
     char *path = cs_xasprintf("%s%s", source->folder, name);
     *other = (struct cs_source){.fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK),
-                                .room = source->room};
+                                .room = cs_room_less(&source->room, taken)};
     free(path);
     // Not a device or a pipe, which a description could name to be read without end.
     if (other->fd >= 0 && fstat(other->fd, &st) == 0 && !S_ISREG(st.st_mode))
@@ -85,9 +85,14 @@ static int open_beside(struct cs_source *other, const struct cs_source *source, 
 // What OME-XML takes at most while it is read: names of elements and of attributes weigh most.
 enum { OME_WEIGHT = 32 };
 
-static int check_ome(const struct cs_room *room, uint64_t bytes, struct cs_err *err)
+static uint64_t held(const struct cs_source *source)
 {
-    return cs_room_check(room, bytes * OME_WEIGHT, "OME-XML", err);
+    return source->codec && source->codec->held ? source->codec->held(source->file) : 0;
+}
+
+static int check_ome(const struct cs_source *source, uint64_t bytes, struct cs_err *err)
+{
+    return cs_room_check(&source->room, held(source) + bytes * OME_WEIGHT, "OME-XML", err);
 }
 
 // The text of the file that describes the set: XML, or the description of an image.
@@ -97,14 +102,14 @@ static int master_text(struct cs_source *master, struct cs_buf *text, struct cs_
         if (master->codec->open(&master->file, master->fd, master->bytes, &master->room, err) != 0)
             return -1;
         const char *description = master->codec->description(master->file);
-        if (check_ome(&master->room, description ? strlen(description) : 0, err) != 0)
+        if (check_ome(master, description ? strlen(description) : 0, err) != 0)
             return -1;
         cs_buf_adds(text, description ? description : "");
         return 0;
     }
     if (master->bytes > CS_MAX_OME_BYTES)
         return cs_fail(err, CS_EINPUT, "OME-XML of more than %d MiB", CS_MAX_OME_BYTES >> 20);
-    if (check_ome(&master->room, master->bytes, err) != 0)
+    if (check_ome(master, master->bytes, err) != 0)
         return -1;
     char *bytes = cs_xmalloc((size_t)master->bytes + 1);
     int status = cs_codec_pread(master->fd, bytes, (size_t)master->bytes, 0, err);
@@ -125,7 +130,7 @@ static int read_master(struct cs_source *source, const char *name, struct cs_err
         return -1;
     source->layout = (struct cs_layout){.room = &source->room};
     *err = (struct cs_err){0};
-    int status = open_beside(&other, source, pointer.master, err);
+    int status = open_beside(&other, source, pointer.master, held(source), err);
     if (status == 0)
         status = master_text(&other, &text, err);
     if (status == 0)
@@ -153,7 +158,7 @@ static void read_layout(struct cs_source *source, const char *name)
     }
     if (cs_ome_sniff(text)) {
         source->intensities = true;
-        if (check_ome(&source->room, strlen(text), err) != 0 ||
+        if (check_ome(source, strlen(text), err) != 0 ||
             (cs_ome_parse(&source->layout, text, strlen(text), name, NULL, source->pages, err) !=
                  0 &&
              read_master(source, name, err) != 0))
@@ -192,13 +197,13 @@ static int open_source(struct cs_source *source, const char *name, struct cs_err
 }
 
 int cs_source_open_other(struct cs_source *other, const struct cs_source *source, uint32_t file,
-                         struct cs_err *err)
+                         uint64_t taken, struct cs_err *err)
 {
     const char *name = source->layout.files[file - 1];
     *other = (struct cs_source){.fd = -1};
     if (!source->folder)
         return cs_fail(err, CS_EINPUT, "the plane is in %s, another file of the set", name);
-    if (open_beside(other, source, name, err) == 0 && open_pages(other, err) == 0)
+    if (open_beside(other, source, name, taken, err) == 0 && open_pages(other, err) == 0)
         return 0;
     cs_source_close(other);
     return cs_err_context(err, "%s of the set", name);

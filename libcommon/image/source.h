@@ -30,9 +30,10 @@ int cs_source_open(struct cs_source *source, const char *path, const struct cs_r
 // The same of a regular file without a name, which is taken over.
 int cs_source_open_fd(struct cs_source *source, int fd, const struct cs_room *room,
                       struct cs_err *err);
-// Another file of the set: its pages, without axes. Messages name it. CS_EINPUT, CS_EIO, CS_ENOMEM.
+// Another file of the set: its pages, without axes; `taken` of the source's room is not for it.
+// Messages name it. CS_EINPUT, CS_EIO, CS_ENOMEM.
 int cs_source_open_other(struct cs_source *other, const struct cs_source *source, uint32_t file,
-                         struct cs_err *err);
+                         uint64_t taken, struct cs_err *err);
 void cs_source_close(struct cs_source *source); // accepts a zeroed struct
 
 #endif

@@ -228,6 +228,12 @@ static uint32_t tiff_pages(const void *state)
     return file->extended ? file->extended : file->directory_count;
 }
 
+static uint64_t tiff_held(const void *state)
+{
+    const struct tiff_file *file = state;
+    return file->held_bytes + file->tag_bytes;
+}
+
 static const char *tiff_description(const void *state)
 {
     return ((const struct tiff_file *)state)->description;
@@ -431,6 +437,7 @@ const struct cs_codec cs_codec_tiff = {
     .open = tiff_open,
     .close = tiff_close,
     .pages = tiff_pages,
+    .held = tiff_held,
     .description = tiff_description,
     .layout = tiff_scope_layout,
     .extend = tiff_extend,

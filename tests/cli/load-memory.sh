@@ -101,6 +101,14 @@ tiff("tags.tif", [(40000 + i, 1, len(megabytes), 80) for i in range(200)], megab
 tiff("shorts.tif", [(40000 + i, 3, len(megabytes) // 2, 80) for i in range(50)], megabytes)
 tiff("strips.tif", [], b"")
 
+# Two files of a set, each with what the budget has for one.
+plane = b"<TiffData IFD='0'/><TiffData IFD='0' FirstZ='1'><UUID FileName='setb.tif'>u</UUID></TiffData>"
+text = b"<OME><Image><Pixels SizeX='9' SizeY='7' SizeZ='2'>%s</Pixels></Image></OME>\0" % plane
+data = text + b"\0" * (5 << 20)
+large = [(40000 + i, 1, 5 << 20, 80 + len(text)) for i in range(14)]
+tiff("seta.tif", [(270, 2, len(text), 80)] + large, data)
+tiff("setb.tif", large, data)
+
 def ome(name, inside):
     text = b"<OME><Image><Pixels SizeX='9' SizeY='7'><TiffData/></Pixels></Image>%s</OME>\0" % inside
     tiff(name, [(270, 2, len(text), 80)], text)
@@ -121,6 +129,8 @@ for size in 64M 240M; do
         [ -s stderr ] && [ "$(wc -l <stderr)" != 1 ] && fail "$file: not one line: $(cat stderr)"
     done
 done
+within 288M cs-load -z max seta.tif
+says 'setb.tif of the set: tags of a page: needs '
 # All of them side by side.
 within 320M cs-load --series 0 attributes.tif elements.tif one.tif shorts.tif tags.tif texts.png
 exit 0
