@@ -114,6 +114,8 @@ says 'results need a folder of their own'
 # Options: to the right stage, in every form.
 expect 0 cs-run -q -m nuclei -o forms -fmask,csv --as=png --min-area 30 -- in/z.png
 [ -s forms/masks/z.png ] && [ ! -e forms/labels ] && [ ! -e forms/polygons ] || fail "$(find forms)"
+printf '%s\0' in/z.png | cs-run -n -m nuclei -o x -0F - >stdout || fail "dry list: $?"
+grep -q -e ' cs-load --null --resume=x --files-from=- -- |$' stdout || fail "$(cat stdout)"
 printf '%s\0' in/z.png in/plate/a.png | cs-run -q -mnuclei -o list -0F - 2>stderr ||
     fail "list: $(cat stderr)"
 [ -s list/labels/z.tif ] && [ -s list/labels/a.tif ] || fail "$(find list)"
