@@ -86,6 +86,9 @@ static void visit_transposed(struct visit *v)
 
 // ---- Resizing -------------------------------------------------------------------------------
 
+// Pixels that lie differently between those of the operand; no network has a factor beyond that.
+enum { MOST_PHASES = 1024 };
+
 // The window that holds those of all phases.
 static void resize_phases(const struct cs_resize *r, int a, struct cs_local_axis *axis)
 {
@@ -125,7 +128,8 @@ static void visit_resize(struct visit *v)
             radius = ceil(radius / r.scale[a]);
         axis->low = -(int64_t)radius * axis->den - 1;
         axis->high = (int64_t)(radius + 1) * axis->den + axis->num - axis->den;
-        bool enlarges = axis->num == 1, exact = whole && (enlarges || axis->den == 1);
+        bool enlarges = axis->num == 1;
+        bool exact = whole && (enlarges || axis->den == 1) && axis->den <= MOST_PHASES;
         if (exact && r.in[a] > 2 * (int64_t)(radius + 1) && v->local->local)
             resize_phases(&r, a, axis);
         else
