@@ -61,3 +61,17 @@ infer 1 out.cs -d cpu -m ./any -T 2 --rescale 1.2 --memory $memory
 says 'InstanceNormalization'
 says 'or --fit tile would do'
 infer 0 out.cs -d cpu -m ./any -T 2 --rescale 1.2 --memory $memory --fit tile
+
+# By Winograd's method tile and plane differ by its rounding, less than a ten-thousandth.
+samples()
+{
+    cs-view -i "$1" --item 0 --plane probability --as npy | od -A n -v -t u2 -w2
+}
+cs-load "$TESTDATA/nuclei/fluorescence-16bit.tif" >images.cs || fail "cs-load"
+infer 0 whole.cs -d cpu -m "$SRC/models/nuclei" --conv auto -T 2 --rescale 1.9
+infer 0 tiles.cs -d cpu -m "$SRC/models/nuclei" --conv auto -T 2 --rescale 1.9 --fit tile \
+    --tile 400 -v
+says ' tiles of '
+paste <(samples whole.cs) <(samples tiles.cs) |
+    awk '{ d = $1 - $2; d = d < 0 ? -d : d; m = d > m ? d : m; n++ } END { exit !(n > 1e5 && m <= 6) }' ||
+    fail "tiles by Winograd's method are far from the whole plane"
