@@ -18,7 +18,8 @@ int cs_load_share(struct cs_load *load, uint64_t memory, uint64_t ring_bytes, in
                   struct cs_err *err)
 {
     uint64_t fit = memory / 4 / AHEAD_THREAD_BYTES;
-    load->threads = threads < MOST_AHEAD ? threads : MOST_AHEAD;
+    // Nothing is gained on one processor.
+    load->threads = threads < 2 ? 0 : threads < MOST_AHEAD ? threads : MOST_AHEAD;
     if (fit < (uint64_t)load->threads)
         load->threads = (int)fit;
     // Two records more than threads: the one that is written, and the one that comes next.
