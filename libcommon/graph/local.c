@@ -103,16 +103,22 @@ static void resize_phases(const struct cs_resize *r, int a, struct cs_local_axis
     }
 }
 
-static bool has_plain_sizes(const struct cs_node *node)
+// Scales, or a size for each axis, which can be changed with the operand's.
+static bool has_plain_sizes(const struct visit *v)
 {
-    return !cs_node_attr(node, "axes") && !cs_node_attr(node, "keep_aspect_ratio_policy");
+    const struct cs_value *sizes = cs_node_input(v->graph, v->node, 3);
+    const char *policy = cs_node_string(v->node, "keep_aspect_ratio_policy", "stretch");
+    if (strcmp(v->node->op, "Resize") != 0 || !sizes || cs_shape_elements(&sizes->shape) == 0)
+        return true;
+    return cs_shape_elements(&sizes->shape) == 4 && !cs_node_attr(v->node, "axes") &&
+           strcmp(policy, "stretch") == 0;
 }
 
 static void visit_resize(struct visit *v)
 {
     struct cs_resize r;
     cs_node_resize(v->graph, v->node, &r, NULL);
-    v->local->cuttable = has_plain_sizes(v->node) && r.coord != CS_COORD_HALF_PIXEL_SYMMETRIC;
+    v->local->cuttable = has_plain_sizes(v) && r.coord != CS_COORD_HALF_PIXEL_SYMMETRIC;
     for (int a = 0; a < 2; a++) {
         struct cs_local_axis *axis = &v->local->axis[a];
         bool whole = r.length[a] == (double)r.out[a];

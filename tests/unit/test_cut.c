@@ -75,6 +75,8 @@ static int resize(struct opcase *c, int value, const char *coord, const char *mo
     struct cs_node *node = opcase_node(c, "Resize", 1);
     cs_node_add_string(&c->graph, node, "coordinate_transformation_mode", coord);
     cs_node_add_string(&c->graph, node, "mode", mode);
+    if (opcase_pick(c, 0, 1))
+        cs_node_add_string(&c->graph, node, "keep_aspect_ratio_policy", "stretch");
     if (factor < 1)
         cs_node_add_int(&c->graph, node, "antialias", opcase_pick(c, 0, 1));
     return opcase_last(c);
