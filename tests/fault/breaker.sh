@@ -51,6 +51,14 @@ infer 5 bad.cs -d "fake:crash@6:once=$PWD/gone,hang@load:while=$PWD/gone" -m tin
     --pause 0.1 --load-timeout 0.5
 computed 0
 
+# Of an image in tiles some rows are out already: it ends there, with the device's reason.
+rm -f gone
+infer 5 bad.cs -d "fake:${gone/@6/@9}" -m tiny -T 1 --pause 0.1 --fit tile --tile 32
+cs-view -i bad.cs >view
+grep -q '^DATA 0.*rows 0-' view || fail "no rows: $(cat view)"
+grep -q '^DONE 0.*status=failed.*error.text=the device does not work' view || fail "$(cat view)"
+grep -q '^END 1.*exit=5.*reason=the device does not work' view || fail "$(cat view)"
+
 # pixel ITEM: what the fake device knows the item by.
 pixel()
 {
