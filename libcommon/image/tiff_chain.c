@@ -2,8 +2,11 @@
 // The chain of directories of a TIFF file, walked without libtiff: it costs two small reads a page,
 // finds loops, and lets any page be selected by its offset at once. And the memory that libtiff
 // takes for the tags of a directory: it reads them all, known or not, wherever they lie, and a
-// hundred of them may name the same megabytes.
+// hundred of them may name the same megabytes. Writers share small values, if any: what all tags
+// together have, beyond SHARED_BYTES, may be SHARED_RATIO times the file.
 #include "image/tiff_file.h"
+
+enum { SHARED_BYTES = 16 << 20, SHARED_RATIO = 4 };
 
 static uint64_t number(const struct tiff_file *file, const uint8_t *bytes, int count)
 {
@@ -50,6 +53,55 @@ static int next_directory(const struct tiff_file *file, uint64_t offset, uint64_
     return 0;
 }
 
+// Bytes of one value of a tag, by its type; 0 for none that libtiff reads.
+static unsigned type_bytes(uint64_t type)
+{
+    static const uint8_t bytes[] = {0, 1, 1, 2, 4, 8, 1, 1, 2, 4, 8, 4, 8, 4, 0, 0, 8, 8, 8};
+    return type < sizeof bytes ? bytes[type] : 0;
+}
+
+// What the tags of the directory at `offset` take in memory, and what of the file libtiff reads for
+// them, at most.
+static int weigh_tags(const struct tiff_file *file, uint64_t offset, uint64_t *memory,
+                      uint64_t *read, struct cs_err *err)
+{
+    enum { AT_ONCE = 64, ENTRY_MEMORY = 256, WIDEST = 8 };
+    uint8_t entries[AT_ONCE * 20];
+    uint32_t count;
+    size_t step = entry_bytes(file);
+    uint64_t at;
+    *memory = *read = 0;
+    if (count_entries(file, offset, &count, &at, err) != 0)
+        return -1;
+    for (uint32_t i = 0; i < count; i++) {
+        if (i % AT_ONCE == 0) {
+            size_t n = count - i < AT_ONCE ? count - i : AT_ONCE;
+            if (cs_codec_pread(file->fd, entries, n * step, at + i * step, err) != 0)
+                return -1;
+        }
+        const uint8_t *entry = entries + i % AT_ONCE * step;
+        unsigned size = type_bytes(number(file, entry + 2, 2));
+        uint64_t values = number(file, entry + 4, file->big_tiff ? 8 : 4);
+        // libtiff reads no further than the file goes, and refuses tags that do.
+        uint64_t most = size ? file->file_bytes / size : 0;
+        values = values < most ? values : most;
+        // As they are read, and as they are kept: offsets of strips, for one, in eight bytes.
+        bool text = size == 1;
+        *memory += ENTRY_MEMORY + values * (text ? 2 : 2 * WIDEST);
+        uint64_t from = number(file, entry + (file->big_tiff ? 12 : 8), file->big_tiff ? 8 : 4);
+        uint64_t there = from < file->file_bytes ? file->file_bytes - from : 0;
+        *read += values * size < there ? values * size : there;
+    }
+    return 0;
+}
+
+int tiff_chain_tags(const struct tiff_file *file, uint64_t offset, uint64_t *bytes,
+                    struct cs_err *err)
+{
+    uint64_t read;
+    return weigh_tags(file, offset, bytes, &read, err);
+}
+
 int tiff_chain_walk(struct tiff_file *file, struct cs_err *err)
 {
     uint8_t head[16] = {0};
@@ -62,7 +114,7 @@ int tiff_chain_walk(struct tiff_file *file, struct cs_err *err)
         return -1;
     uint64_t at = number(file, head + (file->big_tiff ? 8 : 4), file->big_tiff ? 8 : 4);
     // Brent's cycle finding: compare with a marker that moves up at each power of two.
-    uint64_t marker = 0;
+    uint64_t marker = 0, memory, read, all = 0;
     uint32_t power = 1;
     while (at != 0) {
         if (at == marker)
@@ -82,45 +134,12 @@ int tiff_chain_walk(struct tiff_file *file, struct cs_err *err)
             file->directories = cs_xrealloc(file->directories, capacity, sizeof *file->directories);
         }
         file->directories[file->directory_count++] = at;
-        if (next_directory(file, at, &at, err) != 0)
+        if (weigh_tags(file, at, &memory, &read, err) != 0 ||
+            next_directory(file, at, &at, err) != 0)
             return cs_err_context(err, "page %u", file->directory_count - 1);
+        all += read;
+        if (all > SHARED_BYTES && all - SHARED_BYTES > SHARED_RATIO * file->file_bytes)
+            return cs_fail(err, CS_EINPUT, "tags that share their bytes: more than the file has");
     }
     return file->directory_count ? 0 : cs_fail(err, CS_EINPUT, "a TIFF file without an image");
-}
-
-// Bytes of one value of a tag, by its type; 0 for none that libtiff reads.
-static unsigned type_bytes(uint64_t type)
-{
-    static const uint8_t bytes[] = {0, 1, 1, 2, 4, 8, 1, 1, 2, 4, 8, 4, 8, 4, 0, 0, 8, 8, 8};
-    return type < sizeof bytes ? bytes[type] : 0;
-}
-
-int tiff_chain_tags(const struct tiff_file *file, uint64_t offset, uint64_t *bytes,
-                    struct cs_err *err)
-{
-    enum { AT_ONCE = 64, ENTRY_MEMORY = 256, WIDEST = 8 };
-    uint8_t entries[AT_ONCE * 20];
-    uint32_t count;
-    size_t step = entry_bytes(file);
-    uint64_t at, total = 0;
-    if (count_entries(file, offset, &count, &at, err) != 0)
-        return -1;
-    for (uint32_t i = 0; i < count; i++) {
-        if (i % AT_ONCE == 0) {
-            size_t n = count - i < AT_ONCE ? count - i : AT_ONCE;
-            if (cs_codec_pread(file->fd, entries, n * step, at + i * step, err) != 0)
-                return -1;
-        }
-        const uint8_t *entry = entries + i % AT_ONCE * step;
-        unsigned size = type_bytes(number(file, entry + 2, 2));
-        uint64_t values = number(file, entry + 4, file->big_tiff ? 8 : 4);
-        // libtiff reads no further than the file goes, and refuses tags that do.
-        uint64_t most = size ? file->file_bytes / size : 0;
-        values = values < most ? values : most;
-        // As they are read, and as they are kept: offsets of strips, for one, in eight bytes.
-        bool text = size == 1;
-        total += ENTRY_MEMORY + values * (text ? 2 : 2 * WIDEST);
-    }
-    *bytes = total;
-    return 0;
 }
