@@ -109,6 +109,22 @@ START_TEST(core_known)
 }
 END_TEST
 
+START_TEST(limits_stride)
+{
+    struct opcase c;
+    struct cs_reach reach;
+    struct cs_err err = {0};
+    begin(&c, -1);
+    conv(&c, 1, 256, 1);
+    conv(&c, 1, 256, 1);
+    ck_assert_int_eq(reach_of(&c).stride, 65536);
+    conv(&c, 1, 2, 1);
+    ck_assert_int_eq(cs_graph_reach(&c.graph, &reach, &err), -1);
+    ck_assert_str_eq(err.text, "node Conv (Conv): the network's total stride is beyond 65536");
+    opcase_release(&c);
+}
+END_TEST
+
 // Tokens and heads of an attention are of rank 4 too; only a plane comes back with a scale.
 START_TEST(core_tokens)
 {
@@ -430,12 +446,14 @@ END_TEST
 int main(void)
 {
     Suite *suite = suite_create("reach");
-    TCase *core = tcase_create("core");
+    TCase *core = tcase_create("core"), *limits = tcase_create("limits");
     tcase_add_test(core, core_known);
     tcase_add_test(core, core_tokens);
     tcase_add_test(core, core_unsafe);
     tcase_add_test(core, core_unsafe_picks);
     tcase_add_loop_test(core, core_promise, 0, 13);
+    tcase_add_test(limits, limits_stride);
     suite_add_tcase(suite, core);
+    suite_add_tcase(suite, limits);
     return suite_run(suite);
 }
