@@ -37,8 +37,10 @@ static int choose_series(struct cs_plan *plan, const struct cs_pick *pick, struc
     else if (found > 1)
         return cs_fail(err, CS_EINPUT, "%u series: choose --series N", found);
     else if (!found)
-        return cs_fail(err, CS_EINPUT, "none of its %u series has a plane in this file",
-                       layout->count);
+        return cs_fail(
+            err, CS_EINPUT,
+            "none of its %u series has a plane in this file (--page N|all reads the pages)",
+            layout->count);
     plan->series = &layout->series[plan->series_number];
     return 0;
 }

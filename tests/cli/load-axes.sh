@@ -161,6 +161,10 @@ rm master/m.companion.ome
 expect 1 cs-load master/p0.tif
 says "master/p0.tif: m.companion.ome of the set: cannot be read: No such file or directory"
 expect 0 cs-load --page 0 master/p0.tif
+# Axes without places for their planes.
+image-make -n 2 -d "<OME><Image><Pixels SizeX='9' SizeY='7' SizeZ='2'/></Image></OME>" nowhere.tif
+expect 1 cs-load -z max nowhere.tif
+says "nowhere.tif: none of its 1 series has a plane in this file (--page N|all reads the pages)"
 # Two channels of one name are told apart by number, never by place.
 twins="<OME><Image><Pixels SizeX='9' SizeY='7' SizeC='3'><Channel Name='GFP'/><Channel Name='GFP'/>
     <Channel Name='gfp'/><TiffData/></Pixels></Image></OME>"
