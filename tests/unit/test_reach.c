@@ -237,6 +237,12 @@ START_TEST(core_unsafe_picks)
     begin(&c, -1);
     arg_max(&c, 1);
     ck_assert_str_eq(unsafe_of(&c), "safe");
+    for (int64_t axis = 1; axis <= 3; axis++) {
+        begin(&c, -1);
+        opcase_value(&c, value(&c));
+        cs_node_add_int(&c.graph, opcase_node(&c, "Softmax", 1), "axis", axis);
+        ck_assert_str_eq(unsafe_of(&c), axis == 1 ? "safe" : "Softmax");
+    }
     begin(&c, -1);
     resize(&c, "half_pixel_symmetric", "linear", 2);
     ck_assert_str_eq(unsafe_of(&c), "safe");
