@@ -187,10 +187,11 @@ static int account(struct walk *w, int value, struct cs_err *err)
 // pixels of all phases do, unless the plane is too small to tell.
 static int margin_of(const struct cs_graph *graph, const struct cs_reach *reach)
 {
-    const struct cs_value *in = &graph->values[graph->inputs[0]];
-    int64_t stride = reach->stride, most = (reach->halo + stride - 1) / stride * stride, least = 0;
+    int64_t stride = reach->stride, limit = INT32_MAX / stride * stride, least = 0;
+    int64_t most = cs_at_most((reach->halo + stride - 1) / stride * stride, limit);
+    const struct cs_value *in = graph->input_count ? &graph->values[graph->inputs[0]] : NULL;
     struct cs_region square;
-    if (!reach->tile_safe || in->shape.rank != 4)
+    if (!reach->tile_safe || !in || in->shape.rank != 4)
         return (int)most;
     for (int a = 0; a < 2; a++) {
         int64_t begin = in->shape.dim[2 + a] / 2 / stride * stride;
