@@ -52,9 +52,13 @@ static int reserve(uint8_t **block, size_t *have, size_t need, const char *what,
 }
 
 // libtiff turns subsampled YCbCr and old JPEG into RGBA itself; it would also turn each strip or
-// tile as the orientation tag says.
-static void use_rgba(struct tiff_file *file)
+// tile as the orientation tag says, and go on with a random range where it has no memory for the
+// default one.
+static int use_rgba(struct tiff_file *file, struct cs_err *err)
 {
+    float *range;
+    if (!TIFFGetFieldDefaulted(file->tif, TIFFTAG_REFERENCEBLACKWHITE, &range))
+        return tiff_fail(file, "no range of samples", err);
     TIFFSetField(file->tif, TIFFTAG_ORIENTATION, ORIENTATION_TOPLEFT);
     file->way = TIFF_RGBA;
     file->page.samples = 3;
@@ -64,6 +68,7 @@ static void use_rgba(struct tiff_file *file)
     file->page.colour = CS_RGB;
     file->page.done = "ycbcr";
     file->row_bytes = (size_t)file->page.width * 3;
+    return 0;
 }
 
 static int unit_size(struct tiff_file *file, struct cs_err *err)
@@ -168,8 +173,8 @@ static int choose_way(struct tiff_file *file, struct cs_err *err)
     file->way = TIFF_CHUNKS;
     file->next_line = 0;
     if (page->colour == CS_COLOUR_OTHER && strcmp(page->colour_name, "YCbCr") == 0 &&
-        file->bits == 8 && page->samples == 3)
-        use_rgba(file);
+        file->bits == 8 && page->samples == 3 && use_rgba(file, err) != 0)
+        return -1;
     if (unit_size(file, err) != 0)
         return -1;
     uint64_t chunk = (uint64_t)file->row_bytes * file->unit_rows; // below 2^60

@@ -17,8 +17,9 @@ END
 chmod +x fails-once
 once() { sweep "$1" "0 1 5" 1 ./fails-once "${@:2}"; }
 
-for c in none lzw deflate zstd; do
-    image-make -c $c -n 2 $c.tif
+for c in none lzw deflate zstd ycbcr; do
+    # shellcheck disable=SC2046
+    image-make $([ $c = ycbcr ] && echo -p ycbcr -s 3 || echo -c $c) -n 2 $c.tif
     once "cs-load $c" cs-load --transport pipe --page all $c.tif
 done
 ome='<OME><Image><Pixels SizeX="9" SizeY="7" SizeZ="2" PhysicalSizeX="0.5"><Channel Name="a"/>
