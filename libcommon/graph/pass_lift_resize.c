@@ -39,7 +39,7 @@ static const struct cs_node *concat_of(const struct cs_graph *graph, const struc
     int axis;
     const struct cs_node *concat = cs_pass_sole_producer(graph, conv, 0);
     if (!concat || strcmp(concat->op, "Concat") != 0 || cs_node_fuses(concat) ||
-        cs_node_axis(concat, 0, 4, &axis, NULL) < 0 || axis != 1)
+        cs_node_axis(concat, 1, 4, &axis, NULL) < 0 || axis != 1)
         return NULL;
     for (int i = 0; i < concat->input_count; i++) {
         const struct cs_value *in = cs_node_input(graph, concat, i);

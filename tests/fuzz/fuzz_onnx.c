@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Any bytes as an ONNX file, and what becomes of the graph: passes, shapes, reach, memory plan, and
-// a run on ref and on cpu if it is small.
+// a run on ref and on cpu if it is small; the same of a part of it, as of a tile.
 #include <stdlib.h>
 
 #include "backend/cpu/backend_cpu.h"
@@ -51,13 +51,48 @@ static void run(const struct cs_graph *graph, const struct cs_backend *backend)
     free(samples);
 }
 
+// What is done with a concrete graph.
+static void plan_and_run(struct cs_graph *graph)
+{
+    struct cs_memory_plan plan;
+    struct cs_buf text = {0};
+    if (cs_graph_run_passes(graph, CS_PASSES_FUSION, NULL) != 0)
+        return;
+    if (cs_memory_plan_make(graph, NULL, NULL, &plan, NULL) == 0)
+        cs_memory_plan_release(&plan);
+    cs_graph_dump(graph, &text);
+    cs_buf_release(&text);
+    if (is_small(graph)) {
+        run(graph, &cs_backend_ref);
+        run(graph, &cs_backend_cpu);
+    }
+}
+
+// One square of the grid of strides, in the middle, as of a tile.
+static void cut(const struct cs_graph *graph, const struct cs_shape *shapes,
+                const struct cs_reach *reach)
+{
+    struct cs_graph concrete;
+    struct cs_part part;
+    int64_t origin[2];
+    if (!graph->input_count || shapes[0].rank != 4 ||
+        cs_graph_infer(graph, shapes, &concrete, NULL) < 0)
+        return;
+    for (int a = 0; a < 2; a++) {
+        int64_t side = shapes[0].dim[2 + a];
+        part.begin[a] = side / 2 / reach->stride * reach->stride;
+        part.end[a] = part.begin[a] + reach->stride < side ? part.begin[a] + reach->stride : side;
+    }
+    if (cs_graph_cut(&concrete, &part, origin, NULL) == 0)
+        plan_and_run(&concrete);
+    cs_graph_release(&concrete);
+}
+
 static void use(struct cs_graph *graph)
 {
     struct cs_shape shapes[64];
     struct cs_graph concrete;
-    struct cs_memory_plan plan;
     struct cs_reach reach;
-    struct cs_buf text = {0};
     static const int64_t usual[] = {1, 3, 16, 16};
     if (graph->input_count > 64 || cs_graph_run_passes(graph, CS_PASSES_ALGEBRA, NULL) < 0)
         return;
@@ -71,17 +106,9 @@ static void use(struct cs_graph *graph)
     }
     if (cs_graph_infer(graph, shapes, &concrete, NULL) < 0)
         return;
-    if (cs_graph_run_passes(&concrete, CS_PASSES_FUSION, NULL) == 0) {
-        cs_graph_reach(&concrete, &reach, NULL);
-        if (cs_memory_plan_make(&concrete, NULL, NULL, &plan, NULL) == 0)
-            cs_memory_plan_release(&plan);
-        cs_graph_dump(&concrete, &text);
-        cs_buf_release(&text);
-        if (is_small(&concrete)) {
-            run(&concrete, &cs_backend_ref);
-            run(&concrete, &cs_backend_cpu);
-        }
-    }
+    if (cs_graph_reach(&concrete, &reach, NULL) == 0 && reach.tile_safe)
+        cut(graph, shapes, &reach);
+    plan_and_run(&concrete);
     cs_graph_release(&concrete);
 }
 

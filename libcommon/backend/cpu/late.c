@@ -89,7 +89,7 @@ static bool is_joined(const struct cs_plan *plan, const struct cs_node *node)
     int axis, out = node->outputs[0];
     if (!is(node, "Concat") || is_fused(node) || node->input_count > CS_WINOGRAD_SOURCES ||
         graph->values[out].shape.rank != 4 || !plan->channels_last[out] || !kernels ||
-        cs_node_axis(node, 0, 4, &axis, NULL) != 0 || axis != 1)
+        cs_node_axis(node, 1, 4, &axis, NULL) != 0 || axis != 1)
         return false;
     for (int i = 0; i < node->input_count; i++) {
         const struct cs_value *in = cs_node_input(graph, node, i);

@@ -61,7 +61,7 @@ static int build_concat(struct cs_plan *plan, const struct cs_node *node, struct
 {
     int axis, out = node->outputs[0];
     int64_t dst[CS_MAX_RANK], src[CS_MAX_RANK], at = 0;
-    if (cs_node_axis(node, 0, shape_of(plan, out)->rank, &axis, err) != 0)
+    if (cs_node_axis(node, 1, shape_of(plan, out)->rank, &axis, err) != 0)
         return -1;
     if (plan->late[out].joined) // its readers read the parts
         return 0;

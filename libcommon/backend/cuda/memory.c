@@ -189,7 +189,7 @@ static bool is_plane(const struct sharing *s, int value)
 
 static bool is_channel_concat(const struct sharing *s, const struct cs_node *node)
 {
-    int64_t axis = cs_node_int(node, "axis", 0);
+    int64_t axis = cs_node_int(node, "axis", 1);
     // What is written over a concatenation would be written over operands that others still read.
     return strcmp(node->op, "Concat") == 0 && is_plane(s, node->outputs[0]) &&
            (axis == CHANNELS || axis == CHANNELS - SPATIAL_RANK) && !s->dense[node->outputs[0]] &&
