@@ -10,15 +10,6 @@
 
 enum { SLOTS = 4, SMALL = 64, LARGE = 1024 };
 
-#ifdef __SANITIZE_ADDRESS__
-// What it keeps of freed memory is the process's, too.
-const char *__asan_default_options(void);
-const char *__asan_default_options(void)
-{
-    return "quarantine_size_mb=8";
-}
-#endif
-
 static struct cs_package package;
 static struct cs_session *session;
 static struct cs_session_info info;
