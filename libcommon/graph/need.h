@@ -5,6 +5,7 @@
 #ifndef CS_GRAPH_NEED_H
 #define CS_GRAPH_NEED_H
 
+#include "base/divisor.h"
 #include "graph/local.h"
 
 struct cs_span {
@@ -46,17 +47,6 @@ bool cs_node_need(const struct cs_needs *needs, const struct cs_node *node, stru
 // lie there.
 struct cs_span cs_read_span(const struct cs_local_axis *x, struct cs_span out, int64_t dim);
 struct cs_region cs_whole_plane(const struct cs_value *value);
-
-static inline int64_t cs_common_multiple(int64_t a, int64_t b)
-{
-    int64_t x = a, y = b;
-    while (y) {
-        int64_t rest = x % y;
-        x = y;
-        y = rest;
-    }
-    return a / x * b;
-}
 
 static inline int64_t cs_at_least(int64_t a, int64_t b)
 {

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/divisor.h"
 #include "base/mem.h"
 #include "graph/need.h"
 
@@ -29,16 +30,6 @@ struct walk {
     const struct cs_node *node; // at hand
 };
 
-static int64_t gcd(int64_t a, int64_t b)
-{
-    while (b) {
-        int64_t rest = a % b;
-        a = b;
-        b = rest;
-    }
-    return a;
-}
-
 static double scale_of(const struct track *t, int axis)
 {
     return (double)t->axis[axis].num / (double)t->axis[axis].den;
@@ -47,10 +38,10 @@ static double scale_of(const struct track *t, int axis)
 // scale *= num / den
 static void rescale(struct track *t, int axis, int64_t num, int64_t den)
 {
-    int64_t common = gcd(num, den);
+    int64_t common = cs_common_divisor(num, den);
     num = t->axis[axis].num * (num / common);
     den = t->axis[axis].den * (den / common);
-    common = gcd(num, den);
+    common = cs_common_divisor(num, den);
     t->axis[axis].num = num / common;
     t->axis[axis].den = den / common;
 }
@@ -176,9 +167,9 @@ static int account(struct walk *w, int value, struct cs_err *err)
     for (int a = 0; t->spatial && a < 2; a++) {
         int64_t num = t->axis[a].num, stride = w->reach->stride;
         if (num > MAX_RATIO || t->axis[a].den > MAX_RATIO ||
-            stride / gcd(stride, num) * num > MAX_RATIO)
+            stride / cs_common_divisor(stride, num) * num > MAX_RATIO)
             return cs_node_fail(w->node, err, "the network's total stride is beyond %d", MAX_RATIO);
-        w->reach->stride = (int)(stride / gcd(stride, num) * num);
+        w->reach->stride = (int)(stride / cs_common_divisor(stride, num) * num);
     }
     return 0;
 }

@@ -294,8 +294,7 @@ static int by_output(const void *a, const void *b)
 }
 
 // Bytes of a name before what cs_plan_item appends where a file gives several items: ".t004",
-// ".z012",
-// ".p123". All of them where it ends otherwise.
+// ".z012", ".p123". All of them where it ends otherwise.
 static size_t without_suffix(const char *name, size_t len)
 {
     size_t at = len;

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/divisor.h"
 #include "base/mem.h"
 #include "infer/budget.h"
 #include "infer/hub.h"
@@ -20,19 +21,9 @@ enum {
 
 // ---- The recipe --------------------------------------------------------------------------
 
-static uint32_t gcd(uint32_t a, uint32_t b)
-{
-    while (b) {
-        uint32_t rest = a % b;
-        a = b;
-        b = rest;
-    }
-    return a;
-}
-
 static uint32_t common_multiple(uint32_t a, uint32_t b)
 {
-    uint64_t m = (uint64_t)a / gcd(a, b) * b;
+    int64_t m = cs_common_multiple(a, b);
     return m > CS_PACKAGE_MAX_SIDE ? (a > b ? a : b) : (uint32_t)m;
 }
 
